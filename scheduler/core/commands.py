@@ -1,0 +1,147 @@
+"""Orders that the core gives the shell, in the imperative.
+
+Owns the vocabulary out. Every asynchronous command is answered by exactly one event, failures
+included: `StartWorker` by `WorkerReady` or `WorkerLost`, `StartTask` by a final `ItemsReported` or
+`WorkerLost`, `KillWorker` and `StopWorker` by `WorkerLost`, `SetTimer` by `TimerFired` unless
+cancelled. Read next: `state.py`.
+"""
+
+from dataclasses import dataclass
+
+from .ids import Attempt, JobId, SessionId, TaskIndex, WorkerId
+from .state import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    worker: WorkerId
+    session: SessionId
+    number: int | None  # its mesh number; None for a task worker
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StopWorker:
+    """Let an idle worker end by itself."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class StartTask:
+    """Run this task now; `skip` are items that an earlier attempt has already reported."""
+
+    worker: WorkerId
+    job: JobId
+    task: TaskIndex
+    attempt: Attempt
+    skip: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptTask:
+    worker: WorkerId
+    job: JobId
+    task: TaskIndex
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverItems:
+    """Pass these items of the report at hand to the job's client and keep them until claimed.
+
+    `accepted` are positions in the report's `items`; those left out were delivered before.
+    """
+
+    job: JobId
+    task: TaskIndex
+    worker: WorkerId
+    accepted: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettleTask:
+    """Tell the job's client that the task is over. `why` is set unless it is done or failed."""
+
+    job: JobId
+    task: TaskIndex
+    state: TaskState
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseJob:
+    """The job cannot be taken (unknown session, duplicate id with other content)."""
+
+    job: JobId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellMesh:
+    """The session's workers changed: send its client the new list."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """A line for the person at the notebook."""
+
+    session: SessionId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTasks:
+    """Drop payloads and results of these tasks (None: the whole job and its output)."""
+
+    job: JobId
+    tasks: tuple[TaskIndex, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSession:
+    """Drop everything kept for the session: blobs, results, objects, logs."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    timer: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndHub:
+    """No session is left: the hub has nothing to live for."""
+
+
+Command = (
+    StartWorker
+    | StopWorker
+    | KillWorker
+    | StartTask
+    | InterruptTask
+    | DeliverItems
+    | SettleTask
+    | RefuseJob
+    | TellMesh
+    | Notify
+    | ForgetTasks
+    | ForgetSession
+    | SetTimer
+    | CancelTimer
+    | EndHub
+)

@@ -1,0 +1,201 @@
+"""Facts that the shell tells the core, in the past tense.
+
+Owns the vocabulary in. Never carries payload bytes: sizes and ids only. Batches of like facts are one
+event, because the cost of the core is paid per event. Every event carries `at`, the shell's monotonic
+clock in seconds. Read next: `commands.py`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .ids import Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
+
+
+class Pool(StrEnum):
+    """Which kind of worker a task runs on."""
+
+    MESH = "mesh"  # numbered, holds the session's namespaces
+    TASK = "task"  # anonymous, elastic
+
+
+class Outcome(StrEnum):
+    """How a worker says that a task ended."""
+
+    OK = "ok"
+    ERROR = "error"  # the user's code raised (for a map: the items tell which)
+    INTERRUPTED = "interrupted"  # it yielded to an interrupt
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """What the core must know of a task to place it."""
+
+    index: TaskIndex
+    size: int = 1  # how many items it holds
+    pool: Pool = Pool.TASK
+    worker: int | None = None  # the number of the mesh worker it is pinned to
+    gpus: int = 0  # on the task pool: GPUs its worker must hold
+    retries: int = 0  # how many deaths of its worker it survives
+
+
+@dataclass(frozen=True, slots=True)
+class HubStarted:
+    at: float
+    epoch: int
+    cpus: int
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAttached:
+    """A kernel said hello; the session is new, or it comes back to it."""
+
+    at: float
+    session: SessionId
+    client: ClientId
+    name: str
+    grace: float  # seconds the session outlives its kernel; 0 for scripts
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLost:
+    """The kernel's process is gone (or it said goodbye)."""
+
+    at: float
+    client: ClientId
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Someone asked for the session to be cleared for good."""
+
+    at: float
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class MeshRequested:
+    """The session wants mesh workers numbered 0..size-1 (size 0: none), each with so many GPUs."""
+
+    at: float
+    session: SessionId
+    size: int
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReset:
+    """Cancel all jobs of the session, forget its results, and replace its mesh workers by fresh ones."""
+
+    at: float
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class JobOpened:
+    at: float
+    job: JobId
+    session: SessionId
+    kind: str  # "cell", "over", "map" or "submit"
+    title: str
+    background: bool = False
+    stop_on_error: bool = False
+    setup: bool = False  # its tasks are run again on every new mesh worker of the session
+
+
+@dataclass(frozen=True, slots=True)
+class TasksSubmitted:
+    at: float
+    job: JobId
+    tasks: tuple[TaskSpec, ...]
+    last: bool  # no more tasks will come
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Cancel these tasks (None: the whole job). `force` replaces running workers at once."""
+
+    at: float
+    job: JobId
+    tasks: tuple[TaskIndex, ...] | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsClaimed:
+    """The user has (or has dropped) these results; the hub may forget them (None: the whole job)."""
+
+    at: float
+    job: JobId
+    tasks: tuple[TaskIndex, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """A worker said hello, for the first time or again after the hub's death.
+
+    `holding`: what it is running, or has finished and will report again.
+    """
+
+    at: float
+    worker: WorkerId
+    holding: tuple[tuple[JobId, TaskIndex, Attempt], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """The worker's process is gone; `why` is for people ("was killed by SIGKILL")."""
+
+    at: float
+    worker: WorkerId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsReported:
+    """A worker's report on its task: items that finished, and whether the task is over.
+
+    `items` are (index within the task, succeeded). `outcome` is None while the task goes on.
+    """
+
+    at: float
+    worker: WorkerId
+    job: JobId
+    task: TaskIndex
+    attempt: Attempt
+    items: tuple[tuple[int, bool], ...]
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    at: float
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class HubRecovered:
+    """The journal has been replayed; of the workers, these still live. They will say hello again."""
+
+    at: float
+    epoch: int
+    workers: tuple[WorkerId, ...]
+
+
+Event = (
+    HubStarted
+    | SessionAttached
+    | ClientLost
+    | SessionEnded
+    | MeshRequested
+    | SessionReset
+    | JobOpened
+    | TasksSubmitted
+    | CancelRequested
+    | ResultsClaimed
+    | WorkerReady
+    | WorkerLost
+    | ItemsReported
+    | TimerFired
+    | HubRecovered
+)

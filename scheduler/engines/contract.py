@@ -1,0 +1,170 @@
+"""The Engine contract: all that the notebook side knows of whatever runs its work.
+
+Owns the interface and its records. Never knows which engine is behind it. An engine answers through a
+`Sink`, from a thread of its own (inline: from the caller's), in order per job: output and items of a
+task come before its end. Read next: `inline.py` (the smallest engine), `embedded/` or `embedded.py`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from cellmesh.scheduler.wire.messages import (
+    HubInfo,
+    Interpreter,
+    Item,
+    JobInfo,
+    Output,
+    Payload,
+    TaskWire,
+    WorkerInfo,
+)
+
+
+class EngineError(RuntimeError):
+    """Something an engine cannot do; the message says what happened and what to do."""
+
+
+class VersionMismatch(EngineError):
+    """The hub speaks another protocol than this kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """Who attaches: a notebook's identity and its Python."""
+
+    key: str  # same key, same session
+    name: str  # for people: the notebook's path, or the script's name
+    grace: float  # seconds that the session outlives this process
+    interpreter: Interpreter
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One launch. `job` is unique: use `Engine.new_job_id()`."""
+
+    job: int
+    kind: Literal["cell", "over", "map", "submit"]
+    title: str
+    background: bool = False
+    stop_on_error: bool = False
+    setup: bool = False
+    cell: str = ""  # JSON of the launching cell's parent header
+
+
+@dataclass(frozen=True, slots=True)
+class Survivors:
+    """What was found when attaching: mesh workers with their names, jobs running or unclaimed."""
+
+    workers: tuple[WorkerInfo, ...] = ()
+    jobs: tuple[JobInfo, ...] = ()
+    notes: tuple[str, ...] = ()  # lines for the person, e.g. that another hub's version was met
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the engine has in all."""
+
+    cpus: int
+    gpus: tuple[str, ...] = field(default=())
+
+
+class Sink(Protocol):
+    """What an engine tells the notebook side. Called from the engine's thread: be quick, never raise."""
+
+    def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
+        """These items of the task finished. Each (job, task, item) comes exactly once."""
+
+    def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
+        """The task is over: "done", "failed", "cancelled" or "lost". Exactly once."""
+
+    def output(self, output: Output) -> None:
+        """A worker printed or displayed something."""
+
+    def workers(self, workers: Sequence[WorkerInfo]) -> None:
+        """The mesh changed; `id` of a replaced worker differs."""
+
+    def notice(self, text: str) -> None:
+        """A line for the person."""
+
+    def refused(self, why: str, job: int | None) -> None:
+        """A job (or, with None, a request) was not taken."""
+
+    def job(self, info: JobInfo, missing: bool) -> None:
+        """Answer to `attach_job`, after everything kept of that job has been sent."""
+
+    def flushed(self) -> None:
+        """A burst has been passed on: a good moment to publish what it brought."""
+
+
+class Engine(ABC):
+    """One way to run work. Methods return at once unless they say that they wait."""
+
+    name: str
+
+    @abstractmethod
+    def open(self, session: SessionSpec, sink: Sink) -> Survivors:
+        """Attach; waits until the engine has answered. Raises EngineError in one clear line."""
+
+    @abstractmethod
+    def close(self, *, end_session: bool) -> None:
+        """Leave. With `end_session`, everything of the session is stopped and freed. Waits."""
+
+    @abstractmethod
+    def capacity(self) -> Capacity: ...
+
+    @abstractmethod
+    def new_job_id(self) -> int: ...
+
+    @abstractmethod
+    def set_mesh(self, size: int, gpus: int = 0) -> None:
+        """Ask for mesh workers numbered 0..size-1, each with so many GPUs. `Sink.workers` answers."""
+
+    @abstractmethod
+    def put_blob(self, data: Payload, digest: str) -> None:
+        """Make something available to tasks by its digest; sending it twice costs nothing."""
+
+    @abstractmethod
+    def set_context(self, interpreter: Interpreter) -> None:
+        """cwd, environment and sys.path for tasks submitted from now on."""
+
+    @abstractmethod
+    def open_job(self, job: JobSpec) -> None: ...
+
+    @abstractmethod
+    def submit(self, job: int, tasks: Sequence[TaskWire], *, last: bool) -> None: ...
+
+    @abstractmethod
+    def cancel(self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False) -> None: ...
+
+    @abstractmethod
+    def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:
+        """The user has, or has dropped, these results."""
+
+    @abstractmethod
+    def attach_job(self, job: int) -> None:
+        """Have everything kept of a surviving job sent to the sink, then what it still brings."""
+
+    @abstractmethod
+    def object_prefix(self) -> str:
+        """Name prefix for shared-memory segments that this client makes; "" keeps all inline."""
+
+    @abstractmethod
+    def keep(self, data: Payload) -> None:
+        """A segment that the client made lives until `drop` or the session's end."""
+
+    @abstractmethod
+    def drop(self, name: str) -> None: ...
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Cancel the session's jobs, forget results, give it fresh mesh workers."""
+
+    @abstractmethod
+    def status(self, timeout: float = 5.0) -> HubInfo:
+        """Ask for everything; waits for the answer."""
+
+    @abstractmethod
+    def logs(self) -> str:
+        """The folder with this session's full logs; "" if there is none."""

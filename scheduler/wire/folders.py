@@ -1,0 +1,207 @@
+"""Folders and files of hubs: where they are, who may use them, and sweeping up after dead ones.
+
+Owns the runtime folder (sockets, connection files, locks), one folder per hub in it, and each hub's data
+folder (journal, logs). Never starts or stops a process. A hub's folder is in use as long as its lock file
+is locked: nursery and hub hold it, and the lock vanishes with them however they die.
+Read next: `link.py`, `../nursery/start.py`.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import stat
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import system
+
+
+class FolderError(RuntimeError):
+    """A folder cannot be used; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a client needs to know to reach a hub."""
+
+    protocol: int
+    hub: str
+    socket: str
+    pid: int
+    data: str
+
+
+def _private(folder: Path) -> Path:
+    """Make `folder` (0700) or check that it is ours alone."""
+    try:
+        folder.mkdir(mode=0o700, parents=False, exist_ok=True)
+        info = folder.lstat()
+    except OSError as error:
+        raise FolderError(
+            f"cellmesh cannot use the folder {folder}: {error.strerror}. "
+            "Set XDG_RUNTIME_DIR (or TMPDIR) to a folder that you may write to."
+        ) from error
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
+        raise FolderError(
+            f"cellmesh will not use {folder}: it is not a folder of yours. "
+            "Remove it, or set XDG_RUNTIME_DIR to a folder of your own."
+        )
+    if info.st_mode & 0o077:
+        raise FolderError(
+            f"cellmesh will not use {folder}: others may read it. Run: chmod 700 {folder}"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FolderError(f"cellmesh cannot write to {folder}. Run: chmod 700 {folder}")
+    return folder
+
+
+def runtime_root() -> Path:
+    """The folder of this user's sockets: $XDG_RUNTIME_DIR/cellmesh, else cellmesh-UID in /tmp."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base and Path(base).is_dir():
+        return _private(Path(base) / "cellmesh")
+    return _private(Path("/tmp") / f"cellmesh-{os.getuid()}")  # noqa: S108 - short path, checked above
+
+
+def data_root() -> Path:
+    """The folder for what may grow (journals, logs): on disk, not in a small tmpfs."""
+    return _private(Path(tempfile.gettempdir()) / f"cellmesh-data-{os.getuid()}")
+
+
+def hub_folder(hub: str) -> Path:
+    """The runtime folder of the hub of this name."""
+    return runtime_root() / hub
+
+
+def data_folder(hub: str) -> Path:
+    """The data folder of the hub of this name."""
+    return data_root() / hub
+
+
+def make_hub_folders(hub: str) -> tuple[Path, Path]:
+    """Both folders of a hub, made private."""
+    return _private(hub_folder(hub)), _private(data_folder(hub))
+
+
+def segment_prefix(hub: str) -> str:
+    """How the names of all shared-memory segments of a hub begin."""
+    return f"cellmesh-{os.getuid()}-{hub}-"
+
+
+def take_lock(path: Path, *, wait: bool = False) -> int | None:
+    """Lock a file; returns the descriptor that holds the lock, or None if another holds it.
+
+    The lock file may be unlinked by its last holder while we wait, so the inode is checked after.
+    """
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        try:
+            if os.fstat(fd).st_ino == path.stat().st_ino:
+                return fd
+        except FileNotFoundError:
+            pass
+        os.close(fd)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock of this file."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def write_connection(folder: Path, connection: Connection) -> None:
+    """Write the connection file (0600) in one step."""
+    target = folder / "connection.json"
+    temporary = folder / f"connection.{os.getpid()}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        json.dump(asdict(connection), file)
+    temporary.replace(target)
+
+
+def read_connection(folder: Path) -> Connection:
+    """Read a hub's connection file; raises FolderError if it is missing, stale or not ours."""
+    path = folder / "connection.json"
+    try:
+        info = path.stat()
+        if info.st_uid != os.getuid() or info.st_mode & 0o077:
+            raise FolderError(f"cellmesh will not trust {path}: others may write or read it. Remove it.")
+        return Connection(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise FolderError(f"There is no cellmesh hub at {folder}: it has ended.") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise FolderError(
+            f"The connection file {path} is damaged ({error}). Remove it, then run %load_ext cellmesh again."
+        ) from error
+
+
+def remove_hub(hub: str) -> list[str]:
+    """Remove everything a hub may have left: its folders and its shared-memory segments."""
+    removed: list[str] = []
+    for folder in (hub_folder(hub), data_folder(hub)):
+        if folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(str(folder))
+    prefix = segment_prefix(hub)
+    for segment in system.shared_memory_folder().glob(prefix + "*"):
+        try:
+            segment.unlink()
+        except FileNotFoundError:
+            continue
+        removed.append(str(segment))
+    for root in (runtime_root(), data_root()):
+        try:
+            root.rmdir()  # only if nothing else is in it: leave no empty folder behind
+        except OSError:
+            pass
+    return removed
+
+
+def hubs() -> dict[str, bool]:
+    """Names of all hubs with a folder, and whether each is alive."""
+    found: dict[str, bool] = {}
+    for root in (runtime_root(), data_root()):
+        for folder in root.iterdir():
+            if folder.is_dir():
+                found[folder.name] = is_locked(runtime_root() / folder.name / "lock")
+    return found
+
+
+def sweep() -> list[str]:
+    """Remove what dead hubs left; returns what was removed. Living hubs are not touched."""
+    removed: list[str] = []
+    living = set()
+    for hub, alive in hubs().items():
+        if alive:
+            living.add(hub)
+        else:
+            removed += remove_hub(hub)
+    for orphan in orphan_segments(living):
+        orphan.unlink(missing_ok=True)
+        removed.append(str(orphan))
+    return removed
+
+
+def orphan_segments(living: set[str] | None = None) -> list[Path]:
+    """Shared-memory segments of this user whose hub is gone."""
+    if living is None:
+        living = {hub for hub, alive in hubs().items() if alive}
+    prefixes = tuple(segment_prefix(hub) for hub in living)
+    mine = system.shared_memory_folder().glob(f"cellmesh-{os.getuid()}-*")
+    return sorted(path for path in mine if not path.name.startswith(prefixes or ("\0",)))

@@ -1,0 +1,371 @@
+"""Every message between kernel, hub and worker, as tagged, strict msgspec structs.
+
+Owns the vocabulary of the wire and its version. Never holds user objects: those are pickled bytes
+(`Payload`), or a `Ref` to shared memory when they are large. A frame on the wire is a list of messages
+(`link.py`). Read next: `link.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PROTOCOL = 1
+"""Kernel, hub and workers must agree on this number; the kernel uses a hub of its own otherwise."""
+
+INLINE_LIMIT = 64 * 1024
+"""Payloads above this many bytes travel as references to shared memory, not through the hub."""
+
+
+class Wire(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+class Ref(Wire, frozen=True, tag="ref"):
+    """A pickle (and its out-of-band buffers) in one shared-memory segment."""
+
+    name: str
+    size: int
+
+
+Payload = bytes | Ref
+
+
+# --- records inside messages ---------------------------------------------------------------------
+
+
+class Interpreter(Wire, frozen=True):
+    """The Python that workers must run, and the surroundings they start in."""
+
+    executable: str
+    environ: dict[str, str]
+    cwd: str
+    path: list[str]
+
+
+class TaskWire(Wire, frozen=True):
+    """One task as the client submits it.
+
+    `verb` says what the worker does with `payload`:
+    "call" (one call: pickled (args, kwargs)), "map" (a list of argument tuples, one item each),
+    "cell" (a pickled `CellCode`), "over" (a list of values for a cell's item name).
+    `blobs` are digests of what the worker must have first; for call and map the first is the function,
+    for over the first is the pickled `CellCode`.
+    """
+
+    index: int
+    verb: Literal["call", "map", "cell", "over"]
+    payload: Payload
+    blobs: list[str] = []
+    size: int = 1
+    pool: Literal["mesh", "task"] = "task"
+    worker: int | None = None
+    gpus: int = 0
+    retries: int = 0
+    seeds: list[int] | None = None  # one per item, or none: leave random state alone
+
+
+class Item(Wire, frozen=True):
+    """One finished item of a task. A failed one's payload is a pickled `Failure`."""
+
+    index: int
+    ok: bool
+    payload: Payload
+
+
+class WorkerInfo(Wire, frozen=True):
+    """A mesh worker as a client sees it."""
+
+    number: int
+    id: int  # changes when the worker is replaced: its namespace is new
+    pid: int
+    state: str
+    gpus: list[str]
+    names: list[str]  # assigned there by distributed cells
+
+
+class JobInfo(Wire, frozen=True):
+    """A job as `%mesh jobs` lists it."""
+
+    id: int
+    number: int
+    kind: str
+    title: str
+    background: bool
+    finished: bool
+    cancelled: bool
+    items: int
+    done: int
+    failed: int
+    running: int
+    opened: float  # wall clock
+    cell: str = ""  # the launching cell's parent header, as JSON; "" outside a notebook
+
+
+class SessionInfo(Wire, frozen=True):
+    """A session as a status view lists it."""
+
+    id: str
+    name: str
+    attached: bool
+    slots: int
+    mesh: list[WorkerInfo]
+    task_workers: list[int]  # their pids
+    jobs: list[JobInfo]
+
+
+class HubInfo(Wire, frozen=True):
+    """The hub as a status view shows it."""
+
+    name: str
+    pid: int
+    nursery: int
+    epoch: int
+    cpus: int
+    slots_used: int
+    gpus: list[str]
+    sessions: list[SessionInfo]
+    started: float
+
+
+# --- client -> hub --------------------------------------------------------------------------------
+
+
+class Hello(Wire, frozen=True):
+    """A kernel attaches (role "kernel"), or a view looks on (role "observer")."""
+
+    protocol: int
+    client: str
+    role: Literal["kernel", "observer"]
+    pid: int
+    session: str = ""
+    name: str = ""
+    grace: float = 0.0
+    interpreter: Interpreter | None = None
+
+
+class Goodbye(Wire, frozen=True):
+    """The client leaves by itself; the session lives on for its grace time."""
+
+
+class PutBlob(Wire, frozen=True):
+    """Something that tasks need by digest: a function, a cell, a captured value."""
+
+    digest: str
+    data: Payload
+
+
+class OpenJob(Wire, frozen=True):
+    job: int
+    kind: Literal["cell", "over", "map", "submit"]
+    title: str
+    background: bool = False
+    stop_on_error: bool = False
+    setup: bool = False
+    cell: str = ""
+
+
+class Submit(Wire, frozen=True):
+    job: int
+    tasks: list[TaskWire]
+    last: bool
+
+
+class Cancel(Wire, frozen=True):
+    job: int
+    tasks: list[int] | None = None
+    force: bool = False
+
+
+class Claim(Wire, frozen=True):
+    """The user has, or has dropped, these results (None: the whole job)."""
+
+    job: int
+    tasks: list[int] | None = None
+
+
+class AttachJob(Wire, frozen=True):
+    """Send this client all that is kept of the job: output so far, results so far; then go on live."""
+
+    job: int
+
+
+class SetMesh(Wire, frozen=True):
+    size: int
+    gpus: int = 0
+
+
+class SetContext(Wire, frozen=True):
+    """cwd, environment and sys.path of the kernel, for every task submitted from now on."""
+
+    digest: str
+    data: bytes  # msgpack of Interpreter
+
+
+class KeepObject(Wire, frozen=True):
+    """A segment that the client made; it lives until `DropObject` or the session's end."""
+
+    ref: Ref
+
+
+class DropObject(Wire, frozen=True):
+    name: str
+
+
+class ResetSession(Wire, frozen=True):
+    """Clear jobs, results and namespaces (end=False), or end the session for good (end=True)."""
+
+    end: bool = False
+
+
+class AskStatus(Wire, frozen=True):
+    request: int
+
+
+class EndHubNow(Wire, frozen=True):
+    """From the Jupyter server's extension as it shuts down, or from `%mesh` by name."""
+
+
+# --- hub -> client --------------------------------------------------------------------------------
+
+
+class Welcome(Wire, frozen=True):
+    protocol: int
+    epoch: int
+    hub: str
+    session: SessionInfo | None
+    cpus: int
+    gpus: list[str]
+    logs: str  # folder of this session's logs
+    objects: str  # name prefix of this client's shared-memory segments
+
+
+class Refuse(Wire, frozen=True):
+    """The hub cannot take this client, job or request; `why` is a sentence for a person."""
+
+    why: str
+    job: int | None = None
+
+
+class Results(Wire, frozen=True):
+    job: int
+    task: int
+    worker: int | None  # mesh number
+    items: list[Item]
+
+
+class Settled(Wire, frozen=True):
+    """The task is over: "done", "failed", "cancelled" or "lost"."""
+
+    job: int
+    task: int
+    state: str
+    why: str
+    worker: int | None
+
+
+class MeshState(Wire, frozen=True):
+    workers: list[WorkerInfo]
+
+
+class Notice(Wire, frozen=True):
+    text: str
+
+
+class JobState(Wire, frozen=True):
+    """Answer to `AttachJob`, sent after the kept output and results."""
+
+    info: JobInfo
+    missing: bool = False  # the job is not known any more
+
+
+class Status(Wire, frozen=True):
+    request: int
+    hub: HubInfo
+
+
+# --- hub <-> worker -------------------------------------------------------------------------------
+
+
+class Ready(Wire, frozen=True):
+    """A worker says hello, or hello again to a hub that came back."""
+
+    protocol: int
+    worker: int
+    pid: int
+    holding: list[tuple[int, int, int]] = []  # (job, task, attempt)
+    names: list[str] = []
+
+
+class Blob(Wire, frozen=True):
+    digest: str
+    data: Payload
+
+
+class Run(Wire, frozen=True):
+    attempt: int
+    job: int
+    task: TaskWire
+    context: str  # digest of the Interpreter record to run under
+    skip: list[int] = []
+
+
+class Interrupt(Wire, frozen=True):
+    attempt: int
+
+
+class Stop(Wire, frozen=True):
+    """End by yourself, now."""
+
+
+class Forget(Wire, frozen=True):
+    """These blobs are no longer needed."""
+
+    digests: list[str]
+
+
+class Report(Wire, frozen=True):
+    """Items that finished; the task is over when `outcome` is set ("ok", "error", "interrupted")."""
+
+    job: int
+    task: int
+    attempt: int
+    items: list[Item]
+    outcome: Literal["ok", "error", "interrupted"] | None
+    names: list[str] | None = None  # after a cell: what distributed cells have assigned here
+
+
+class Output(Wire, frozen=True):
+    """Something a worker printed or displayed: to the hub, which keeps it with the job and passes it on.
+
+    `kind`: "stdout", "stderr" (text), "display", "update", "result" (data: JSON of mime bundle,
+    metadata and transient), "clear" (text "wait" or ""), "note" (text: what was left out, and where
+    it is).
+    """
+
+    job: int
+    task: int
+    worker: int | None
+    kind: Literal["stdout", "stderr", "display", "update", "result", "clear", "note"]
+    text: str = ""
+    data: Payload = b""
+
+
+# --- both ways ------------------------------------------------------------------------------------
+
+
+class Ack(Wire, frozen=True):
+    """All frames up to this sequence number have been taken (and journaled)."""
+
+    seq: int
+
+
+ToHub = (
+    Hello | Goodbye | PutBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh | SetContext
+    | KeepObject | DropObject | ResetSession | AskStatus | EndHubNow | Ready | Report | Output | Ack
+)  # fmt: skip
+ToClient = (
+    Welcome | Refuse | Results | Settled | MeshState | Notice | JobState | Status | Output | Ack
+)  # fmt: skip
+ToWorker = Blob | Run | Interrupt | Stop | Forget | Ack

@@ -1,0 +1,110 @@
+"""What differs by operating system: watching processes, adopting orphans, dying with a parent, memory files.
+
+Owns every `sys.platform` question of the project. Never knows hubs or workers. Linux has the exact tools
+(pidfd, subreaper, parent-death signal, /dev/shm); elsewhere the nearest thing is used and said here.
+Read next: `folders.py`.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LINUX = sys.platform == "linux"
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NAME = 15
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of its orphaned descendants (Linux only; elsewhere init is)."""
+    if LINUX:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel end this process when `parent` dies; end now if it has died already.
+
+    Where there is no such signal, workers notice by the loss of their lifeline (`worker/main.py`).
+    """
+    if LINUX:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def name_process(name: str) -> None:
+    """Show `name` in ps and top (at most 15 bytes on Linux)."""
+    if LINUX:
+        buffer = ctypes.create_string_buffer(name.encode()[:15])
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, buffer, 0, 0, 0)
+
+
+def watch_process(pid: int) -> int | None:
+    """A file descriptor that becomes readable when the process ends; None if it is gone or unwatchable."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def can_watch() -> bool:
+    """Whether `watch_process` works here; otherwise owners are looked at once a second."""
+    return hasattr(os, "pidfd_open")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this id exists and is not a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    if LINUX:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] != "Z"
+    return True
+
+
+def shared_memory_folder() -> Path:
+    """Where segments live: memory on Linux; elsewhere files that the page cache keeps in memory."""
+    folder = Path("/dev/shm")  # noqa: S108 - this is what it is for
+    if LINUX and os.access(folder, os.W_OK):
+        return folder
+    return Path(tempfile.gettempdir())
+
+
+def usable_cpus() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def monotonic() -> float:
+    """Seconds that stand still while the machine sleeps, so that a suspended laptop is not a dead pool."""
+    return time.monotonic()
+
+
+def wait_readable(fd: int, timeout: float) -> bool:
+    """Whether `fd` becomes readable within `timeout` seconds."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN | select.POLLHUP)
+    return bool(poller.poll(max(0, int(timeout * 1000))))
