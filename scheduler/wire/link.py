@@ -72,13 +72,16 @@ class Link(Generic[M]):
         seq, ack, messages = self._decode(frame)
         while self._unacked and self._unacked[0][0] <= ack:
             self._unacked.popleft()
-        if seq == 0 or seq <= self._seen:
+        if seq == 0:
+            return messages  # a bare acknowledgement, or a greeting
+        if seq <= self._seen:
             return []
         self._seen = seq
         return messages
 
-    def reconnect(self) -> None:
-        """The peer is new or came back: forget what was seen of it, send again what it may have missed."""
+    def reconnect(self, greeting: Any) -> None:
+        """The peer is new or came back: greet it, and send again what it may have missed."""
         self._seen = self._acked = 0
+        self._transmit(_encode((0, 0, (greeting,))))
         for _, frame in self._unacked:
             self._transmit(frame)

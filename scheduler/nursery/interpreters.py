@@ -1,0 +1,76 @@
+"""Starts the user's interpreter: as a template to fork from, or as a single worker.
+
+Owns command lines and environments of new interpreters. Never waits for them.
+Read next: `../worker/template.py`, `../worker/main.py`.
+"""
+
+import os
+import socket
+import subprocess
+
+import msgspec
+
+from cellmesh.scheduler.wire.control import WorkerSpec
+from cellmesh.scheduler.wire.messages import Interpreter
+
+# The kernel's own sys.path, so that workers import what the kernel would; `-m` would change it.
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[2].split(chr(10)); "
+    "from cellmesh.scheduler.worker.{module} import main; main(sys.argv[1])"
+)
+
+THREAD_CAPS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+"""Each worker has one core, so libraries that would start a thread a core are held to one."""
+
+
+def start_template(interpreter: Interpreter, log: str) -> tuple[int, socket.socket]:
+    """Start a template; returns its pid and our end of its control socket."""
+    ours, theirs = socket.socketpair()
+    try:
+        process = _start(interpreter, "template", str(theirs.fileno()), log, (theirs.fileno(),))
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return process.pid, ours
+
+
+def start_worker(interpreter: Interpreter, spec: WorkerSpec, log: str) -> int:
+    """Start one worker from nothing; returns its pid."""
+    argument = msgspec.json.encode(spec).decode()
+    return _start(interpreter, "main", argument, log, (), set_number=spec).pid
+
+
+def _start(
+    interpreter: Interpreter,
+    module: str,
+    argument: str,
+    log: str,
+    fds: tuple[int, ...],
+    set_number: WorkerSpec | None = None,
+) -> "subprocess.Popen[bytes]":
+    environ = dict(interpreter.environ)
+    for name in THREAD_CAPS:
+        environ.setdefault(name, "1")
+    if set_number is not None and set_number.gpus:
+        environ["CUDA_VISIBLE_DEVICES"] = ",".join(set_number.gpus)
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            [interpreter.executable, "-c", _BOOT.format(module=module), argument, "\n".join(interpreter.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=interpreter.cwd if os.path.isdir(interpreter.cwd) else "/",
+            env=environ,
+            start_new_session=True,
+            pass_fds=fds,
+        )
+    process.returncode = 0  # the nursery reaps by pid
+    return process
