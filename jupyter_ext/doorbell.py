@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cellmesh.scheduler.nursery.start import HubStartError
-from cellmesh.scheduler.wire import system
-from cellmesh.scheduler.wire.folders import FolderError, runtime_root
+from cellmesh.scheduler.wire.folders import FolderError, doorbell_path
 
 from .hubs import Hubs
 from .notebooks import NotebookKeys, identify
@@ -51,9 +50,7 @@ class Doorbell:
         self._log = log
         self._server: asyncio.Server | None = None
         self._answering: set[asyncio.Task[None]] = set()
-        root = runtime_root()
-        sweep(root)
-        self.path = root / f"doorbell-{os.getpid()}.sock"
+        self.path = doorbell_path(os.getpid())
         self._socket = _listen(self.path)
         self._before = os.environ.get(VARIABLE)
         os.environ[VARIABLE] = str(self.path)
@@ -104,7 +101,7 @@ class Doorbell:
             return {"error": "The Jupyter server's cellmesh extension did not understand the kernel."}
         if protocol != PROTOCOL:
             return {
-                "error": f"The server's cellmesh speaks doorbell protocol {PROTOCOL}, the kernel's {protocol}. "
+                "error": f"The server's cellmesh speaks protocol {PROTOCOL}, the kernel's {protocol}. "
                 "Install the same cellmesh version in both environments."
             }
         identity = await identify(self._serverapp, self._keys, str(kernel_id))
@@ -131,11 +128,3 @@ def _listen(path: Path) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def sweep(root: Path) -> None:
-    """Remove the doorbells of servers that were killed."""
-    for path in root.glob("doorbell-*.sock"):
-        pid = path.stem.removeprefix("doorbell-")
-        if pid.isdigit() and not system.is_alive(int(pid)):
-            path.unlink(missing_ok=True)

@@ -49,9 +49,7 @@ def _private(folder: Path) -> Path:
             "Remove it, or set XDG_RUNTIME_DIR to a folder of your own."
         )
     if info.st_mode & 0o077:
-        raise FolderError(
-            f"cellmesh will not use {folder}: others may read it. Run: chmod 700 {folder}"
-        )
+        raise FolderError(f"cellmesh will not use {folder}: others may read it. Run: chmod 700 {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FolderError(f"cellmesh cannot write to {folder}. Run: chmod 700 {folder}")
     return folder
@@ -165,12 +163,35 @@ def remove_hub(hub: str) -> list[str]:
         except FileNotFoundError:
             continue
         removed.append(str(segment))
+    removed += _remove_dead_doorbells()
     for root in (runtime_root(), data_root()):
         try:
             root.rmdir()  # only if nothing else is in it: leave no empty folder behind
         except OSError:
             pass
     return removed
+
+
+def doorbell_path(pid: int) -> Path:
+    """The socket by which kernels ask the Jupyter server of this process id for its hub."""
+    return runtime_root() / f"doorbell-{pid}.sock"
+
+
+def dead_doorbells() -> list[Path]:
+    """Doorbells of Jupyter servers that were killed."""
+    found = []
+    for path in runtime_root().glob("doorbell-*.sock"):
+        pid = path.stem.removeprefix("doorbell-")
+        if pid.isdigit() and not system.is_alive(int(pid)):
+            found.append(path)
+    return sorted(found)
+
+
+def _remove_dead_doorbells() -> list[str]:
+    dead = dead_doorbells()
+    for path in dead:
+        path.unlink(missing_ok=True)
+    return [str(path) for path in dead]
 
 
 def hubs() -> dict[str, bool]:
@@ -195,7 +216,7 @@ def sweep() -> list[str]:
     for orphan in orphan_segments(living):
         orphan.unlink(missing_ok=True)
         removed.append(str(orphan))
-    return removed
+    return removed + _remove_dead_doorbells()
 
 
 def orphan_segments(living: set[str] | None = None) -> list[Path]:
