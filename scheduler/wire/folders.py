@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,9 +64,18 @@ def runtime_root() -> Path:
     return _private(Path("/tmp") / f"cellmesh-{os.getuid()}")  # noqa: S108 - short path, checked above
 
 
+def _mark() -> str:
+    """Marks what belongs to hubs of this runtime folder.
+
+    A user can have two (a login session has XDG_RUNTIME_DIR, a cron job has not). Whoever sweeps one must
+    not take the living hubs of the other for dead, as it cannot see their locks.
+    """
+    return f"{os.getuid()}-{zlib.crc32(os.fsencode(runtime_root())):08x}"
+
+
 def data_root() -> Path:
     """The folder for what may grow (journals, logs): on disk, not in a small tmpfs."""
-    return _private(Path(tempfile.gettempdir()) / f"cellmesh-data-{os.getuid()}")
+    return _private(Path(tempfile.gettempdir()) / f"cellmesh-data-{_mark()}")
 
 
 def hub_folder(hub: str) -> Path:
@@ -85,7 +95,7 @@ def make_hub_folders(hub: str) -> tuple[Path, Path]:
 
 def segment_prefix(hub: str) -> str:
     """How the names of all shared-memory segments of a hub begin."""
-    return f"cellmesh-{os.getuid()}-{hub}-"
+    return f"cellmesh-{_mark()}-{hub}-"
 
 
 def take_lock(path: Path, *, wait: bool = False) -> int | None:
@@ -224,5 +234,5 @@ def orphan_segments(living: set[str] | None = None) -> list[Path]:
     if living is None:
         living = {hub for hub, alive in hubs().items() if alive}
     prefixes = tuple(segment_prefix(hub) for hub in living)
-    mine = system.shared_memory_folder().glob(f"cellmesh-{os.getuid()}-*")
+    mine = system.shared_memory_folder().glob(f"cellmesh-{_mark()}-*")
     return sorted(path for path in mine if not path.name.startswith(prefixes or ("\0",)))
