@@ -30,6 +30,10 @@ class VersionMismatch(EngineError):
     """The hub speaks another protocol than this kernel."""
 
 
+class SessionBusy(EngineError):
+    """Another living kernel holds the session of this notebook."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
     """Who attaches: a notebook's identity and its Python."""
@@ -124,6 +128,9 @@ class Engine(ABC):
     @abstractmethod
     def put_blob(self, data: Payload, digest: str) -> None:
         """Make something available to tasks by its digest; sending it twice costs nothing."""
+
+    def drop_blob(self, digest: str) -> None:
+        """This content will not be referred to again (a captured name has changed since)."""
 
     @abstractmethod
     def set_context(self, interpreter: Interpreter) -> None:

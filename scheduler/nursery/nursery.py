@@ -5,6 +5,7 @@ never runs user code and never imports zmq, so that forking the hub from it is s
 Read next: `../hub/main.py`, `../worker/template.py`.
 """
 
+import importlib
 import os
 import selectors
 import signal
@@ -134,9 +135,9 @@ class Nursery:
                 if template.channel is not None:
                     template.channel.close()
             system.name_process("cellmesh-hub")
-            from cellmesh.scheduler.hub.main import main as hub_main  # imports zmq: only here
-
-            code = hub_main(self._name, self._epoch, channel, self._ready)
+            # By name, as templates and workers are: the nursery itself never imports zmq.
+            hub = importlib.import_module("cellmesh.scheduler.hub.main")
+            code = hub.main(self._name, self._epoch, channel, self._ready)
         except BaseException:
             import traceback
 

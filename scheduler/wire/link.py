@@ -85,3 +85,10 @@ class Link(Generic[M]):
         self._transmit(_encode((0, 0, (greeting,))))
         for _, frame in self._unacked:
             self._transmit(frame)
+
+    def take_over(self, former: "Link[M]") -> None:
+        """Be the link to a peer that reconnected: what it has not acknowledged will be sent again.
+
+        Only the receiving side's count is kept, as the peer sends its unacknowledged frames again.
+        """
+        self._seen = former._seen

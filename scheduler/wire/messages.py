@@ -143,6 +143,7 @@ class Hello(Wire, frozen=True):
     name: str = ""
     grace: float = 0.0
     interpreter: Interpreter | None = None
+    returning: bool = False  # it was attached before: send again what it has not claimed
 
 
 class Goodbye(Wire, frozen=True):
@@ -154,6 +155,12 @@ class PutBlob(Wire, frozen=True):
 
     digest: str
     data: Payload
+
+
+class DropBlob(Wire, frozen=True):
+    """The client will not refer to this blob again; it goes when no task needs it any more."""
+
+    digest: str
 
 
 class OpenJob(Wire, frozen=True):
@@ -362,7 +369,7 @@ class Ack(Wire, frozen=True):
 
 
 ToHub = (
-    Hello | Goodbye | PutBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh | SetContext
+    Hello | Goodbye | PutBlob | DropBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh | SetContext
     | KeepObject | DropObject | ResetSession | AskStatus | EndHubNow | Ready | Report | Output | Ack
 )  # fmt: skip
 ToClient = (

@@ -1,0 +1,274 @@
+"""The embedded engine: this machine's hub and workers, over ZeroMQ.
+
+Owns the kernel's end: one thread with the socket, what has been sent already, and exactly-once delivery to
+the sink. Never places work. Read next: `../wire/dealer.py`, `../hub/hub.py`.
+"""
+
+import itertools
+import os
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cellmesh.scheduler.objects import codec, segments
+from cellmesh.scheduler.wire import folders
+from cellmesh.scheduler.wire import messages as msg
+from cellmesh.scheduler.wire.dealer import Dealer
+
+from .contract import (
+    Capacity,
+    Engine,
+    EngineError,
+    JobSpec,
+    SessionBusy,
+    SessionSpec,
+    Sink,
+    Survivors,
+    VersionMismatch,
+)
+
+ATTACH_SECONDS = 15.0
+GOODBYE_SECONDS = 2.0
+
+
+class EmbeddedEngine(Engine):
+    """Attach to the hub in `folder` (see `nursery.start.ensure_hub`)."""
+
+    name = "embedded"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._client = uuid.uuid4().hex[:12]
+        self._base = int(self._client[:7], 16) << 32
+        self._count = itertools.count(1)
+        self._sink: Sink | None = None
+        self._spec: SessionSpec | None = None
+        self._welcome: msg.Welcome | None = None
+        self._refused: str | None = None
+        self._answered = threading.Event()
+        self._greeted = False
+        self._blobs: set[str] = set()
+        self._context = ""
+        self._statuses: dict[int, msg.HubInfo] = {}
+        self._status_changed = threading.Condition()
+        self._settled: dict[int, set[int]] = {}
+        self._seen: dict[tuple[int, int], set[int]] = {}
+        self._dealer: Dealer[Any] | None = None
+        self._gone = False
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def open(self, session: SessionSpec, sink: Sink) -> Survivors:
+        connection = folders.read_connection(self._folder)
+        if connection.protocol != msg.PROTOCOL:
+            raise VersionMismatch(
+                f"The hub {connection.hub} speaks protocol {connection.protocol}, "
+                f"this kernel's cellmesh {msg.PROTOCOL}."
+            )
+        self._spec, self._sink = session, sink
+        self._dealer = Dealer(
+            connection.socket,
+            b"k" + self._client.encode(),
+            msg.ToClient,
+            greeting=self._greet,
+            on_messages=self._on_messages,
+            on_lost=self._on_lost,
+            name="cellmesh-client",
+        )
+        self._dealer.start()
+        if not self._answered.wait(ATTACH_SECONDS):
+            self._dealer.close()
+            raise EngineError(
+                f"The hub at {self._folder} does not answer. Run: python -m cellmesh doctor --clean"
+            )
+        if self._refused is not None:
+            self._dealer.close()
+            kind, _, why = self._refused.partition(": ")
+            raise {"busy": SessionBusy, "protocol": VersionMismatch}.get(kind, EngineError)(why)
+        assert self._welcome is not None
+        info = self._welcome.session
+        self.set_context(session.interpreter)
+        if info is None:
+            return Survivors()
+        jobs = tuple(info.jobs)
+        return Survivors(workers=tuple(info.mesh), jobs=jobs)
+
+    def close(self, *, end_session: bool) -> None:
+        if self._dealer is None:
+            return
+        self._dealer.post(msg.ResetSession(end=True) if end_session else msg.Goodbye())
+        self._dealer.drain(GOODBYE_SECONDS)
+        self._dealer.close()
+        self._dealer = None
+
+    def _post(self, *messages: msg.Wire) -> None:
+        if self._dealer is None or self._gone:
+            raise EngineError(
+                "The hub of this session has ended. Run %load_ext cellmesh (or cm.connect()) to start anew."
+            )
+        self._dealer.post(*messages)
+
+    # --- what the notebook asks ------------------------------------------------------------------
+
+    def capacity(self) -> Capacity:
+        assert self._welcome is not None
+        return Capacity(self._welcome.cpus, tuple(self._welcome.gpus))
+
+    def new_job_id(self) -> int:
+        return self._base | next(self._count)
+
+    def set_mesh(self, size: int, gpus: int = 0) -> None:
+        self._post(msg.SetMesh(size, gpus))
+
+    def put_blob(self, data: msg.Payload, digest: str) -> None:
+        if digest in self._blobs:
+            if isinstance(data, msg.Ref):
+                segments.unlink(data.name)
+            return
+        self._blobs.add(digest)
+        self._post(msg.PutBlob(digest, data))
+
+    def drop_blob(self, digest: str) -> None:
+        if digest in self._blobs:
+            self._blobs.discard(digest)
+            self._post(msg.DropBlob(digest))
+
+    def set_context(self, interpreter: msg.Interpreter) -> None:
+        data = msgspec.msgpack.encode(interpreter)
+        digest = codec.digest(data)
+        if digest != self._context:
+            self._context = digest
+            self._post(msg.SetContext(digest, data))
+
+    def open_job(self, job: JobSpec) -> None:
+        self._post(
+            msg.OpenJob(
+                job.job, job.kind, job.title, job.background, job.stop_on_error, job.setup, job.cell
+            )
+        )
+
+    def submit(self, job: int, tasks: Sequence[msg.TaskWire], *, last: bool) -> None:
+        self._post(msg.Submit(job, list(tasks), last))
+
+    def cancel(self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False) -> None:
+        self._post(msg.Cancel(job, None if tasks is None else list(tasks), force))
+
+    def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:
+        if self._dealer is not None and not self._gone:
+            self._post(msg.Claim(job, None if tasks is None else list(tasks)))
+
+    def attach_job(self, job: int) -> None:
+        self._post(msg.AttachJob(job))
+
+    def object_prefix(self) -> str:
+        assert self._welcome is not None
+        return self._welcome.objects
+
+    def keep(self, data: msg.Payload) -> None:
+        if isinstance(data, msg.Ref):
+            self._post(msg.KeepObject(data))
+
+    def drop(self, name: str) -> None:
+        if self._dealer is not None and not self._gone:
+            self._post(msg.DropObject(name))
+
+    def reset(self) -> None:
+        self._post(msg.ResetSession())
+
+    def status(self, timeout: float = 5.0) -> msg.HubInfo:
+        request = next(self._count)
+        self._post(msg.AskStatus(request))
+        with self._status_changed:
+            if not self._status_changed.wait_for(lambda: request in self._statuses, timeout):
+                raise EngineError(f"The hub did not answer within {timeout:g} s.")
+            return self._statuses.pop(request)
+
+    def logs(self) -> str:
+        return self._welcome.logs if self._welcome is not None else ""
+
+    # --- in the client's thread ------------------------------------------------------------------
+
+    def _greet(self) -> msg.Hello:
+        assert self._spec is not None
+        returning, self._greeted = self._greeted, True
+        return msg.Hello(
+            msg.PROTOCOL,
+            self._client,
+            "kernel",
+            os.getpid(),
+            self._spec.key,
+            self._spec.name,
+            self._spec.grace,
+            self._spec.interpreter,
+            returning,
+        )
+
+    def _on_messages(self, messages: list[Any]) -> None:
+        sink = self._sink
+        assert sink is not None
+        for message in messages:
+            match message:
+                case msg.Results(job, task, worker, items):
+                    self._on_results(sink, job, task, worker, items)
+                case msg.Settled(job, task, state, why, worker):
+                    settled = self._settled.setdefault(job, set())
+                    if task not in settled:
+                        settled.add(task)
+                        self._seen.pop((job, task), None)
+                        sink.settled(job, task, state, why, worker)
+                case msg.Output():
+                    sink.output(message)
+                case msg.MeshState(workers):
+                    sink.workers(workers)
+                case msg.Notice(text):
+                    sink.notice(text)
+                case msg.JobState(info, missing):
+                    sink.job(info, missing)
+                case msg.Status(request, hub):
+                    with self._status_changed:
+                        self._statuses[request] = hub
+                        self._status_changed.notify_all()
+                case msg.Welcome():
+                    self._welcome = message
+                    if self._answered.is_set() and message.session is not None:
+                        sink.workers(message.session.mesh)
+                    self._answered.set()
+                case msg.Refuse(why, job):
+                    if not self._answered.is_set():
+                        self._refused = why
+                        self._answered.set()
+                    else:
+                        sink.refused(why, job)
+        sink.flushed()
+
+    def _on_results(
+        self, sink: Sink, job: int, task: int, worker: int | None, items: list[msg.Item]
+    ) -> None:
+        """Pass items on, once each: a hub that came back sends again what is unclaimed."""
+        if task in self._settled.get(job, ()):
+            return
+        seen = self._seen.setdefault((job, task), set())
+        fresh = [item for item in items if item.index not in seen]
+        seen.update(item.index for item in fresh)
+        if fresh:
+            sink.items(job, task, worker, fresh)
+
+    def _on_lost(self) -> None:
+        """The hub's socket is gone: the nursery restarts it, unless the hub's folder is gone too."""
+        if self._gone or folders.is_locked(self._folder / "lock"):
+            return
+        self._gone = True
+        if not self._answered.is_set():
+            self._refused = f"gone: The hub at {self._folder} has ended."
+            self._answered.set()
+        elif self._sink is not None:
+            self._sink.refused(
+                "The hub of this session has ended, and its workers with it. "
+                "Run %load_ext cellmesh (or cm.connect()) to start anew.",
+                None,
+            )
+            self._sink.flushed()

@@ -1,0 +1,92 @@
+"""The hub's journal: everything that came in, so that a killed hub can be rebuilt.
+
+Owns an append-only file of length-prefixed records. Never syncs it to disk: it must survive the death of the
+hub, not of the machine. A burst of input is one write, made before the burst is acknowledged. When the file
+has grown over `COMPACT_AT`, the shell writes its state as the first record of a new file.
+Read next: `recovery.py`.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+COMPACT_AT = 256 << 20
+
+_LENGTH = struct.Struct("<I")
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One input: a frame from a peer, or something that the shell itself observed."""
+
+    kind: Literal["frame", "timer", "client-lost", "worker-lost", "recovered", "state"]
+    at: float
+    wall: float
+    name: str  # the peer's identity, the timer, the client or the worker
+    data: bytes = b""  # the frame, the reason, or the pickled state
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+class Journal:
+    """Append with `add`, write with `flush`.
+
+    The file may be torn at its end by the death that makes it needed: `read` stops there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.size = os.fstat(self._fd).st_size
+        self._pending: list[bytes] = []
+
+    def add(self, entry: Entry) -> None:
+        """Queue an entry; it is in the file after the next flush."""
+        data = _encode(entry)
+        self._pending.append(_LENGTH.pack(len(data)))
+        self._pending.append(data)
+
+    def flush(self) -> None:
+        """Write what was queued, in one call."""
+        if not self._pending:
+            return
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self.size += len(data)
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def rewrite(self, state: Entry) -> None:
+        """Replace the whole journal by one entry that says where things stand."""
+        fresh = self.path.with_suffix(".new")
+        data = _encode(state)
+        fresh.write_bytes(_LENGTH.pack(len(data)) + data)
+        os.close(self._fd)
+        fresh.replace(self.path)
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self.size = len(data) + 4
+        self._pending.clear()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """All whole entries of a journal, oldest first."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    offset = 0
+    while len(data) - offset >= 4:
+        (length,) = _LENGTH.unpack_from(data, offset)
+        if len(data) - offset - 4 < length:
+            return
+        yield _decode(data[offset + 4 : offset + 4 + length])
+        offset += 4 + length

@@ -1,0 +1,209 @@
+"""The hub's process: one thread, one loop, one socket.
+
+Owns the ROUTER, the loop and its order: read what has come, journal it, let the core decide, send what
+that made. A burst is read whole before anything is sent, so load makes batches and idleness makes none.
+Never runs user code, never unpickles what users send. Read next: `hub.py`, `recovery.py`.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import sys
+import time
+
+import zmq
+
+from cellmesh.scheduler.core.core import Core
+from cellmesh.scheduler.core.ids import ClientId, WorkerId
+from cellmesh.scheduler.wire import folders, system
+from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessStarted
+from cellmesh.scheduler.wire.messages import PROTOCOL
+
+from . import recovery
+from .devices import visible_gpus
+from .hub import Hub
+from .journal import COMPACT_AT, Entry, Journal
+from .orders import Orders
+from .peers import Peers
+from .pool import Pool
+from .store import Store
+from .timers import Timers
+
+BURST = 256
+"""Frames read before the answers to them leave, at most."""
+
+GOODBYE_SECONDS = 0.2
+
+
+def main(name: str, epoch: int, control: socket.socket, ready: int) -> int:
+    """Run the hub until it is done; returns its exit code (0: it is done, anything else: it failed)."""
+    shell = Shell(name, epoch, control)
+    shell.begin()
+    if ready >= 0:
+        os.write(ready, b"1")
+        os.close(ready)
+    return shell.run()
+
+
+class Shell:
+    def __init__(self, name: str, epoch: int, control: socket.socket) -> None:
+        self._name = name
+        self._epoch = epoch
+        self._folder, self._data = folders.make_hub_folders(name)
+        self._context = zmq.Context()
+        self._router = self._context.socket(zmq.ROUTER)
+        self._router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._router.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._router.setsockopt(zmq.SNDHWM, 0)  # the links' credit bounds what is under way
+        self._router.setsockopt(zmq.RCVHWM, 0)
+        self._router.setsockopt(zmq.LINGER, int(GOODBYE_SECONDS * 1000))
+        self._timers = Timers()
+        self._peers = Peers(self._router)
+        self._pool = Pool(control)
+        self._journal = Journal(self._data / "journal")
+        self._watched: dict[int, ClientId] = {}
+        self._poller = zmq.Poller()
+        path = self._folder / "hub.sock"
+        path.unlink(missing_ok=True)  # a killed hub leaves its socket
+        self._address = f"ipc://{path}"
+        store = Store()
+        orders = Orders(name, self._address, self._data, store, self._peers, self._pool, self._timers)
+        self._hub = Hub(name, Core(), store, self._peers, orders)
+
+    def begin(self) -> None:
+        """Start fresh, or from the journal of a hub that died; then be reachable."""
+        signal.signal(signal.SIGTERM, self._on_term)
+        if self._epoch == 1:
+            cpus = int(os.environ.get("CELLMESH_CPUS", 0)) or system.usable_cpus()
+            self._record(
+                recovery.started(system.monotonic(), time.time(), self._epoch, cpus, visible_gpus())
+            )
+        else:
+            self._recover()
+        self._journal.flush()
+        self._router.bind(self._address)
+        folders.write_connection(
+            self._folder,
+            folders.Connection(PROTOCOL, self._name, self._address, os.getpid(), str(self._data)),
+        )
+        self._poller.register(self._router, zmq.POLLIN)
+        self._poller.register(self._pool.fileno(), zmq.POLLIN)
+
+    def _recover(self) -> None:
+        recovery.replay(self._hub, self._journal)
+        self._timers.clear()
+        living: dict[int, int] = {}
+        while True:
+            told = self._pool.facts(wait=True)
+            children = [fact for fact in told if isinstance(fact, Children)]
+            if children:
+                living = dict(children[0].living)
+                break
+        self._pool.pids.update({WorkerId(worker): pid for worker, pid in living.items()})
+        for record in self._hub.store.sessions.values():
+            record.template = ""  # the interpreters come again with the kernels' greetings
+        self._hub.orders.replaying = False
+        workers = tuple(WorkerId(worker) for worker in living)
+        now = system.monotonic()
+        self._record(
+            Entry("recovered", now, time.time(), str(self._epoch), pickle.dumps((self._epoch, workers)))
+        )
+        for client in self._hub.clients.by_id.values():
+            self._watch(client.id, client.pid)
+
+    def run(self) -> int:
+        try:
+            while not self._hub.ending:
+                self._once()
+        except EOFError:
+            # The nursery is gone, and with it all workers: sweep up as it would have done.
+            self._sweep_up()
+            return 1
+        self._farewell()
+        return 0
+
+    def _once(self) -> None:
+        wake = self._timers.next()
+        timeout = None if wake is None else max(0.0, (wake - system.monotonic()) * 1000 + 0.5)
+        for source, _ in self._poller.poll(timeout):
+            if source is self._router:
+                self._read_router()
+            elif source == self._pool.fileno():
+                self._read_nursery()
+            elif source in self._watched:
+                self._client_ended(source)
+        for timer in self._timers.due(system.monotonic()):
+            self._record(self._entry("timer", timer))
+        for client in self._hub.new_clients:
+            self._watch(client.id, client.pid)
+        self._hub.new_clients.clear()
+        self._journal.flush()  # before anything that follows from it leaves
+        self._peers.flush()
+        if self._journal.size > COMPACT_AT:
+            recovery.compact(self._hub, self._journal, system.monotonic())
+
+    def _read_router(self) -> None:
+        at, wall = system.monotonic(), time.time()
+        for _ in range(BURST):
+            try:
+                identity, frame = self._router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            name = identity.decode("ascii", "replace")
+            entry = Entry("frame", at, wall, name, frame)
+            if name.startswith("o"):
+                recovery.apply(self._hub, entry)  # onlookers change nothing
+            else:
+                self._record(entry)
+
+    def _read_nursery(self) -> None:
+        for fact in self._pool.facts():
+            match fact:
+                case ProcessStarted(worker, pid):
+                    self._pool.pids[WorkerId(worker)] = pid
+                case ProcessEnded(worker, why):
+                    self._record(self._entry("worker-lost", str(worker), why.encode()))
+                case Children():
+                    pass  # only meant for a hub that recovers
+
+    def _watch(self, client: ClientId, pid: int) -> None:
+        fd = system.watch_process(pid)
+        if fd is not None:
+            self._watched[fd] = client
+            self._poller.register(fd, zmq.POLLIN)
+        elif system.can_watch() or not system.is_alive(pid):
+            self._record(self._entry("client-lost", client))
+
+    def _client_ended(self, fd: int) -> None:
+        self._poller.unregister(fd)
+        os.close(fd)
+        self._record(self._entry("client-lost", self._watched.pop(fd)))
+
+    def _entry(self, kind: str, name: str, data: bytes = b"") -> Entry:
+        return Entry(kind, system.monotonic(), time.time(), name, data)  # type: ignore[arg-type]
+
+    def _record(self, entry: Entry) -> None:
+        """Journal what happened, then let it have its effect."""
+        self._journal.add(entry)
+        recovery.apply(self._hub, entry)
+
+    def _farewell(self) -> None:
+        (self._folder / "connection.json").unlink(missing_ok=True)  # nobody attaches from here on
+        self._peers.flush()
+        self._journal.close()
+        self._router.close()
+        self._context.term()
+
+    def _sweep_up(self) -> None:
+        for pid in self._pool.pids.values():
+            try:
+                os.killpg(pid, signal.SIGKILL)  # what users' code started there
+            except (ProcessLookupError, PermissionError):
+                pass
+        self._farewell()
+        folders.remove_hub(self._name)
+
+    def _on_term(self, *_: object) -> None:
+        self._hub.ending = True
+        print("cellmesh hub: ended by SIGTERM", file=sys.stderr, flush=True)

@@ -1,0 +1,184 @@
+"""The core's commands, carried out: messages to peers, orders to the nursery, changes to the store.
+
+Owns how each command is done. Never decides whether. While the journal is replayed nothing leaves the
+process: only the store changes. Read next: `hub.py`, `../core/commands.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from cellmesh.scheduler.core import commands as cmd
+from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId, WorkerId
+from cellmesh.scheduler.core.state import State
+from cellmesh.scheduler.wire import folders, system
+from cellmesh.scheduler.wire import messages as msg
+from cellmesh.scheduler.wire.control import WorkerSpec
+
+from . import views
+from .peers import Peers
+from .pool import Pool
+from .store import Store, release
+from .timers import Timers
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+
+class Orders:
+    def __init__(
+        self, hub: str, address: str, data: Path, store: Store, peers: Peers, pool: Pool, timers: Timers
+    ) -> None:
+        self._hub = hub
+        self._address = address
+        self._data = data
+        self._store = store
+        self._peers = peers
+        self.pool = pool
+        self._timers = timers
+        self.names: dict[WorkerId, list[str]] = {}
+        self.pid = os.getpid()
+        self.nursery = os.getppid()
+        self.replaying = False
+
+    def worker_prefix(self, worker: WorkerId) -> str:
+        """How names of segments begin that this worker makes."""
+        return f"{folders.segment_prefix(self._hub)}w{worker}-"
+
+    def client_prefix(self, client: ClientId) -> str:
+        """How names of segments begin that this kernel makes."""
+        return f"{folders.segment_prefix(self._hub)}c{client}-"
+
+    def logs(self, session: SessionId) -> str:
+        """The folder of a session's logs."""
+        return str(self._data / "logs" / "".join(c if c.isalnum() else "_" for c in session)[:80])
+
+    def carry_out(self, commands: list[cmd.Command], report: msg.Report | None, hub: Hub) -> None:
+        """Do what the core said; `report` is the message at hand, whose items may be delivered."""
+        for command in commands:
+            match command:
+                case cmd.DeliverItems(job, task, worker, accepted):
+                    assert report is not None
+                    self._deliver(job, task, worker, accepted, report, hub)
+                case cmd.SettleTask(job, task, state, why):
+                    number = self._number(hub, report)
+                    settled = msg.Settled(job, task, state.value, why, number)
+                    self._store.settle(job, settled)
+                    self._to_job(job, settled, hub)
+                case cmd.StartTask(worker, job, task, attempt, skip):
+                    self._start_task(worker, job, task, attempt, skip)
+                case cmd.InterruptTask(worker, _, _, attempt):
+                    self._to_worker(worker, msg.Interrupt(attempt))
+                case cmd.StartWorker(worker, session, number, gpus):
+                    self._start_worker(worker, session, number, gpus)
+                case cmd.StopWorker(worker):
+                    self._to_worker(worker, msg.Stop())
+                case cmd.KillWorker(worker):
+                    if not self.replaying:
+                        self.pool.kill(worker)
+                case cmd.TellMesh(session):
+                    self.tell_mesh(session, hub)
+                case cmd.Notify(session, text):
+                    self._to_session(session, msg.Notice(text), hub)
+                case cmd.RefuseJob(job, why):
+                    record = self._store.jobs.get(job)
+                    if record is not None:
+                        self._to_job(job, msg.Refuse(why, job), hub)
+                        self._store.forget_tasks(job, None)
+                case cmd.ForgetTasks(job, tasks):
+                    self._store.forget_tasks(job, tasks)
+                case cmd.ForgetSession(session):
+                    self._store.forget_session(session)
+                case cmd.SetTimer(timer, delay):
+                    self._timers.set(timer, system.monotonic() + delay)
+                case cmd.CancelTimer(timer):
+                    self._timers.cancel(timer)
+                case cmd.EndHub():
+                    hub.ending = not self.replaying
+                case _:
+                    assert_never(command)
+
+    def tell_mesh(self, session: SessionId, hub: Hub) -> None:
+        """Send the session's kernel its workers as they are now."""
+        workers = views.mesh(hub.core.state, session, self.pool.pids, self.names)
+        self._to_session(session, msg.MeshState(workers), hub)
+
+    def forget_blob(self, state: State, session: SessionId, digest: str) -> None:
+        """Tell the session's workers that a blob is gone."""
+        for worker in state.workers.values():
+            peer = self._peers.get(b"w%d" % worker.id)
+            if worker.session == session and peer is not None and digest in peer.known:
+                peer.known.discard(digest)
+                self._peers.send(peer.identity, msg.Forget([digest]))
+
+    def _number(self, hub: Hub, report: msg.Report | None) -> int | None:
+        return None if report is None else hub.reporter_number
+
+    def _deliver(
+        self,
+        job: JobId,
+        task: int,
+        worker: WorkerId,
+        accepted: tuple[int, ...],
+        report: msg.Report,
+        hub: Hub,
+    ) -> None:
+        if not accepted:
+            return
+        items = report.items
+        if len(accepted) < len(items):
+            taken = set(accepted)
+            for position, item in enumerate(items):
+                if position not in taken:
+                    release(item.payload)
+            items = [items[position] for position in accepted]
+        results = msg.Results(job, task, hub.reporter_number, items)
+        self._store.add_result(job, results)
+        self._to_job(job, results, hub)
+
+    def _start_task(
+        self, worker: WorkerId, job: JobId, task: int, attempt: int, skip: tuple[int, ...]
+    ) -> None:
+        if self.replaying:
+            return
+        peer = self._peers.get(b"w%d" % worker)
+        if peer is None:
+            return  # it died this moment; its loss is on its way and re-queues the task
+        record = self._store.jobs[job]
+        kept = record.tasks[task]
+        blobs = self._store.sessions[record.session].blobs
+        for digest in (kept.context, *kept.wire.blobs):
+            if digest and digest not in peer.known and digest in blobs:
+                peer.known.add(digest)
+                self._peers.send(peer.identity, msg.Blob(digest, blobs[digest]))
+        self._peers.send(peer.identity, msg.Run(attempt, job, kept.wire, kept.context, list(skip)))
+
+    def _start_worker(
+        self, worker: WorkerId, session: SessionId, number: int | None, gpus: tuple[str, ...]
+    ) -> None:
+        if self.replaying:
+            return
+        record = self._store.sessions[session]
+        Path(record.logs).mkdir(mode=0o700, parents=True, exist_ok=True)
+        spec = WorkerSpec(
+            worker, number, self._address, self.worker_prefix(worker), record.logs, list(gpus)
+        )
+        self.pool.start(record.template, spec)
+
+    def _to_worker(self, worker: WorkerId, message: msg.Wire) -> None:
+        if not self.replaying:
+            self._peers.send(b"w%d" % worker, message)
+
+    def _to_job(self, job: JobId, message: msg.Wire, hub: Hub) -> None:
+        record = self._store.jobs.get(job)
+        client = hub.clients.by_id.get(ClientId(record.client)) if record else None
+        if client is not None and not self.replaying:
+            self._peers.send(client.identity, message)
+
+    def _to_session(self, session: SessionId, message: msg.Wire, hub: Hub) -> None:
+        record = hub.core.state.sessions.get(session)
+        client = hub.clients.by_id.get(record.client) if record and record.client else None
+        if client is not None and not self.replaying:
+            self._peers.send(client.identity, message)

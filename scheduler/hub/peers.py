@@ -1,0 +1,83 @@
+"""Everyone who talks to the hub: their links, and who they are.
+
+Owns the ROUTER's outgoing side. Never interprets messages. ROUTER_MANDATORY makes a vanished peer an error
+instead of silence; the links' credit keeps a slow peer from filling memory with frames.
+Read next: `../wire/link.py`, `hub.py`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+from cellmesh.scheduler.wire.link import Link
+from cellmesh.scheduler.wire.messages import ToHub
+
+
+@dataclass(slots=True)
+class Peer:
+    identity: bytes
+    link: Link[Any]
+    known: set[str] = field(default_factory=set)  # digests of the blobs that a worker has
+
+
+class Peers:
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket = socket
+        self._peers: dict[bytes, Peer] = {}
+        self._dirty: set[bytes] = set()
+
+    def receive(self, identity: bytes, frame: bytes) -> list[Any]:
+        """Messages of a frame that came from a peer."""
+        messages = self._peer(identity).link.receive(frame)
+        self._dirty.add(identity)
+        return messages
+
+    def renew(self, identity: bytes) -> Peer:
+        """The peer has (re)connected: nothing sent to its former life counts any more."""
+        old = self._peers.pop(identity, None)
+        peer = self._peer(identity)
+        if old is not None:
+            peer.link.take_over(old.link)
+        return peer
+
+    def get(self, identity: bytes) -> Peer | None:
+        return self._peers.get(identity)
+
+    def send(self, identity: bytes, message: Any) -> bool:
+        """Queue a message; False if there is no such peer."""
+        peer = self._peers.get(identity)
+        if peer is None:
+            return False
+        peer.link.send(message)
+        self._dirty.add(identity)
+        return True
+
+    def drop(self, identity: bytes) -> None:
+        """Forget a peer that is gone."""
+        self._peers.pop(identity, None)
+        self._dirty.discard(identity)
+
+    def flush(self) -> None:
+        """Send what has gathered for everyone."""
+        for identity in list(self._dirty):
+            peer = self._peers.get(identity)
+            if peer is not None:
+                peer.link.flush()
+        self._dirty.clear()
+
+    def _peer(self, identity: bytes) -> Peer:
+        peer = self._peers.get(identity)
+        if peer is None:
+            link: Link[Any] = Link(ToHub, lambda frame: self._transmit(identity, frame))
+            peer = self._peers[identity] = Peer(identity, link)
+        return peer
+
+    def _transmit(self, identity: bytes, frame: bytes) -> None:
+        try:
+            self._socket.send_multipart([identity, frame], copy=len(frame) < 65536)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            # The peer's process is gone or reconnecting: its end comes through its pidfd or the
+            # nursery, its return through a greeting; what is unacknowledged is kept until then.

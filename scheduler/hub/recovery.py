@@ -1,0 +1,72 @@
+"""A killed hub, rebuilt: the journal replayed through the same code that made it.
+
+Owns the replay and the compaction of the journal. Never talks to anyone: while entries are replayed,
+`Orders.replaying` keeps everything inside. Read next: `journal.py`, `main.py`.
+"""
+
+import pickle
+
+from cellmesh.scheduler.core import events as ev
+from cellmesh.scheduler.core.ids import ClientId, WorkerId
+
+from .hub import Hub
+from .journal import Entry, Journal, read
+
+
+def started(at: float, wall: float, epoch: int, cpus: int, gpus: tuple[str, ...]) -> Entry:
+    """The first entry of a journal."""
+    return Entry("state", at, wall, "started", pickle.dumps(ev.HubStarted(at, epoch, cpus, gpus)))
+
+
+def replay(hub: Hub, journal: Journal) -> bool:
+    """Feed all entries through the hub; False if there are none."""
+    hub.orders.replaying = True
+    found = False
+    try:
+        for entry in read(journal.path):
+            found = True
+            apply(hub, entry)
+    finally:
+        hub.orders.replaying = False
+    return found
+
+
+def apply(hub: Hub, entry: Entry) -> None:
+    """One entry: used for what happens now and for what happened before alike."""
+    hub.wall = entry.wall
+    match entry.kind:
+        case "frame":
+            identity = entry.name.encode()
+            for message in hub.peers.receive(identity, entry.data):
+                hub.take(entry.at, identity, message)
+        case "timer":
+            hub.feed(ev.TimerFired(entry.at, entry.name))
+        case "client-lost":
+            hub.client_gone(entry.at, ClientId(entry.name))
+        case "worker-lost":
+            hub.worker_gone(entry.at, WorkerId(int(entry.name)), entry.data.decode())
+        case "recovered":
+            epoch, living = pickle.loads(entry.data)
+            hub.feed(ev.HubRecovered(entry.at, epoch, living))
+        case "state":
+            state = pickle.loads(entry.data)
+            if isinstance(state, ev.HubStarted):
+                hub.feed(state)
+            else:
+                restore(hub, state)
+
+
+def compact(hub: Hub, journal: Journal, at: float) -> None:
+    """Replace the journal by the state that it led to."""
+    state = (hub.core.state, hub.store, hub.clients, hub.orders.names)
+    journal.rewrite(Entry("state", at, hub.wall, "compacted", pickle.dumps(state, protocol=5)))
+
+
+def restore(hub: Hub, state: tuple[object, ...]) -> None:
+    """Take over a compacted state."""
+    core_state, store, clients, names = state
+    hub.core.state = core_state  # type: ignore[assignment]
+    hub.store.sessions = store.sessions  # type: ignore[attr-defined]
+    hub.store.jobs = store.jobs  # type: ignore[attr-defined]
+    hub.clients = clients  # type: ignore[assignment]
+    hub.orders.names = names  # type: ignore[assignment]

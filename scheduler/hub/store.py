@@ -1,0 +1,145 @@
+"""What the hub keeps and the core must not see: payloads, results, output, blobs, segments.
+
+Owns bytes and names of shared memory; unlinks segments when what needed them is gone. Never decides when:
+the core's `Forget…` commands and the clients' claims do. Read next: `hub.py`.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from cellmesh.scheduler.core.ids import JobId, SessionId
+from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.wire import system
+from cellmesh.scheduler.wire.messages import Item, Output, Payload, Ref, Results, Settled, TaskWire
+
+OUTPUT_KEPT = 4 << 20
+"""Bytes of output kept per job for a front end that comes back; the full text is in the logs."""
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    wire: TaskWire
+    context: str
+    results: list[Results] = field(default_factory=list)
+    settled: Settled | None = None
+
+
+@dataclass(slots=True)
+class JobRecord:
+    session: SessionId
+    client: str
+    opened: float  # wall clock
+    cell: str
+    setup: bool
+    tasks: dict[int, TaskRecord] = field(default_factory=dict)
+    outputs: deque[Output] = field(default_factory=deque)
+    output_bytes: int = 0
+    output_lost: int = 0
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    prefix: str  # of the segments of its clients
+    logs: str
+    context: str = ""  # digest of the interpreter record that tasks run under
+    template: str = ""  # digest of the template that its workers are forked from
+    blobs: dict[str, Payload] = field(default_factory=dict)
+    objects: set[str] = field(default_factory=set)  # segments that live until dropped
+
+
+class Store:
+    def __init__(self) -> None:
+        self.sessions: dict[SessionId, SessionRecord] = {}
+        self.jobs: dict[JobId, JobRecord] = {}
+
+    def add_result(self, job: JobId, results: Results) -> None:
+        """Keep delivered items until they are claimed."""
+        self.jobs[job].tasks[results.task].results.append(results)
+
+    def settle(self, job: JobId, settled: Settled) -> None:
+        """The task is over: keep how, and let its arguments go."""
+        record = self.jobs.get(job)
+        task = record.tasks.get(settled.task) if record else None
+        if record is None or task is None:
+            return
+        task.settled = settled
+        if not record.setup:
+            release(task.wire.payload)
+            task.wire = TaskWire(task.wire.index, task.wire.verb, b"", size=task.wire.size)
+
+    def add_output(self, output: Output) -> None:
+        """Keep a bounded tail of a job's output."""
+        record = self.jobs.get(JobId(output.job))
+        if record is None:
+            return
+        record.outputs.append(output)
+        record.output_bytes += _weight(output)
+        while record.output_bytes > OUTPUT_KEPT and len(record.outputs) > 1:
+            oldest = record.outputs.popleft()
+            record.output_bytes -= _weight(oldest)
+            record.output_lost += 1
+            release(oldest.data)
+
+    def forget_tasks(self, job: JobId, tasks: tuple[int, ...] | None) -> None:
+        """Drop results (and with None the whole job)."""
+        record = self.jobs.get(job)
+        if record is None:
+            return
+        for index in list(record.tasks) if tasks is None else tasks:
+            task = record.tasks.pop(index, None)
+            if task is not None:
+                release(task.wire.payload)
+                for results in task.results:
+                    _release_items(results.items)
+        if tasks is None:
+            for output in record.outputs:
+                release(output.data)
+            del self.jobs[job]
+
+    def forget_session(self, session: SessionId) -> None:
+        """Drop everything of a session."""
+        for job in [job for job, record in self.jobs.items() if record.session == session]:
+            self.forget_tasks(job, None)
+        record = self.sessions.pop(session, None)
+        if record is None:
+            return
+        for blob in record.blobs.values():
+            release(blob)
+        for name in record.objects:
+            segments.unlink(name)
+        sweep_prefix(record.prefix)
+
+    def drop_blob(self, session: SessionId, digest: str) -> bool:
+        """Drop a blob unless a task that may still run needs it; whether it was dropped."""
+        record = self.sessions.get(session)
+        if record is None or digest not in record.blobs:
+            return False
+        for job in self.jobs.values():
+            if job.session == session:
+                for task in job.tasks.values():
+                    if (task.settled is None or job.setup) and digest in task.wire.blobs:
+                        return False
+        release(record.blobs.pop(digest))
+        return True
+
+
+def release(payload: Payload) -> None:
+    """Unlink the segment of a payload, if it is one."""
+    if isinstance(payload, Ref):
+        segments.unlink(payload.name)
+
+
+def _release_items(items: list[Item]) -> None:
+    for item in items:
+        release(item.payload)
+
+
+def sweep_prefix(prefix: str, keep: set[str] | None = None) -> None:
+    """Unlink the segments of a maker that is gone, except those handed over."""
+    for path in system.shared_memory_folder().glob(prefix + "*"):
+        if keep is None or path.name not in keep:
+            path.unlink(missing_ok=True)
+
+
+def _weight(output: Output) -> int:
+    return 200 + len(output.text) + (output.data.size if isinstance(output.data, Ref) else len(output.data))

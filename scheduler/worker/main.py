@@ -1,0 +1,143 @@
+"""A worker process: one thread talks to the hub, the main thread runs the user's code.
+
+Owns the process and the road between the two threads. Never decides what runs: the hub does. The talking
+thread stays responsive while user code computes, so that interrupts and pings reach a busy worker.
+Read next: `runner.py` (what happens to a task), `interrupts.py`.
+"""
+
+import os
+import queue
+from typing import Any
+
+import msgspec
+
+from cellmesh.scheduler.wire import system
+from cellmesh.scheduler.wire.control import WorkerSpec
+from cellmesh.scheduler.wire.dealer import Dealer
+from cellmesh.scheduler.wire.messages import (
+    PROTOCOL,
+    Ack,
+    Blob,
+    Forget,
+    Interrupt,
+    Output,
+    Payload,
+    Ready,
+    Report,
+    Run,
+    Stop,
+    ToWorker,
+)
+
+from .interrupts import Interrupts
+from .logs import LogWriter
+from .runner import Runner
+from .shell import adopt
+from .streams import FdCapture
+
+LAST_WORDS_SECONDS = 0.5
+
+
+def main(argument: str) -> None:
+    """Entry point of a worker that was started from nothing (the `spawn` start method)."""
+    spec = msgspec.json.decode(argument, type=WorkerSpec)
+    run(spec, parent=os.getppid())
+    os._exit(0)
+
+
+def run(spec: WorkerSpec, parent: int | None) -> None:
+    """Be this worker until told to stop."""
+    if parent is not None:
+        system.die_with_parent(parent)
+    name = f"worker {spec.number}" if spec.number is not None else "task worker"
+    system.name_process(f"cellmesh-{'w' + str(spec.number) if spec.number is not None else 'task'}")
+    os.environ["CELLMESH_WORKER"] = str(spec.number if spec.number is not None else f"t{spec.worker}")
+    if spec.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
+    Worker(spec, name).run()
+
+
+class Worker:
+    def __init__(self, spec: WorkerSpec, name: str) -> None:
+        self._spec = spec
+        self._blobs: dict[str, Payload] = {}
+        self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        self._holding: dict[int, tuple[int, int, int]] = {}  # by attempt: not over, or not acknowledged
+        self._over: list[int] = []  # attempts whose last report is under way
+        self._interrupts = Interrupts()
+        self._capture = FdCapture()
+        label = name if spec.number is not None else f"a task worker (pid {os.getpid()})"
+        log = LogWriter(spec.logs, f"w{spec.number}" if spec.number is not None else f"t{spec.worker}")
+        self._runner = Runner(
+            number=spec.number,
+            label=label,
+            prefix=spec.prefix,
+            emit=self._emit,
+            report=self._report,
+            logs=log,
+            interrupts=self._interrupts,
+            capture=self._capture,
+        )
+        identity = b"w%d" % spec.worker
+        self._dealer: Dealer[Any] = Dealer(
+            spec.address,
+            identity,
+            ToWorker,
+            greeting=self._greet,
+            on_messages=self._on_messages,
+            readers={fd: self._capture.pump for fd in self._capture.filenos()},
+            name="cellmesh-talk",
+        )
+
+    def run(self) -> None:
+        """In the main thread: run tasks until told to stop."""
+        self._interrupts.install()
+        adopt(self._runner)
+        self._dealer.start()
+        while (task := self._runs.get()) is not None:
+            self._runner.run(task, self._blobs)
+        self._runner.close()
+        self._dealer.drain(LAST_WORDS_SECONDS)
+        self._dealer.close()
+
+    def _emit(self, output: Output) -> None:
+        self._dealer.post(output)
+
+    def _report(self, report: Report) -> None:
+        if report.outcome is not None:
+            self._over.append(report.attempt)
+        self._dealer.post(report)
+
+    # --- in the talking thread -------------------------------------------------------------------
+
+    def _greet(self) -> Ready:
+        return Ready(
+            PROTOCOL,
+            self._spec.worker,
+            os.getpid(),
+            list(self._holding.values()),
+            self._runner.names(),
+        )
+
+    def _on_messages(self, messages: list[Any]) -> None:
+        if self._over and self._dealer.idle:
+            while self._over:
+                self._holding.pop(self._over.pop(), None)
+        for message in messages:
+            match message:
+                case Run():
+                    self._holding[message.attempt] = (message.job, message.task.index, message.attempt)
+                    self._runs.put(message)
+                case Blob(digest, data):
+                    self._blobs[digest] = data
+                case Interrupt(attempt):
+                    self._interrupts.request(attempt)
+                case Forget(digests):
+                    for digest in digests:
+                        self._blobs.pop(digest, None)
+                case Stop():
+                    self._runs.put(None)
+                case Ack():
+                    pass
+
+
