@@ -1,0 +1,130 @@
+"""How this process becomes attached to an engine, and leaves it.
+
+Owns the one session of the process and what happens at its exit. Never launches work.
+Read next: `identity.py`, `session.py`.
+"""
+
+import atexit
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellmesh.scheduler.engines.contract import Engine, EngineError, SessionSpec, VersionMismatch
+
+from .session import Session
+from .sink import SessionSink
+
+if TYPE_CHECKING:
+    from . import identity
+
+ENGINE = "CELLMESH_ENGINE"
+_session: Session | None = None
+
+
+def attached() -> Session | None:
+    """The attached session, if there is one."""
+    return _session if _session is not None and not _session.closed else None
+
+
+def current() -> Session:
+    """The attached session; attaches by itself on first use."""
+    session = attached()
+    if session is None or (session.pid != os.getpid() and os.environ.get(ENGINE) == "inline"):
+        return connect(os.environ.get(ENGINE, "embedded"))
+    return session.check()
+
+
+def connect(engine: str | Engine = "embedded") -> Session:
+    """Attach to an engine, leaving the one before (its mesh and results stay there for the grace time)."""
+    before = attached()
+    if before is not None and before.pid == os.getpid():
+        same = before.engine.name == (engine if isinstance(engine, str) else engine.name)
+        if same and isinstance(engine, str):
+            return before
+        before.close(end_session=before.spec.grace == 0)
+    return _keep(_open(engine))
+
+
+def _keep(session: Session) -> Session:
+    global _session
+    if _session is None:
+        # Last registered, first run: before IPython clears the namespace, so that nothing is claimed by that.
+        atexit.register(_at_exit)
+    _session = session
+    for note in session.survivors.notes:
+        session.notices.say(note)
+    return session
+
+
+def _at_exit() -> None:
+    session = attached()
+    if session is None or session.pid != os.getpid():
+        return
+    session.dying = True
+    session.close(end_session=session.spec.grace == 0)
+
+
+def _open(engine: str | Engine) -> Session:
+    from . import identity
+
+    if isinstance(engine, Engine):
+        key, name, grace = identity.own_session()
+        return _attach(engine, SessionSpec(key, name, grace, identity.interpreter()))
+    if engine == "inline":
+        from cellmesh.scheduler.engines.inline import InlineEngine
+
+        return _attach(InlineEngine(), SessionSpec("inline", "inline", 0.0, identity.interpreter()))
+    if engine == "embedded":
+        return _open_embedded()
+    if engine == "dask":
+        raise EngineError(
+            'cm.connect("dask") comes in a later version; use "embedded" (this machine) or "inline".'
+        )
+    raise EngineError(f'There is no engine "{engine}"; use "embedded" (this machine) or "inline".')
+
+
+def _open_embedded() -> Session:
+    from cellmesh.scheduler.wire.messages import PROTOCOL
+
+    from . import identity
+
+    found = identity.find()
+    try:
+        return _attach_embedded(found)
+    except VersionMismatch:
+        found = identity.find_own(str(PROTOCOL))
+        return _attach_embedded(found)
+
+
+def _attach_embedded(found: "identity.Identity") -> Session:
+    from . import identity
+
+    try:
+        session = _attach(_embedded(found.folder), found.spec())
+    except VersionMismatch:
+        raise
+    except EngineError as error:
+        if "another" not in str(error):
+            raise
+        # A second living kernel of the same notebook: it works, alone.
+        found = identity.for_this_process(found)
+        session = _attach(_embedded(found.folder), found.spec())
+    for note in found.notes:
+        session.notices.say(note)
+    return session
+
+
+def _embedded(folder: Path) -> Engine:
+    from cellmesh.scheduler.engines.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(folder)
+
+
+def _attach(engine: Engine, spec: SessionSpec) -> Session:
+    session = Session(engine)
+    try:
+        session.opened(spec, engine.open(spec, SessionSink(session)))
+    except BaseException:
+        session.hooks.detach()
+        raise
+    return session

@@ -1,0 +1,270 @@
+"""A job as the notebook sees it: what was launched, what has come back, and waiting for it.
+
+Owns `Job`. Results stay undecoded until someone asks. Only the engine's thread writes a job's records, so
+reading them needs no lock. Never shows anything. Read next: `futures.py`, `mapping.py`, `session.py`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from cellmesh.scheduler.wire.messages import Item, JobInfo, TaskWire
+
+from . import cells, progress, stop, waiting
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Kind = Literal["cell", "over", "map", "submit"]
+Ending = Literal["done", "failed", "cancelled", "lost"]
+
+
+class WorkerLost(RuntimeError):
+    """The work was lost with its worker (its process died), and its retries are spent."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of one task."""
+
+    index: int
+    size: int = 1
+    items: dict[int, Item] = field(default_factory=dict)  # by index within the task
+    state: str = ""  # an Ending, or "" while it is not over
+    why: str = ""
+    worker: int | None = None  # mesh number of the worker that reported last
+
+
+Listener = Callable[[Record, Sequence[Item] | None], None]
+"""Called from the engine's thread with a task's new items, or with None when it is over."""
+
+
+class Job:
+    """One launch: a cell, a map or the submits of a cell."""
+
+    def __init__(
+        self,
+        session: "Session",
+        id: int,
+        kind: Kind,
+        title: str,
+        *,
+        background: bool = False,
+        cell: cells.Cell | None = None,
+        number: int = 0,
+    ) -> None:
+        self.session = session
+        self.id = id
+        self.number = number  # for people: 1, 2, ... in this session
+        self.kind: Kind = kind
+        self.title = title
+        self.background = background
+        self.cell = cell
+        self.values: Any = None
+        self.records: dict[int, Record] = {}
+        self.opened = time.time()
+        self.first_item_at = 0.0
+        self.total = 0
+        self.done = 0
+        self.failed = 0
+        self.over = 0  # tasks that are over
+        self.sealed = False
+        self.cancelled = False
+        self.timed_out = False
+        self.refused = ""
+        self.claimed = False
+        self.surviving = False  # launched by an earlier kernel of this session
+        self.info: JobInfo | None = None  # the hub's word on a surviving job
+        self._lock = threading.Lock()  # between `submit` and the engine's thread, for the counts
+        self._listeners: list[Listener] = []
+        self._holds: dict[int, list[Any]] = {}
+        self._timer: threading.Timer | None = None
+
+    def __repr__(self) -> str:
+        return f"<cellmesh job {self.number} {self.title!r}: {self.summary()}>"
+
+    # --- launching --------------------------------------------------------------------------------
+
+    def submit(self, tasks: Sequence[TaskWire], last: bool, *, holds: Sequence[Any] = ()) -> None:
+        """Send tasks. `holds` are kept alive until these tasks are over (Futures that they refer to)."""
+        self.session.refresh_context()
+        with self._lock:
+            for task in tasks:
+                self.records[task.index] = Record(task.index, task.size)
+                self.total += task.size
+                if holds:
+                    self._holds[task.index] = list(holds)
+            self.sealed = self.sealed or last
+        self.session.engine.submit(self.id, tasks, last=last)
+        self.session.drain_claims()
+
+    def set_timeout(self, seconds: float) -> None:
+        """Cancel whatever is not over in so many seconds; waiting then raises TimeoutError."""
+
+        def expire() -> None:
+            if not self.finished:
+                self.timed_out = True
+                self.cancel()
+
+        self._timer = threading.Timer(seconds, expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    # --- state ------------------------------------------------------------------------------------
+
+    @property
+    def cell_count(self) -> int | None:
+        return self.cell.count if self.cell else None
+
+    @property
+    def finished(self) -> bool:
+        """All tasks are over, and no more will come."""
+        if self.refused:
+            return True
+        if self.surviving:  # tasks that are still queued are not known here, only how many items there are
+            return self.info is not None and (
+                self.info.finished
+                or (self.done + self.failed >= self.info.items and self.over == len(self.records))
+            )
+        return self.sealed and self.over == len(self.records)
+
+    @property
+    def running(self) -> int:
+        """Items that are not over, queued ones included."""
+        return 0 if self.finished else max(0, self.total - self.done - self.failed)
+
+    def is_over(self, tasks: Iterable[int] | None = None) -> bool:
+        """Whether these tasks (all, if None) are over."""
+        if tasks is None or self.refused:
+            return self.finished
+        return all(index in self.records and self.records[index].state for index in tasks)
+
+    def summary(self) -> str:
+        """`40/100, 2 failed, running`."""
+        done = self.done + self.failed
+        failed = f", {self.failed} failed" if self.failed else ""
+        state = "cancelled" if self.cancelled else "finished" if self.finished else "running"
+        return f"{done}/{self.total}{failed}, {state}"
+
+    def add_listener(self, listener: Listener) -> None:
+        """Hear of items and endings from now on, from the engine's thread: be quick."""
+        self._listeners.append(listener)
+
+    # --- waiting and stopping -----------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None, tasks: Iterable[int] | None = None) -> None:
+        """Wait until these tasks (all, if None) are over; TimeoutError if that takes too long.
+
+        Shows progress if it lasts. On Stop the job is cancelled if the running cell launched it and it is not
+        in the background; otherwise it goes on, and a line says how to cancel it.
+        """
+        chosen = None if tasks is None else list(tasks)
+        self.wait_for(lambda: self.is_over(chosen), timeout)
+
+    def wait_for(self, done: Callable[[], bool], timeout: float | None = None) -> None:
+        """Wait until `done()`, which must become true through this job; as `wait` otherwise."""
+        if done():
+            return
+        deadline = waiting.deadline_of(timeout)
+        bar = progress.Progress(self)
+        try:
+            with waiting.interruptible():
+                while not self.session.bell.wait(done, bar.until_next(deadline)):
+                    if deadline is not None and time.monotonic() >= deadline:
+                        raise TimeoutError(f"{self.title}: not done within {timeout:g} s ({self.summary()})")
+                    bar.show()
+        except KeyboardInterrupt:
+            stop.interrupted(self)
+            raise
+        finally:
+            bar.close()
+
+    def cancel(self, force: bool = False, tasks: Sequence[int] | None = None) -> None:
+        """Drop what is queued and interrupt what runs; `force` replaces workers that do not yield."""
+        if self.finished:
+            return
+        if tasks is None:
+            self.cancelled = True
+        self.session.engine.cancel(self.id, tasks, force=force)
+
+    def claim(self, tasks: Sequence[int] | None = None) -> None:
+        """The user has these results: the engine may forget them."""
+        if tasks is None:
+            if self.claimed:
+                return
+            self.claimed = True
+        self.session.claims.append((self.id, tasks))
+        self.session.drain_claims()
+
+    # --- from the engine's thread -------------------------------------------------------------------
+
+    def on_items(self, task: int, worker: int | None, items: Sequence[Item]) -> None:
+        record = self._record(task)
+        record.worker = worker
+        new = [item for item in items if item.index not in record.items]
+        if not new:
+            return
+        if not self.first_item_at:
+            self.first_item_at = time.monotonic()
+        with self._lock:
+            for item in new:
+                record.items[item.index] = item
+                if item.ok:
+                    self.done += 1
+                else:
+                    self.failed += 1
+            if len(record.items) > record.size:  # a surviving job: sizes are learnt from what comes
+                self.total += len(record.items) - record.size
+                record.size = len(record.items)
+        self._tell(record, new)
+
+    def on_settled(self, task: int, state: str, why: str, worker: int | None) -> None:
+        record = self._record(task)
+        if record.state:
+            return
+        with self._lock:
+            record.why, record.worker, record.state = why, worker, state
+            self.over += 1
+            self._holds.pop(task, None)
+        self._tell(record, None)
+        if self.finished:
+            self.on_finished()
+
+    def on_refused(self, why: str) -> None:
+        self.refused = why
+        for record in list(self.records.values()):
+            if not record.state:
+                self.on_settled(record.index, "lost", why, None)
+        self.on_finished()
+
+    def on_finished(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.session.on_job_finished(self)
+
+    def on_known(self, info: JobInfo) -> None:
+        """The hub's answer to attaching: all that it kept has been sent."""
+        self.info = info
+        with self._lock:
+            self.total = max(self.total, info.items)
+            self.sealed = True
+            self.cancelled = info.cancelled
+        if self.finished:
+            self.on_finished()
+
+    def _record(self, task: int) -> Record:
+        record = self.records.get(task)
+        if record is None:
+            with self._lock:
+                record = self.records.setdefault(task, Record(task))
+                self.total += record.size
+        return record
+
+    def _tell(self, record: Record, items: Sequence[Item] | None) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(record, items)
+            except Exception as error:  # noqa: BLE001 - a listener must not end the engine's thread; it is told
+                self.session.notices.internal_error(error)

@@ -1,0 +1,294 @@
+"""This process's session: the engine it is attached to, its jobs and its mesh workers.
+
+Owns `Session`, the one place where the notebook side and the engine meet. Never decides where work runs.
+Read next: `jobs.py`, `attaching.py` (how a process becomes attached), `sink.py` (what the engine tells us).
+"""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from cellmesh.scheduler.engines.contract import Engine, EngineError, JobSpec, SessionSpec, Survivors
+from cellmesh.scheduler.objects import codec, segments
+from cellmesh.scheduler.wire.messages import JobInfo, Payload, Ref, WorkerInfo
+
+from . import identity, progress
+from .jobs import Job, Kind
+from .notices import Notices
+from .outputs import Router
+from .stop import Hooks
+from .waiting import Bell
+
+READY = frozenset({"idle", "busy"})
+START_TIMEOUT = 60.0
+DEATHS = 3
+"""So many replacements of one worker while it starts mean that it will never start."""
+
+
+class Session:
+    """An attached process. Made by `attaching.attach`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.pid = os.getpid()
+        self.bell = Bell()
+        self.hooks = Hooks(self)
+        self.notices = Notices(self)
+        self.router = Router(self)
+        self.spec: SessionSpec
+        self.survivors = Survivors()
+        self.workers: tuple[WorkerInfo, ...] = ()
+        self.jobs: dict[int, Job] = {}
+        self.history: deque[Job] = deque(maxlen=100)  # finished and claimed
+        self.claims: deque[tuple[int, Sequence[int] | None]] = deque()
+        self.new_worker_ids_seen: set[int] = set()
+        self.dying = False  # the interpreter ends: from now on nothing is claimed
+        self.closed = False
+        self.refusals: deque[str] = deque(maxlen=10)
+        self._numbers = 0
+        self._blobs: set[str] = set()
+        self._context = ""
+
+    # --- attaching ----------------------------------------------------------------------------------
+
+    def opened(self, spec: SessionSpec, survivors: Survivors) -> None:
+        """The engine has taken us."""
+        self.spec = spec
+        self.survivors = survivors
+        self.workers = self.workers or survivors.workers
+        self._numbers = max((job.number for job in survivors.jobs), default=0)
+        self._context = _digest(spec)
+
+    def check(self) -> "Session":
+        """This session, if it can be used here and now."""
+        if os.getpid() != self.pid:
+            raise EngineError(
+                "This process was forked from the notebook's kernel and cannot use its cellmesh session. "
+                "Use cellmesh in the kernel itself, or start a fresh process (spawn)."
+            )
+        if self.closed:
+            raise EngineError("This cellmesh session is closed. Run %load_ext cellmesh or cm.connect() again.")
+        return self
+
+    def close(self, *, end_session: bool) -> None:
+        """Leave the engine. With `end_session` everything of the session is stopped and freed."""
+        if self.closed:
+            return
+        self.closed = True
+        self.hooks.detach()
+        if os.getpid() == self.pid:
+            self.engine.close(end_session=end_session)
+
+    # --- the mesh -----------------------------------------------------------------------------------
+
+    def ready_workers(self) -> tuple[WorkerInfo, ...]:
+        return tuple(worker for worker in self.workers if worker.state in READY)
+
+    def ensure_mesh(self, size: int | None = None, gpus: int = 0) -> tuple[WorkerInfo, ...]:
+        """The mesh workers, all ready; starts the default mesh (one a core, or one a GPU) if there is none."""
+        self.check()
+        if not self.workers or (size is not None and size != len(self.workers)):
+            capacity = self.engine.capacity()
+            self.set_mesh(size or (len(capacity.gpus) // gpus if gpus else capacity.cpus), gpus)
+        elif len(self.ready_workers()) < len(self.workers):
+            self._wait_shape(len(self.workers))
+        return self.workers
+
+    def set_mesh(self, size: int, gpus: int = 0) -> None:
+        """Have mesh workers 0..size-1, each with so many GPUs; waits until they are ready."""
+        self.check()
+        capacity = self.engine.capacity()
+        if size < 0:
+            raise EngineError(f"A mesh cannot have {size} workers; ask for 1 or more (0 stops it).")
+        if size * gpus > len(capacity.gpus):
+            raise EngineError(
+                f"{size} workers with {gpus} GPU{'s' * (gpus > 1)} each need {size * gpus}; "
+                f"this machine has {len(capacity.gpus)}."
+            )
+        self.engine.set_mesh(size, gpus)
+        self._wait_shape(size)
+
+    def _wait_shape(self, size: int) -> None:
+        def has_shape(workers: Sequence[WorkerInfo]) -> bool:
+            return len(workers) == size and all(worker.state in READY for worker in workers)
+
+        self.wait_workers(has_shape, START_TIMEOUT, f"starting {size} worker{'s' * (size != 1)}")
+
+    def wait_workers(
+        self,
+        predicate: Callable[[Sequence[WorkerInfo]], bool],
+        timeout: float,
+        title: str = "waiting for workers",
+    ) -> None:
+        """Wait until the mesh is as `predicate` says; an error if workers keep dying or it takes too long."""
+        first: dict[int, set[int]] = {}
+        failing: list[int] = []
+        refused = len(self.refusals)
+
+        def settled() -> bool:
+            workers = self.workers
+            for worker in workers:
+                ids = first.setdefault(worker.number, set())
+                ids.add(worker.id)
+                if len(ids) > DEATHS and worker.number not in failing:
+                    failing.append(worker.number)
+            return bool(failing) or predicate(workers) or len(self.refusals) > refused
+
+        if not progress.wait(self, settled, timeout, title):
+            raise EngineError(
+                f"{title}: not done after {timeout:g} s ({len(self.ready_workers())} of {len(self.workers)} "
+                "ready). %mesh shows the workers, python -m cellmesh doctor checks the machine."
+            )
+        if failing:
+            raise EngineError(
+                f"Mesh worker {failing[0]} keeps dying while it starts. %mesh logs shows what it said last."
+            )
+        if len(self.refusals) > refused:
+            raise EngineError(self.refusals[-1])
+
+    # --- launching ----------------------------------------------------------------------------------
+
+    def launch(
+        self,
+        kind: Kind,
+        title: str,
+        *,
+        background: bool = False,
+        stop_on_error: bool = False,
+        setup: bool = False,
+        values: Any = None,
+        timeout: float | None = None,
+    ) -> Job:
+        """Open a job for the running cell; its tasks follow by `Job.submit`."""
+        self.check()
+        self._numbers += 1
+        cell = self.hooks.current
+        job = Job(
+            self,
+            self.engine.new_job_id(),
+            kind,
+            title,
+            background=background,
+            cell=cell,
+            number=self._numbers,
+        )
+        job.values = values
+        self.jobs[job.id] = job
+        self.refresh_context()
+        spec = JobSpec(
+            job.id, kind, title, background, stop_on_error, setup, cell.to_json() if cell else ""
+        )
+        self.engine.open_job(spec)
+        if timeout is not None:
+            job.set_timeout(timeout)
+        return job
+
+    def put_blob(self, payload: Payload) -> str:
+        """Make something available to tasks; returns the digest by which they name it."""
+        digest = codec.digest(payload)
+        if isinstance(payload, Ref):
+            if digest in self._blobs:
+                segments.unlink(payload.name)  # the engine has this content already
+                return digest
+            self._blobs.add(digest)
+        self.engine.put_blob(payload, digest)
+        return digest
+
+    def refresh_context(self) -> None:
+        """Have tasks from now on run with the cwd, environment and sys.path that the kernel has now."""
+        spec = SessionSpec("", "", 0.0, identity.interpreter())
+        digest = _digest(spec)
+        if digest != self._context:
+            self._context = digest
+            self.engine.set_context(spec.interpreter)
+
+    def reset(self) -> None:
+        """Cancel all jobs, forget all results, and get fresh mesh workers."""
+        self.check()
+        for job in list(self.jobs.values()):
+            job.cancelled = job.cancelled or not job.finished
+            job.claimed = True
+        self.engine.reset()
+        self.survivors = Survivors()
+        self._blobs.clear()
+        self.history.extend(self.jobs.values())
+        self.jobs.clear()
+
+    # --- jobs ---------------------------------------------------------------------------------------
+
+    def find_job(self, which: int | None = None) -> Job | JobInfo:
+        """A job by its number or id (None: the latest that is running or unclaimed)."""
+        known: list[Job | JobInfo] = [*self.history, *self.jobs.values()]
+        known += [info for info in self.survivors.jobs if info.id not in self.jobs]
+        if which is None:
+            known = [job for job in known if not (isinstance(job, Job) and job.claimed)]
+        else:
+            known = [job for job in known if which in (job.number, job.id)]
+        if not known:
+            wanted = "no job that runs or has results waiting" if which is None else f"no job {which}"
+            raise EngineError(f"There is {wanted}. cm.jobs() lists them.")
+        return max(known, key=lambda job: (job.opened, job.number))
+
+    def adopt(self, info: JobInfo) -> Job:
+        """A job of an earlier kernel of this session becomes ours; its output goes to the running cell."""
+        job = Job(
+            self, info.id, info.kind, info.title, background=True, cell=self.hooks.current, number=info.number
+        )  # fmt: skip
+        job.surviving = True
+        job.opened = info.opened
+        job.total = 0
+        self.jobs[job.id] = job
+        return job
+
+    def on_job_finished(self, job: Job) -> None:
+        """From the engine's thread."""
+        if job.claimed:
+            self._retire(job)
+
+    def _retire(self, job: Job) -> None:
+        if self.jobs.pop(job.id, None) is not None:
+            self.history.append(job)
+        job.forget()
+
+    def drain_claims(self) -> None:
+        """Tell the engine what the user has taken or dropped since the last time."""
+        if self.dying or self.closed or os.getpid() != self.pid:
+            return
+        while True:
+            try:
+                job_id, tasks = self.claims.popleft()
+            except IndexError:
+                return
+            self.engine.claim(job_id, tasks)
+            job = self.jobs.get(job_id)
+            if job is not None and job.claimed and job.finished:
+                self._retire(job)
+
+
+def _digest(spec: SessionSpec) -> str:
+    return hashlib.blake2b(msgspec.msgpack.encode(spec.interpreter), digest_size=16).hexdigest()
+
+
+def current() -> Session:
+    """The attached session; attaches by itself on first use."""
+    from . import attaching
+
+    return attaching.current()
+
+
+def attached() -> Session | None:
+    """The attached session, if there is one."""
+    from . import attaching
+
+    return attaching.attached()
+
+
+def connect(engine: str | Engine = "embedded") -> Session:
+    """Attach to an engine: "embedded" (this machine), "inline" (in this process, for debugging)."""
+    from . import attaching
+
+    return attaching.connect(engine)

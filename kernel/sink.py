@@ -1,0 +1,70 @@
+"""What the engine tells us, handed to whom it concerns.
+
+Owns the `Sink` of a session. Called from the engine's thread (inline: the caller's), and never raises there.
+People are woken once per burst, after its output has been published, so that a cell never ends before what
+its workers printed. Read next: `session.py`, `outputs.py`.
+"""
+
+from collections.abc import Sequence
+
+from cellmesh.scheduler.wire.messages import Item, JobInfo, Output, WorkerInfo
+
+from .session import Session
+
+
+class SessionSink:
+    """Implements `contract.Sink`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
+        known = self._session.jobs.get(job)
+        if known is not None:
+            known.on_items(task, worker, items)
+
+    def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
+        known = self._session.jobs.get(job)
+        if known is not None:
+            self._session.router.settled(known, worker)
+            known.on_settled(task, state, why, worker)
+
+    def output(self, output: Output) -> None:
+        known = self._session.jobs.get(output.job)
+        if known is not None:
+            try:
+                self._session.router.take(known, output)
+            except Exception as error:  # noqa: BLE001 - the engine's thread must live; the person is told
+                self._session.notices.internal_error(error)
+
+    def workers(self, workers: Sequence[WorkerInfo]) -> None:
+        self._session.workers = tuple(workers)
+
+    def notice(self, text: str) -> None:
+        self._session.notices.say(text)
+
+    def refused(self, why: str, job: int | None) -> None:
+        known = self._session.jobs.get(job) if job is not None else None
+        if known is not None:
+            known.on_refused(why)
+        else:
+            self._session.refusals.append(why)
+            self._session.notices.say(why)
+
+    def job(self, info: JobInfo, missing: bool) -> None:
+        known = self._session.jobs.get(info.id)
+        if known is None:
+            return
+        if missing:
+            known.on_refused(f"job {known.number} is not known any more: its results were taken or cleared.")
+        else:
+            known.on_known(info)
+
+    def flushed(self) -> None:
+        session = self._session
+        try:
+            session.router.flush()
+            session.bell.ring()
+            session.drain_claims()
+        except Exception as error:  # noqa: BLE001 - as above
+            session.notices.internal_error(error)

@@ -1,0 +1,94 @@
+"""The running cell, and what Stop means for what it launched.
+
+Owns the IPython hooks around a cell. Never waits for the engine: the kernel must be back within 200 ms, so a
+cancel is only sent; the hub interrupts, and after 2 s replaces, what does not yield.
+Read next: `waiting.py`, `session.py`.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import cells
+
+if TYPE_CHECKING:
+    from .jobs import Job
+    from .session import Session
+
+
+def shell() -> Any:
+    """The IPython shell of this process, or None; IPython is never imported for it."""
+    module = sys.modules.get("IPython")
+    return module.get_ipython() if module is not None else None
+
+
+def kernel() -> Any:
+    """The ipykernel of this process, or None (a terminal, a script)."""
+    return getattr(shell(), "kernel", None)
+
+
+class Hooks:
+    """Follows the cells of one shell for one session."""
+
+    def __init__(self, session: "Session") -> None:
+        self.session = session
+        self.current: cells.Cell | None = None
+        self.ended: set[str] = set()  # message ids of cells that this kernel has finished
+        self.on_end: list[Callable[[], None]] = []  # called as a cell ends, before its jobs are judged
+        self._shell = shell()
+        if self._shell is not None:
+            self._shell.events.register("pre_run_cell", self._begin)
+            self._shell.events.register("post_run_cell", self._end)
+            self.current = self._look()
+
+    @property
+    def interactive(self) -> bool:
+        return self._shell is not None
+
+    def detach(self) -> None:
+        if self._shell is not None:
+            self._shell.events.unregister("pre_run_cell", self._begin)
+            self._shell.events.unregister("post_run_cell", self._end)
+            self._shell = None
+
+    def _look(self) -> cells.Cell | None:
+        running = kernel()
+        if running is None:  # IPython in a terminal: there are cells, but nothing to send output to
+            return cells.Cell(f"terminal-{self._shell.execution_count}", {}, self._shell.execution_count)
+        return cells.from_parent(running.get_parent("shell"), self._shell.execution_count)
+
+    def _begin(self, *_: Any) -> None:
+        self.current = self._look()
+        self.session.notices.show()
+
+    def _end(self, result: Any = None) -> None:
+        cell, self.current = self.current, None
+        for callback in self.on_end:
+            callback()
+        # A cell with a top-level await that was stopped has no result at all.
+        error = getattr(result, "error_in_exec", None) if result is not None else KeyboardInterrupt()
+        if cell is not None:
+            self.ended.add(cell.msg_id)
+            if isinstance(error, KeyboardInterrupt):
+                self._cancel(cell)
+        self.session.drain_claims()
+
+    def _cancel(self, cell: cells.Cell) -> None:
+        for job in list(self.session.jobs.values()):
+            if not job.background and not job.finished and job.cell and job.cell.msg_id == cell.msg_id:
+                job.cancel()
+
+
+def interrupted(job: "Job") -> None:
+    """Stop was pressed while something waited for this job."""
+    if job.finished:
+        return
+    current = job.session.hooks.current
+    own = job.cell.msg_id == current.msg_id if job.cell and current else job.cell is None and current is None
+    if own and not job.background:
+        job.cancel()
+        return
+    where = f" of cell {job.cell.label}" if job.cell and job.cell.label else ""
+    job.session.notices.say(
+        f"job {job.number} ({job.title}){where} goes on; cm.cancel({job.number}) cancels it."
+    )

@@ -1,0 +1,87 @@
+"""Waiting in the notebook's thread so that Stop is felt at once.
+
+Owns the `Bell` that engine threads ring and the guard that makes SIGINT raise while we wait. Never polls:
+a waiter sleeps on a lock of its own, so a KeyboardInterrupt can never leave a shared lock taken.
+Read next: `jobs.py`.
+"""
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    done: Callable[[], bool]
+    lock: threading.Lock
+
+
+class Bell:
+    """Wakes threads whose condition has come true; ring it after changing what they look at."""
+
+    def __init__(self) -> None:
+        self._waiters: deque[_Waiter] = deque()
+
+    def ring(self) -> None:
+        """Look at every waiter's condition, and wake those whose has come true."""
+        for _ in range(len(self._waiters)):
+            try:
+                waiter = self._waiters.popleft()
+            except IndexError:  # another thread rings too
+                return
+            if waiter.done():
+                waiter.lock.release()
+            else:
+                self._waiters.append(waiter)
+
+    def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Sleep until `done()`; False if `timeout` seconds passed first.
+
+        `done` is also called by the ringing thread: it must be quick and must not raise.
+        """
+        if done():
+            return True
+        lock = threading.Lock()
+        lock.acquire()  # the waiter's own alarm, released by `ring`
+        waiter = _Waiter(done, lock)
+        self._waiters.append(waiter)
+        try:
+            if done():
+                return True
+            return lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)) or done()
+        finally:
+            try:
+                self._waiters.remove(waiter)
+            except ValueError:
+                pass  # `ring` took it out
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have SIGINT raise KeyboardInterrupt here, also in a cell with a top-level `await`.
+
+    For those ipykernel installs a handler that only wakes the event loop, which cannot run while we block.
+    A handler of the user's own (outside ipykernel) is left alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    module = getattr(handler, "__module__", "") or ""
+    if not module.startswith("ipykernel"):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def deadline_of(timeout: float | None) -> float | None:
+    """The monotonic moment at which `timeout` seconds from now will have passed."""
+    return None if timeout is None else time.monotonic() + timeout
