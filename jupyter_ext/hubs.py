@@ -18,11 +18,14 @@ import msgspec
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.engines.observer import Observer
 from cellmesh.scheduler.nursery.start import ensure_hub
+from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.folders import FolderError, is_locked
 from cellmesh.scheduler.wire.messages import HubInfo
 
 PRIVATE = frozenset({"cell"})
 """Fields that a status view does not show: a launching cell's header is between kernel and front end."""
+
+SECONDS_TO_END = 10.0
 
 GONE = (EngineError, FolderError, OSError, TimeoutError)
 
@@ -72,13 +75,15 @@ class Hubs:
             await self._end_hub()
 
     async def _end_hub(self) -> None:
-        observer = self._look()
+        info, observer = await self.status(), self._look()
         if observer is not None:
             try:
                 await observer.end()
             except GONE as error:
                 self._log.debug("cellmesh: the hub had ended before: %s", error)
         self._forget()
+        if info is not None:  # so that a ring right after starts a new hub and does not find the dying one
+            await asyncio.to_thread(_wait_for_end, info.nursery)
 
     def _look(self) -> Observer | None:
         if self._folder is None:
@@ -101,6 +106,15 @@ class Hubs:
         if self._observer is not None:
             self._observer.close()
             self._observer = None
+
+
+def _wait_for_end(pid: int) -> None:
+    descriptor = system.watch_process(pid)
+    if descriptor is not None:
+        try:
+            system.wait_readable(descriptor, SECONDS_TO_END)
+        finally:
+            os.close(descriptor)
 
 
 def plain(value: Any) -> Any:

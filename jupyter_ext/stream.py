@@ -68,7 +68,7 @@ class Viewers:
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-class StreamHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):  # type: ignore[misc]
+class StreamHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     """One open page. Origin is checked by WebSocketMixin."""
 
     auth_resource = AUTH_RESOURCE
@@ -80,7 +80,7 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):  # type: 
         allowed = self.authorizer.is_authorized(self, user, "read", self.auth_resource)
         if not await ensure_async(allowed):
             raise web.HTTPError(403)
-        await ensure_async(super().get(*args, **kwargs))
+        await super().get(*args, **kwargs)
 
     def open(self, *args: Any, **kwargs: Any) -> None:
         super().open(*args, **kwargs)

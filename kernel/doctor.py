@@ -70,7 +70,8 @@ def extension() -> Iterator[Finding]:
     except ImportError:
         yield Finding("problem", "jupyter_server is not installed here", "pip install cellmesh")
         return
-    setting = ExtensionConfigManager().get_jpserver_extensions().get(EXTENSION)
+    settings = ExtensionConfigManager().get("jupyter_server_config")
+    setting = settings.get("ServerApp", {}).get("jpserver_extensions", {}).get(EXTENSION)
     if setting:
         yield Finding("ok", "the Jupyter server extension is enabled in this environment")
         return

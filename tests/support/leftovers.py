@@ -1,0 +1,64 @@
+"""What cellmesh left on this machine: processes, shared memory, sockets, folders.
+
+Owns the counting. Waits for an end by watching the processes themselves, not by sleeping.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from pathlib import Path
+
+import psutil
+
+from cellmesh.scheduler.wire import folders, system
+
+
+def processes(runtime: Path) -> list[psutil.Process]:
+    """Living cellmesh processes whose runtime folder lies in `runtime`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if process.environ().get("XDG_RUNTIME_DIR") != str(runtime):
+                continue
+            if "cellmesh.scheduler" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_until_gone(pids: list[int], timeout: float = 30) -> list[int]:
+    """Wait for the processes to end; returns those that live on after `timeout` seconds."""
+    poller = select.poll()
+    descriptors: dict[int, int] = {}
+    for pid in pids:
+        descriptor = system.watch_process(pid)
+        if descriptor is not None:
+            descriptors[descriptor] = pid
+            poller.register(descriptor, select.POLLIN)
+    deadline = system.monotonic() + timeout
+    while descriptors and (left := deadline - system.monotonic()) > 0:
+        for descriptor, _ in poller.poll(left * 1000):
+            poller.unregister(descriptor)
+            os.close(descriptor)
+            del descriptors[descriptor]
+    alive = list(descriptors.values())
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return alive
+
+
+def files(runtime: Path) -> list[str]:
+    """Sockets, folders and segments of hubs below `runtime` (XDG_RUNTIME_DIR must point at it)."""
+    assert os.environ["XDG_RUNTIME_DIR"] == str(runtime)
+    root, data = folders.runtime_root(), folders.data_root()
+    prefix = folders.segment_prefix("")[:-1]
+    segments = system.shared_memory_folder().glob(prefix + "*")
+    found = sorted(str(path) for path in [*root.rglob("*"), *data.rglob("*"), *segments])
+    for folder in (root, data):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return found
