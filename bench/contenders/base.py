@@ -1,0 +1,46 @@
+"""What a contender is, and which there are.
+
+Owns the interface. Never imports a peer before it is asked for. Read next: `cellmesh.py`.
+"""
+
+import importlib
+import importlib.util
+from typing import Any
+
+_WHERE = {  # name -> (module of ours, package that must be installed)
+    "cellmesh": ("mesh", "cellmesh"),
+    "ProcessPoolExecutor (fork)": ("processpool", "concurrent"),
+    "Ray": ("raypeer", "ray"),
+    "Dask": ("daskpeer", "distributed"),
+    "ipyparallel": ("ipppeer", "ipyparallel"),
+}
+
+
+def noop() -> None:
+    """What every contender runs."""
+
+
+class Contender:
+    """A way to run work with two workers."""
+
+    version = ""
+
+    def start(self) -> None:
+        """Bring two workers up, ready for work."""
+
+    def stop(self) -> None:
+        """Take everything down."""
+
+    def can(self, case: str) -> bool:
+        """Whether it does this case."""
+        return hasattr(self, case)
+
+
+def names() -> list[str]:
+    """Contenders whose packages are installed."""
+    return [name for name, (_, package) in _WHERE.items() if importlib.util.find_spec(package)]
+
+
+def load(name: str) -> Any:
+    """The contender of this name."""
+    return importlib.import_module(f"bench.contenders.{_WHERE[name][0]}").Peer()

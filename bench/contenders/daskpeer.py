@@ -1,0 +1,43 @@
+"""Dask: a LocalCluster of two worker processes."""
+
+import distributed
+
+from .base import Contender, noop
+
+COLD = """
+import time; t = time.perf_counter()
+from distributed import Client, LocalCluster
+if __name__ == "__main__":
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50)
+    client = Client(cluster)
+    assert client.submit(abs, -1).result() == 1
+    print(time.perf_counter() - t, flush=True)
+    client.close(); cluster.close()
+"""
+
+
+class Peer(Contender):
+    version = distributed.__version__
+
+    def start(self) -> None:
+        self.cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        )
+        self.client = distributed.Client(self.cluster)
+        self.submit(20)
+
+    def stop(self) -> None:
+        self.client.close()
+        self.cluster.close()
+
+    def submit(self, count: int) -> None:
+        for _ in range(count):
+            self.client.submit(noop, pure=False).result()
+
+    def submit_many(self, count: int) -> None:
+        self.client.gather([self.client.submit(noop, pure=False) for _ in range(count)])
+
+    def attach(self, count: int) -> None:
+        for _ in range(count):
+            with distributed.Client(self.cluster.scheduler_address, set_as_default=False) as client:
+                client.submit(noop, pure=False).result()

@@ -1,0 +1,36 @@
+"""Ray, without its dashboard."""
+
+import logging
+from typing import Any
+
+import ray
+
+from .base import Contender, noop
+
+COLD = """
+import time; t = time.perf_counter()
+import ray
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+assert ray.get(ray.remote(abs).remote(-1)) == 1
+print(time.perf_counter() - t, flush=True)
+ray.shutdown()
+"""
+
+
+class Peer(Contender):
+    version = ray.__version__
+
+    def start(self) -> None:
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        self.noop: Any = ray.remote(noop)
+        ray.get([self.noop.remote() for _ in range(200)])
+
+    def stop(self) -> None:
+        ray.shutdown()
+
+    def submit(self, count: int) -> None:
+        for _ in range(count):
+            ray.get(self.noop.remote())
+
+    def submit_many(self, count: int) -> None:
+        ray.get([self.noop.remote() for _ in range(count)])

@@ -1,0 +1,115 @@
+"""Paired, interleaved measuring: every round asks every contender once, in turn.
+
+Owns rounds, medians, intervals and ratios. Never knows what is measured. A ratio is formed round by round,
+so that a machine whose speed drifts shifts both sides. Read next: `__main__.py`.
+"""
+
+import json
+import random
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+
+class Driver:
+    """A contender's process."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.driver", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        line = self._read()
+        self.version = "" if line is None else line["version"]
+        self.alive = line is not None
+
+    def measure(self, case: str, count: int) -> float | None:
+        """Seconds per operation, or None if it cannot do the case (or died of it)."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"case": case, "count": count}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        answer = self._read()
+        return None if answer is None else answer["seconds"]
+
+    def close(self) -> None:
+        """End the contender."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self) -> dict[str, object] | None:  # type: ignore[type-arg]
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else None
+
+
+@dataclass
+class Table:
+    """Figures of one case: contender -> one per round."""
+
+    case: str
+    unit: str
+    scale: float
+    figures: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, contender: str, value: float | None) -> None:
+        """Note one round's figure."""
+        if value is not None:
+            self.figures.setdefault(contender, []).append(value)
+
+    def lines(self, base: str = "cellmesh") -> list[str]:
+        """Rows for people: median, 90 % interval, and the ratio to our own figure of the same round."""
+        rows = [f"{self.case}"]
+        ours = self.figures.get(base, [])
+        for name, values in self.figures.items():
+            low, high = interval(values)
+            row = (
+                f"  {name:<28}{statistics.median(values) * self.scale:>10.1f} {self.unit:<3}"
+                f" [{low * self.scale:.1f} .. {high * self.scale:.1f}]"
+            )
+            if name != base and ours:
+                ratios = [theirs / mine for theirs, mine in zip(values, ours, strict=False)]
+                low, high = interval(ratios)
+                row += f"   {statistics.median(ratios):6.2f}x ours [{low:.2f} .. {high:.2f}]"
+            rows.append(row)
+        return rows
+
+
+def interval(values: Sequence[float], share: float = 0.9) -> tuple[float, float]:
+    """Bootstrap interval of the median."""
+    if len(values) < 3:
+        return min(values), max(values)
+    dice = random.Random(7)
+    medians = sorted(statistics.median(dice.choices(values, k=len(values))) for _ in range(1000))
+    edge = int((1 - share) / 2 * 1000)
+    return medians[edge], medians[-edge - 1]
+
+
+def rounds(
+    count: int, contenders: Sequence[tuple[str, Callable[[], float | None]]], table: Table
+) -> Table:
+    """Ask everyone in turn, `count` times, changing who goes first."""
+    for number in range(count):
+        shift = number % len(contenders)
+        for name, measure in [*contenders[shift:], *contenders[:shift]]:
+            table.add(name, measure())
+    return table
+
+
+def cold(script: str) -> float | None:
+    """Run a script in a fresh interpreter; it prints its own seconds."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    return float(done.stdout.split()[-1]) if done.returncode == 0 and done.stdout.strip() else None
