@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.messages import PROTOCOL
@@ -70,7 +70,8 @@ def extension() -> Iterator[Finding]:
     except ImportError:
         yield Finding("problem", "jupyter_server is not installed here", "pip install cellmesh")
         return
-    settings = ExtensionConfigManager().get("jupyter_server_config")
+    manager: Any = ExtensionConfigManager()  # untyped
+    settings = manager.get("jupyter_server_config")
     setting = settings.get("ServerApp", {}).get("jpserver_extensions", {}).get(EXTENSION)
     if setting:
         yield Finding("ok", "the Jupyter server extension is enabled in this environment")
