@@ -97,6 +97,7 @@ class Hub:
         """A worker's process has ended."""
         self.orders.pool.pids.pop(worker, None)
         self.orders.names.pop(worker, None)
+        self.orders.leases.free(worker)
         self.peers.drop(worker_identity(worker))
         sweep_prefix(self.orders.worker_prefix(worker), self._kept_segments())
         self.feed(ev.WorkerLost(at, worker, why))

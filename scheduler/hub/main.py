@@ -5,6 +5,7 @@ that made. A burst is read whole before anything is sent, so load makes batches 
 Never runs user code, never unpickles what users send. Read next: `hub.py`, `recovery.py`.
 """
 
+import math
 import os
 import pickle
 import signal
@@ -101,15 +102,15 @@ class Shell:
                 living = dict(children[0].living)
                 break
         self._pool.pids.update({WorkerId(worker): pid for worker, pid in living.items()})
-        for record in self._hub.store.sessions.values():
-            record.template = ""  # the interpreters come again with the kernels' greetings
-        self._hub.orders.replaying = False
+        self._peers.restart()
         workers = tuple(WorkerId(worker) for worker in living)
         now = system.monotonic()
         self._record(
             Entry("recovered", now, time.time(), str(self._epoch), pickle.dumps((self._epoch, workers)))
         )
-        for client in self._hub.clients.by_id.values():
+        for worker in self._hub.core.state.workers.values():
+            self._hub.orders.leases.take(worker.id, worker.gpus)  # the locks went with the dead hub
+        for client in list(self._hub.clients.by_id.values()):
             self._watch(client.id, client.pid)
 
     def run(self) -> int:
@@ -125,7 +126,7 @@ class Shell:
 
     def _once(self) -> None:
         wake = self._timers.next()
-        timeout = None if wake is None else max(0.0, (wake - system.monotonic()) * 1000 + 0.5)
+        timeout = None if wake is None else max(0, math.ceil((wake - system.monotonic()) * 1000))
         for source, _ in self._poller.poll(timeout):
             if source is self._router:
                 self._read_router()
@@ -135,6 +136,9 @@ class Shell:
                 self._client_ended(source)
         for timer in self._timers.due(system.monotonic()):
             self._record(self._entry("timer", timer))
+        refused, self._hub.orders.refused_workers = self._hub.orders.refused_workers, []
+        for worker, why in refused:
+            self._record(self._entry("worker-lost", str(worker), why.encode()))
         for client in self._hub.new_clients:
             self._watch(client.id, client.pid)
         self._hub.new_clients.clear()

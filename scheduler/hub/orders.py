@@ -18,6 +18,7 @@ from cellmesh.scheduler.wire import messages as msg
 from cellmesh.scheduler.wire.control import WorkerSpec
 
 from . import views
+from .leases import Leases
 from .peers import Peers
 from .pool import Pool
 from .store import Store, release
@@ -38,6 +39,8 @@ class Orders:
         self._peers = peers
         self.pool = pool
         self._timers = timers
+        self.leases = Leases()
+        self.refused_workers: list[tuple[WorkerId, str]] = []  # could not be started; the loop tells
         self.names: dict[WorkerId, list[str]] = {}
         self.pid = os.getpid()
         self.nursery = os.getppid()
@@ -159,6 +162,11 @@ class Orders:
         self, worker: WorkerId, session: SessionId, number: int | None, gpus: tuple[str, ...]
     ) -> None:
         if self.replaying:
+            return
+        busy = self.leases.take(worker, gpus)
+        if busy:
+            why = f"could not be started: GPU {busy} is held by another hub of yours"
+            self.refused_workers.append((worker, why))
             return
         record = self._store.sessions[session]
         Path(record.logs).mkdir(mode=0o700, parents=True, exist_ok=True)

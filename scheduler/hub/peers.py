@@ -53,6 +53,12 @@ class Peers:
         self._dirty.add(identity)
         return True
 
+    def restart(self) -> None:
+        """After a replay: what it queued was sent by the hub that died, or will be asked for again."""
+        for identity in list(self._peers):
+            self.renew(identity)
+        self._dirty.clear()
+
     def drop(self, identity: bytes) -> None:
         """Forget a peer that is gone."""
         self._peers.pop(identity, None)

@@ -13,6 +13,9 @@ from cellmesh.scheduler.wire import folders, system
 
 START_SECONDS = 20.0
 
+_started: list["subprocess.Popen[bytes]"] = []
+"""Nurseries outlive us by design; those that ended are reaped when the next hub is asked for."""
+
 
 class HubStartError(RuntimeError):
     """The hub could not be started; the message says why and what to do."""
@@ -23,6 +26,7 @@ def ensure_hub(name: str = "user", owner: int | None = None) -> Path:
 
     The hub ends when its last session has ended, and at once when the process `owner` ends.
     """
+    _started[:] = [process for process in _started if process.poll() is None]
     root = folders.runtime_root()
     starting = folders.take_lock(root / f"{name}.starting", wait=True)
     if starting is None:  # cannot be: we waited
@@ -70,7 +74,7 @@ def _start(name: str, owner: int | None) -> Path:
                     str(owner or 0),
                     str(lock),
                     str(ready_write),
-                    "\n".join(sys.path),
+                    "\n".join(os.path.abspath(entry) for entry in sys.path),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -95,6 +99,5 @@ def _start(name: str, owner: int | None) -> Path:
         raise HubStartError(
             "The hub did not start" + (f": {words[-1]}" if words else ".") + " Run: python -m cellmesh doctor"
         )
-    # The nursery outlives us by design; without this its Popen would warn when it is collected.
-    process.returncode = 0
+    _started.append(process)
     return folder

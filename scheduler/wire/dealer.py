@@ -90,7 +90,7 @@ class Dealer(Generic[M]):
             self._thread.join(timeout=2.0)
 
     def _transmit(self, frame: bytes) -> None:
-        self._socket.send(frame, copy=len(frame) < 65536)
+        self._socket.send(frame, 0, len(frame) < 65536)
 
     def _run(self) -> None:
         poller = zmq.Poller()

@@ -174,12 +174,31 @@ def remove_hub(hub: str) -> list[str]:
             continue
         removed.append(str(segment))
     removed += _remove_dead_doorbells()
+    _remove_free_gpu_locks()
     for root in (runtime_root(), data_root()):
         try:
             root.rmdir()  # only if nothing else is in it: leave no empty folder behind
         except OSError:
             pass
     return removed
+
+
+def gpu_locks() -> Path:
+    """The folder of the locks by which this user's hubs share GPUs."""
+    return runtime_root() / "gpus"
+
+
+def _remove_free_gpu_locks() -> None:
+    folder = gpu_locks()
+    for path in folder.glob("*"):
+        lock = take_lock(path)
+        if lock is not None:
+            path.unlink(missing_ok=True)
+            os.close(lock)
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # not there, or a living hub holds a GPU
 
 
 def doorbell_path(pid: int) -> Path:
@@ -209,7 +228,7 @@ def hubs() -> dict[str, bool]:
     found: dict[str, bool] = {}
     for root in (runtime_root(), data_root()):
         for folder in root.iterdir():
-            if folder.is_dir():
+            if folder.is_dir() and folder.name != "gpus":
                 found[folder.name] = is_locked(runtime_root() / folder.name / "lock")
     return found
 
