@@ -1,8 +1,8 @@
 """Which names a cell uses, and which of them it is sure to use: from its source alone.
 
 Owns the reading of a cell's syntax tree, in the order in which it would run. Never looks at values or
-workers. The rule for `certain` is that a false alarm is worse than a missed one: a name is certain only if the cell
-cannot end well without it. Read next: `names.py`, `capture.py`.
+workers. The rule for `certain` is that a false alarm is worse than a missed one: a name is certain only if
+the cell cannot end well without it. Read next: `names.py`, `capture.py`.
 """
 
 import ast
