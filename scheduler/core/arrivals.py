@@ -1,0 +1,181 @@
+"""Hellos and exits of workers, starts and recoveries of the hub, and timers.
+
+Owns what a hub's death means: what was believed is kept until each worker says what is so. Never asks
+for the time: every delay is a timer. Read next: `core.py`.
+"""
+
+from .commands import InterruptTask, KillWorker
+from .events import HubRecovered, HubStarted, TimerFired, WorkerLost, WorkerReady
+from .ids import SessionId, WorkerId
+from .mesh import dismiss, replace_lost
+from .sessions import end_session
+from .state import Session, State, Task, TaskState, Worker, WorkerState
+from .tasks import OVERDUE, complete, lose_all, orphan, overrun, put_back, settle, setup_list, why_never
+from .transitions import shift
+from .turn import Turn
+from .workers import bury, drop_setup_run, end, rest, unrest, write_off
+
+REJOIN = 10.0  # seconds that a living worker has to find the new hub
+RETURN = 30.0  # at least so long does a recovered session wait for its kernel
+
+
+def _new_epoch(state: State, epoch: int) -> None:
+    """Ids of workers and attempts never repeat, even if the journal's last words were lost."""
+    state.epoch = epoch
+    state.next_worker = max(state.next_worker, epoch * 1_000_000 + 1)
+    state.next_attempt = max(state.next_attempt, epoch * 2**40 + 1)
+
+
+def hub_started(turn: Turn, event: HubStarted) -> None:
+    """The hub has these cores and devices; on a later start they may differ."""
+    state = turn.state
+    _new_epoch(state, event.epoch)
+    state.cpus = event.cpus
+    held = {device: holder for device, holder in state.gpus.items() if holder is not None}
+    state.gpus = {device: held.pop(device, None) for device in event.gpus}
+    state.gone_gpus = set(held)
+    state.gpus.update(held)
+    for session in state.sessions.values():
+        for gpus, shape in session.shapes.items():
+            if shape.ready.live:
+                never = why_never(state, session, shape.ready.tasks()[0].spec)
+                if never:
+                    lose_all(turn, shape.ready, never)
+                turn.growing[session.id, gpus] = None
+
+
+def _task_of(state: State, worker: Worker) -> Task | None:
+    return None if worker.task is None else state.jobs[worker.task[0]].tasks[worker.task[1]]
+
+
+def worker_ready(turn: Turn, event: WorkerReady) -> None:
+    """A hello. A repeated one says nothing new; one of a stranger is answered by its end."""
+    state = turn.state
+    worker = state.workers.get(event.worker)
+    if worker is None:
+        turn.out.append(KillWorker(event.worker))
+        return
+    if worker.state is not WorkerState.STARTING:
+        return
+    turn.cancel_timer(f"rejoin:{worker.id}")
+    session = state.sessions[worker.session]
+    if worker.number is not None:
+        turn.tell[session.id] = None
+        if not worker.greeted:
+            worker.setup = setup_list(state, session)
+    worker.greeted = True
+    holding = {attempt for _, _, attempt in event.holding}
+    if worker.setup_run is not None:
+        if worker.setup_attempt in holding:
+            shift(worker, WorkerState.BUSY)
+            return
+        worker.setup.appendleft(worker.setup_run)
+        drop_setup_run(turn, session, worker)
+    task = _task_of(state, worker)
+    if task is not None:
+        if task.attempt in holding:
+            shift(worker, WorkerState.BUSY)
+            if task.state is TaskState.STOPPING:
+                turn.out.append(InterruptTask(worker.id, task.job, task.spec.index, task.attempt))
+            return
+        _never_came(turn, task)
+    rest(turn, session, worker)
+    if worker.retire:
+        dismiss(turn, session, worker)
+
+
+def _never_came(turn: Turn, task: Task) -> None:
+    """The order to run the task died with the hub: no fault of the task."""
+    job = turn.state.jobs[task.job]
+    if len(task.reported) >= task.spec.size:
+        complete(turn, job, task)
+    elif task.state is TaskState.STOPPING:
+        settle(turn, job, task, TaskState.CANCELLED, "cancelled")
+    else:
+        put_back(turn, job, task)
+
+
+def worker_lost(turn: Turn, event: WorkerLost) -> None:
+    """An exit, expected or not."""
+    worker = turn.state.workers.get(event.worker)
+    if worker is not None:
+        lose_worker(turn, worker, event.why)
+
+
+def lose_worker(turn: Turn, worker: Worker, why: str) -> None:
+    """Its task is retried or lost, its devices come free, its number gets a new worker."""
+    state = turn.state
+    why = worker.reason or why
+    session = state.sessions.get(worker.session)
+    if worker.state is not WorkerState.ENDING:
+        write_off(turn, worker)
+        if worker.number is None and not worker.proven and session is not None:
+            session.shapes[len(worker.gpus)].bad_starts += 1
+    task = _task_of(state, worker)
+    if task is not None:
+        name = "a task worker" if worker.number is None else f"worker {worker.number}"
+        orphan(turn, task, f"{name} {why}")
+    bury(turn, worker)
+    if session is not None and worker.number is not None:
+        replace_lost(turn, session, worker, why)
+
+
+def timer_fired(turn: Turn, event: TimerFired) -> None:
+    """A wake-up call; one that was cancelled meanwhile says nothing."""
+    state = turn.state
+    if event.timer not in state.timers:
+        return
+    state.timers.remove(event.timer)
+    kind, _, rest_of = event.timer.partition(":")
+    if kind == "grace":
+        end_session(turn, state.sessions[SessionId(rest_of)])
+        return
+    name, _, attempt = rest_of.partition(":")
+    worker = state.workers[WorkerId(int(name))]
+    if kind == "idle":
+        end(turn, worker)
+    elif kind == "rejoin":
+        end(turn, worker, kill=True, reason="did not come back after the hub's restart")
+    elif kind == "overdue":
+        task = _task_of(state, worker)
+        assert task is not None
+        assert task.attempt == int(attempt)
+        overrun(turn, worker, task)
+
+
+def hub_recovered(turn: Turn, event: HubRecovered) -> None:
+    """The journal has been replayed: believe it, except for workers that are gone.
+
+    Timers of the old hub are gone with it. Workers keep their tasks and slots until they say hello. All
+    sessions wait for their kernels again, orphaned or not, lest one stay for ever whose kernel died with
+    the hub.
+    """
+    state = turn.state
+    _new_epoch(state, event.epoch)
+    state.timers.clear()
+    living = set(event.workers)
+    known = list(state.workers.values())
+    for worker in known:
+        if worker.id in living and worker.state is not WorkerState.ENDING:
+            _await_hello(turn, state.sessions[worker.session], worker)
+    for worker in known:
+        if worker.id not in living:
+            lose_worker(turn, worker, "died while the hub was away")
+        elif worker.state is WorkerState.ENDING:
+            turn.out.append(KillWorker(worker.id))  # the order may have died with the hub
+    for session in state.sessions.values():
+        grace = session.grace if session.client is None else max(session.grace, RETURN)
+        turn.set_timer(f"grace:{session.id}", grace)
+    turn.ended = True
+
+
+def _await_hello(turn: Turn, session: Session, worker: Worker) -> None:
+    if worker.state is WorkerState.IDLE:
+        unrest(turn, session, worker)
+    if worker.state is not WorkerState.STARTING:
+        shift(worker, WorkerState.STARTING)
+    if worker.greeted:  # else it is still starting, and may take its time
+        turn.set_timer(f"rejoin:{worker.id}", REJOIN)
+    task = _task_of(turn.state, worker)
+    if task is not None and task.state is TaskState.STOPPING:
+        turn.set_timer(f"overdue:{worker.id}:{task.attempt}", OVERDUE)

@@ -1,0 +1,63 @@
+"""The only door to the scheduler's state: an event goes in, commands come out.
+
+Owns the dispatch of events and the order of a turn: the event's handler first, then placement, then what
+is told to people. Never touches the world, never fails on what a client or a worker sends late, twice or
+out of order. Read next: `placement.py` for the policy, `invariants.py` for what always holds.
+"""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+from . import events as e
+from .arrivals import hub_recovered, hub_started, timer_fired, worker_lost, worker_ready
+from .commands import Command, EndHub, TellMesh
+from .jobs import cancel_requested, job_opened, results_claimed, tasks_submitted
+from .mesh import mesh_requested
+from .placement import settle_turn
+from .reports import items_reported
+from .sessions import client_lost, session_attached, session_ended, session_reset
+from .state import State
+from .turn import Turn
+
+# A dict by type, not `match`: `match` tries the classes one after the other on every event.
+_HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
+    e.HubStarted: hub_started,
+    e.SessionAttached: session_attached,
+    e.ClientLost: client_lost,
+    e.SessionEnded: session_ended,
+    e.MeshRequested: mesh_requested,
+    e.SessionReset: session_reset,
+    e.JobOpened: job_opened,
+    e.TasksSubmitted: tasks_submitted,
+    e.CancelRequested: cancel_requested,
+    e.ResultsClaimed: results_claimed,
+    e.WorkerReady: worker_ready,
+    e.WorkerLost: worker_lost,
+    e.ItemsReported: items_reported,
+    e.TimerFired: timer_fired,
+    e.HubRecovered: hub_recovered,
+}
+assert set(_HANDLERS) == set(get_args(e.Event)), "an event without a handler"
+
+
+class Core:
+    """The scheduler's mind. `state` is for reading; only `handle` changes it."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self._turn = Turn(self.state)  # kept, so that an event does not pay for making it
+
+    def handle(self, event: e.Event) -> list[Command]:
+        """Take a fact; return what is to be done, in order."""
+        turn = self._turn
+        out = turn.out = []
+        _HANDLERS[type(event)](turn, event)
+        settle_turn(turn)
+        if turn.tell:
+            out.extend(TellMesh(session) for session in turn.tell)
+            turn.tell.clear()
+        if turn.ended:
+            turn.ended = False
+            if not self.state.sessions and not self.state.workers:
+                out.append(EndHub())
+        return out

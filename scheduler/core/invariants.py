@@ -1,0 +1,203 @@
+"""What must hold after every event.
+
+Owns `check`, which tests call after each event of each history. Never called in production: it walks
+everything. Read next: `story.py`.
+"""
+
+from .events import Pool
+from .state import TERMINAL, Job, Session, State, Task, TaskQueue, TaskState, WorkerState
+
+_AT_WORK = (TaskState.RUNNING, TaskState.STOPPING)
+
+
+def check(state: State) -> None:
+    """Raise AssertionError with the broken sentence."""
+    _check_slots(state)
+    _check_pairs(state)
+    _check_devices(state)
+    for job in state.jobs.values():
+        _check_job(state, job)
+    for session in state.sessions.values():
+        _check_queues(state, session)
+        _check_mesh(state, session)
+        _check_shapes(state, session)
+    _check_timers(state)
+
+
+def _tasks(state: State) -> list[Task]:
+    return [task for job in state.jobs.values() for task in job.tasks.values()]
+
+
+def _check_slots(state: State) -> None:
+    at_work = [state.jobs[task.job].session for task in _tasks(state) if task.state in _AT_WORK]
+    at_work += [worker.session for worker in state.workers.values() if worker.setup_run is not None]
+    assert state.slots_used == len(at_work), "slots_used is the number of tasks and setup cells at work"
+    for session in state.sessions.values():
+        assert session.running == at_work.count(session.id), "session.running is its share of the slots"
+    assert set(at_work) <= set(state.sessions), "only living sessions hold slots"
+
+
+def _check_pairs(state: State) -> None:
+    for task in _tasks(state):
+        assert (task.worker is not None) == (task.state in _AT_WORK), (
+            f"a worker exactly while at work: {task}"
+        )
+        if task.worker is not None:
+            worker = state.workers[task.worker]
+            assert worker.task == (task.job, task.spec.index), f"the worker of a task knows it: {task}"
+            assert worker.session == state.jobs[task.job].session, "processes belong to one session"
+            assert (task.spec.pool is Pool.MESH) == (worker.number is not None), "each pool its workers"
+            if task.spec.worker is not None and task.spec.pool is Pool.MESH:
+                assert worker.number == task.spec.worker, "pinned tasks run where they are pinned"
+            if worker.number is None:
+                assert len(worker.gpus) == task.spec.gpus, "a task's worker holds what the task wants"
+    for worker in state.workers.values():
+        if worker.task is not None:
+            job, index = worker.task
+            assert state.jobs[job].tasks[index].worker == worker.id, (
+                f"the task of a worker knows it: {worker}"
+            )
+            assert worker.setup_run is None, "a worker does one thing at a time"
+        if worker.state is WorkerState.BUSY:
+            assert (worker.task or worker.setup_run) is not None, f"a busy worker has work: {worker}"
+        if worker.state is WorkerState.IDLE:
+            assert worker.task is None, f"an idle worker has none: {worker}"
+            assert worker.setup_run is None, f"an idle worker has none: {worker}"
+        if worker.state is WorkerState.ENDING:
+            assert worker.setup_run is None, "a setup run ends with its worker"
+        else:
+            assert worker.session in state.sessions, f"workers of ended sessions are ending: {worker}"
+        assert (worker.setup_run is None) == (worker.setup_attempt == 0), "a setup run has an attempt"
+
+
+def _check_devices(state: State) -> None:
+    held = [device for worker in state.workers.values() for device in worker.gpus]
+    assert len(held) == len(set(held)), "no device is held twice"
+    holders = {device: worker.id for worker in state.workers.values() for device in worker.gpus}
+    for device, holder in state.gpus.items():
+        assert holders.get(device) == holder, f"a device and its holder agree: {device}"
+    assert set(held) <= set(state.gpus), "held devices are known"
+    assert state.gone_gpus <= set(held), "devices that are gone are forgotten once free"
+
+
+def _check_job(state: State, job: Job) -> None:
+    tasks = job.tasks.values()
+    assert job.session in state.sessions, "jobs belong to living sessions"
+    assert job.id in state.sessions[job.session].jobs, "the session knows its job"
+    assert job.open_tasks == sum(task.state not in TERMINAL for task in tasks), "open_tasks counts"
+    assert job.running == sum(task.state in _AT_WORK for task in tasks), "running counts"
+    assert not job.claimed & set(job.tasks), "claimed tasks are forgotten"
+    assert job.sealed or not job.halted, "a halted job takes no more tasks"
+    sums = (
+        sum(task.spec.size for task in tasks),
+        sum(len(task.reported) - task.failed_items for task in tasks),
+        sum(task.failed_items for task in tasks),
+    )
+    counts = (job.items, job.items_done, job.items_failed)
+    if job.claimed:
+        assert all(a >= b for a, b in zip(counts, sums, strict=True)), "items count, claimed ones included"
+    else:
+        assert counts == sums, "items count"
+    assert job.items_done + job.items_failed <= job.items, "no item is delivered twice"
+    if job.halted:
+        waiting = [task for task in tasks if task.state is TaskState.QUEUED]
+        assert not waiting, "nothing of a halted job waits"
+
+
+def _check_queues(state: State, session: Session) -> None:
+    where: dict[tuple[int, int], object] = {}
+
+    def visit(name: object, queue: TaskQueue) -> None:
+        live = queue.tasks()
+        assert queue.live == len(live), f"live counts the entries that are not stale: {name}"
+        for task in live:
+            key = (task.job, task.spec.index)
+            assert state.jobs[task.job].tasks[task.spec.index] is task, "entries are the tasks themselves"
+            assert key not in where, f"a queued task waits in one place: {task}"
+            where[key] = name
+
+    for gpus, shape in session.shapes.items():
+        visit((Pool.TASK, gpus), shape.ready)
+    for number, queue in session.ready_pinned.items():
+        visit((Pool.MESH, number), queue)
+    visit((Pool.MESH, None), session.ready_mesh)
+    for job_id in session.jobs:
+        for index, task in state.jobs[job_id].tasks.items():
+            if task.state is TaskState.QUEUED:
+                spec = task.spec
+                kind = spec.gpus if spec.pool is Pool.TASK else spec.worker
+                assert where.pop((job_id, index), None) == (spec.pool, kind), f"it waits in its place: {task}"
+    assert not where, "only this session's tasks wait here"
+    for number, queue in session.ready_pinned.items():
+        if queue.live:
+            assert number < session.mesh_size, f"nothing waits for the removed worker {number}"
+            assert number not in session.broken, f"nothing waits for the broken worker {number}"
+    assert session.mesh_size or not session.ready_mesh.live, "nothing waits for a stopped mesh"
+
+
+def _check_mesh(state: State, session: Session) -> None:
+    for number, worker_id in session.mesh.items():
+        worker = state.workers[worker_id]
+        assert worker.number == number, "workers stand for their own number"
+        assert worker.session == session.id, "and for their own session"
+        assert worker.retire == (number >= session.mesh_size), (
+            f"beyond the mesh's size, they retire: {worker}"
+        )
+        assert number not in session.broken, f"who stands for a number, has started: {worker}"
+        idle = worker.state is WorkerState.IDLE
+        assert (number in session.idle_mesh) == (idle and not worker.setup), "idle_mesh lists the free"
+        pinned = session.ready_pinned.get(number)
+        own = idle and (bool(worker.setup) or (pinned is not None and pinned.live > 0))
+        assert (number in session.own_work) == own, f"own_work lists whom own work awaits: {worker}"
+    assert set(session.idle_mesh) | set(session.own_work) <= set(session.mesh), "only existing numbers"
+    for number in range(session.mesh_size):
+        there = number in session.mesh or number in session.broken or session.id in state.gpu_waiting
+        assert there, f"worker {number} exists, is given up or waits for devices"
+    for worker in state.workers.values():
+        if worker.session != session.id or worker.number is None or worker.state is WorkerState.ENDING:
+            continue
+        assert session.mesh.get(worker.number) == worker.id, f"no stray mesh workers: {worker}"
+
+
+def _check_shapes(state: State, session: Session) -> None:
+    own = [w for w in state.workers.values() if w.session == session.id and w.number is None]
+    alive = [worker for worker in own if worker.state is not WorkerState.ENDING]
+    for gpus, shape in session.shapes.items():
+        of_kind = [worker for worker in alive if len(worker.gpus) == gpus]
+        assert shape.live == len(of_kind), "live counts the workers that are not ending"
+        assert shape.busy == sum(worker.task is not None for worker in of_kind), (
+            "busy counts those with a task"
+        )
+        idle = sorted(worker.id for worker in of_kind if worker.state is WorkerState.IDLE)
+        assert sorted(shape.idle) == idle, "idle lists the idle"
+        if shape.ready.live and not shape.live:
+            assert session.id in state.gpu_waiting, "who waits has workers, or waits for devices"
+        if shape.ready.live and shape.idle:
+            assert state.slots_used >= state.cpus, "nobody waits beside an idle worker and a free slot"
+
+
+def _check_timers(state: State) -> None:
+    for timer in state.timers:
+        kind, _, rest = timer.partition(":")
+        if kind == "grace":
+            assert any(session.id == rest for session in state.sessions.values()), f"{timer}: no such session"
+            continue
+        name, _, attempt = rest.partition(":")
+        worker = next((w for w in state.workers.values() if str(w.id) == name), None)
+        assert worker is not None, f"{timer}: its worker is gone"
+        if kind == "idle":
+            assert worker.state is WorkerState.IDLE, f"{timer}: not idle"
+            assert worker.number is None, f"{timer}: mesh workers are never reaped"
+        elif kind == "rejoin":
+            assert worker.state is WorkerState.STARTING, f"{timer}: its hello is not awaited"
+        else:
+            assert kind == "overdue", timer
+            assert worker.task is not None, f"{timer}: its task is over"
+            task = state.jobs[worker.task[0]].tasks[worker.task[1]]
+            assert task.state is TaskState.STOPPING, f"{timer}: not stopping"
+            assert str(task.attempt) == attempt, f"{timer}: another attempt"
+    for session in state.sessions.values():
+        assert session.client is not None or f"grace:{session.id}" in state.timers, "orphans have their time"
+    for worker in state.workers.values():
+        idle = worker.state is WorkerState.IDLE and worker.number is None
+        assert not idle or f"idle:{worker.id}" in state.timers, f"idle task workers are reaped: {worker}"

@@ -1,0 +1,121 @@
+"""What clients ask of jobs: open, submit, cancel, claim.
+
+Owns idempotence: a client sends again after a hub's death whatever it is unsure of, and what is known is
+skipped item by item. Never starts anything: the end of the turn does. Read next: `reports.py`.
+"""
+
+from .commands import ForgetTasks, RefuseJob, SettleTask
+from .events import CancelRequested, JobOpened, ResultsClaimed, TasksSubmitted
+from .state import TERMINAL, Job, Task, TaskState
+from .tasks import adopt_setup, enqueue, stop, stop_job, why_never
+from .transitions import move
+from .turn import Turn
+
+
+def job_opened(turn: Turn, event: JobOpened) -> None:
+    """Number the job; its tasks follow."""
+    state = turn.state
+    known = state.jobs.get(event.job)
+    if known is not None:
+        if (known.session, known.kind) != (event.session, event.kind):
+            turn.out.append(RefuseJob(event.job, "another job has this id"))
+        return
+    session = state.sessions.get(event.session)
+    if session is None:
+        turn.out.append(RefuseJob(event.job, "the hub does not know this session"))
+        return
+    state.jobs[event.job] = Job(
+        event.job,
+        session.next_job_number,
+        event.session,
+        event.kind,
+        event.title,
+        event.background,
+        event.stop_on_error,
+        event.setup,
+        born=state.next_worker,
+    )
+    session.next_job_number += 1
+    session.jobs[event.job] = None
+
+
+def tasks_submitted(turn: Turn, event: TasksSubmitted) -> None:
+    """Queue the tasks that are new; settle at once those that can never run."""
+    state = turn.state
+    job = state.jobs.get(event.job)
+    if job is None:
+        turn.out.append(RefuseJob(event.job, "the hub does not know this job (was the session reset?)"))
+        return
+    session = state.sessions[job.session]
+    tasks = job.tasks
+    for spec in event.tasks:
+        if spec.index in tasks or spec.index in job.claimed:
+            continue
+        task = tasks[spec.index] = Task(spec, job.id)
+        job.items += spec.size
+        if job.halted:
+            move(task, TaskState.CANCELLED)
+            turn.out.append(SettleTask(job.id, spec.index, task.state, "cancelled"))
+            continue
+        never = why_never(state, session, spec)
+        if never:
+            move(task, TaskState.LOST)
+            turn.out.append(SettleTask(job.id, spec.index, task.state, never))
+            continue
+        job.open_tasks += 1
+        enqueue(turn, session, task)
+    if event.last:
+        job.sealed = True
+        if job.setup and job.finished:
+            adopt_setup(turn, job)
+        _forget_if_claimed(turn, job)
+
+
+def cancel_requested(turn: Turn, event: CancelRequested) -> None:
+    """Cancel tasks, or a whole job. Harmless for what is over."""
+    job = turn.state.jobs.get(event.job)
+    if job is None:
+        return
+    if event.tasks is None:
+        if not job.finished:
+            job.cancelled = True
+            stop_job(turn, job, force=event.force)
+            _forget_if_claimed(turn, job)
+        return
+    wanted = [job.tasks[index] for index in event.tasks if index in job.tasks]
+    # Queued ones first, for the reason given in `stop_job`.
+    for task in sorted(wanted, key=lambda task: task.worker is not None):
+        if task.state not in TERMINAL:
+            stop(turn, job, task, force=event.force)
+
+
+def results_claimed(turn: Turn, event: ResultsClaimed) -> None:
+    """Forget what the user has. A claim on tasks that are not over is dropped: it will be made again.
+
+    Setup jobs are kept, for new mesh workers run them.
+    """
+    state = turn.state
+    job = state.jobs.get(event.job)
+    if job is None or job.setup:
+        return
+    wanted = tuple(job.tasks) if event.tasks is None else event.tasks
+    over = tuple(index for index in wanted if index in job.tasks and job.tasks[index].state in TERMINAL)
+    for index in over:
+        job.tasks.pop(index, None)
+        job.claimed.add(index)
+    if job.finished and not job.tasks:
+        _forget(turn, job)
+    elif over:
+        turn.out.append(ForgetTasks(job.id, over))
+
+
+def _forget_if_claimed(turn: Turn, job: Job) -> None:
+    """It was claimed task by task before it was known that no more would come."""
+    if job.claimed and not job.tasks and job.finished:
+        _forget(turn, job)
+
+
+def _forget(turn: Turn, job: Job) -> None:
+    del turn.state.jobs[job.id]
+    del turn.state.sessions[job.session].jobs[job.id]
+    turn.out.append(ForgetTasks(job.id, None))

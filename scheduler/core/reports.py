@@ -1,0 +1,103 @@
+"""What workers report of tasks: items that finished, and ends.
+
+Owns exactly-once: a report counts only for the attempt that is running, and an item only once. Never
+sees results: positions in the report stand for them. Read next: `arrivals.py`.
+"""
+
+from .commands import DeliverItems
+from .events import ItemsReported, Outcome
+from .ids import JobId
+from .mesh import dismiss, setup_over
+from .state import Job, Session, Task, TaskState, Worker, WorkerState
+from .tasks import complete, settle, stop_job
+from .turn import Turn
+from .workers import drop_setup_run, rest
+
+_ONE_ITEM = frozenset({0})
+
+
+def items_reported(turn: Turn, event: ItemsReported) -> None:
+    """Take what is new in a report; late ones (of earlier attempts, of what is over) say nothing.
+
+    The reports of one worker come in order: what follows the outcome is late.
+    """
+    state = turn.state
+    worker = state.workers.get(event.worker)
+    if worker is None:
+        return
+    if worker.setup_attempt == event.attempt and worker.setup_run == (event.job, event.task):
+        _setup_reported(turn, state.sessions[worker.session], worker, worker.setup_run, event)
+        return
+    if worker.task != (event.job, event.task):
+        return
+    job = state.jobs[event.job]
+    task = job.tasks[event.task]
+    if task.attempt != event.attempt:
+        return
+    failed_before = job.items_failed
+    if event.items:
+        _take(turn, job, task, event)
+    outcome = event.outcome
+    if outcome is not None:
+        if job.setup:
+            worker.setup_seen.add(job.id)
+        if outcome is Outcome.OK:
+            complete(turn, job, task)
+        elif outcome is Outcome.INTERRUPTED and task.state is TaskState.STOPPING:
+            settle(turn, job, task, TaskState.CANCELLED, "interrupted")
+        else:
+            settle(turn, job, task, TaskState.FAILED)
+        if worker.state is WorkerState.BUSY:  # not while its hello, or its exit, is awaited
+            _free(turn, state.sessions[worker.session], worker)
+    failing = job.items_failed > failed_before or task.state is TaskState.FAILED
+    if failing and job.stop_on_error and not job.halted:
+        stop_job(turn, job, spare=task)
+
+
+def _take(turn: Turn, job: Job, task: Task, event: ItemsReported) -> None:
+    """Deliver the items that have not been delivered before."""
+    size = task.spec.size
+    seen = task.reported
+    failed = 0
+    if size == 1 and len(event.items) == 1:
+        index, succeeded = event.items[0]
+        if seen or index != 0:
+            return
+        task.reported = _ONE_ITEM  # one object for all tasks of one item
+        accepted: tuple[int, ...] = (0,)
+        failed = 0 if succeeded else 1
+    else:
+        if isinstance(seen, frozenset):
+            seen = task.reported = set(seen)
+        taken = []
+        for position, (index, succeeded) in enumerate(event.items):
+            if index not in seen and 0 <= index < size:
+                seen.add(index)
+                taken.append(position)
+                failed += not succeeded
+        if not taken:
+            return
+        accepted = tuple(taken)
+    job.items_done += len(accepted) - failed
+    job.items_failed += failed
+    task.failed_items += failed
+    turn.out.append(DeliverItems(job.id, task.spec.index, event.worker, accepted))
+
+
+def _free(turn: Turn, session: Session, worker: Worker) -> None:
+    rest(turn, session, worker)
+    if worker.retire:
+        dismiss(turn, session, worker)
+
+
+def _setup_reported(
+    turn: Turn, session: Session, worker: Worker, run: tuple[JobId, int], event: ItemsReported
+) -> None:
+    """A setup cell run again: its output has been seen before, so only its failure is news."""
+    if event.outcome is None:
+        return
+    drop_setup_run(turn, session, worker)
+    failed = event.outcome is not Outcome.OK or not all(succeeded for _, succeeded in event.items)
+    setup_over(turn, session, worker, run, failed)
+    if worker.state is WorkerState.BUSY:
+        _free(turn, session, worker)

@@ -1,0 +1,237 @@
+"""A task's life: queued, started, settled, put back, cancelled, orphaned by a death.
+
+Owns the counts that go with each step (slots, open tasks, queue lengths). Never chooses what runs next:
+`placement.py` does. Read next: `placement.py`.
+"""
+
+from collections import deque
+
+from .commands import InterruptTask, SettleTask, StartTask
+from .events import Pool, TaskSpec
+from .ids import JobId, TaskIndex
+from .state import Job, Session, State, Task, TaskQueue, TaskState, Worker, WorkerState
+from .transitions import move, shift
+from .turn import Turn
+from .workers import device_count, end, shape_of
+
+OVERDUE = 2.0  # seconds that an interrupted task has to yield (DESIGN.md, "Stop")
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 GPU`, `2 GPUs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def why_never(state: State, session: Session, spec: TaskSpec) -> str:
+    """Why this task can never run as things stand; empty if it can."""
+    if spec.pool is Pool.TASK:
+        if spec.gpus and spec.gpus > device_count(state):
+            return f"needs {plural(spec.gpus, 'GPU')}; this machine has {device_count(state)}"
+        return ""
+    size = session.mesh_size
+    if size == 0:
+        return "no mesh workers: start them with %mesh start"
+    if spec.worker is None:
+        if len(session.broken) < size:
+            return ""
+        number, why = next(iter(session.broken.items()))
+        return f"no mesh worker can start: worker {number} {why}"
+    if not 0 <= spec.worker < size:
+        there = "worker 0" if size == 1 else f"workers 0-{size - 1}"
+        return f"there is no worker {spec.worker} (the mesh has {there})"
+    if spec.worker in session.broken:
+        return f"worker {spec.worker} cannot start: it {session.broken[spec.worker]}"
+    return ""
+
+
+def queue_of(session: Session, spec: TaskSpec) -> TaskQueue:
+    """Where a task of this kind waits."""
+    if spec.pool is Pool.TASK:
+        return shape_of(session, spec.gpus).ready
+    if spec.worker is None:
+        return session.ready_mesh
+    queue = session.ready_pinned.get(spec.worker)
+    if queue is None:
+        queue = session.ready_pinned[spec.worker] = TaskQueue()
+    return queue
+
+
+def enqueue(turn: Turn, session: Session, task: Task, *, front: bool = False) -> None:
+    """Let a QUEUED task wait for its turn."""
+    spec = task.spec
+    queue = queue_of(session, spec)
+    if front:
+        queue.push_front(task)
+    else:
+        queue.push(task)
+    if spec.pool is Pool.TASK:
+        turn.growing[session.id, spec.gpus] = None
+    elif spec.worker is not None and spec.worker in session.idle_mesh:
+        session.own_work[spec.worker] = None
+
+
+def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
+    """Run it there. Both are off their lists already."""
+    state = turn.state
+    shift(worker, WorkerState.BUSY)
+    move(task, TaskState.RUNNING)
+    attempt = task.attempt = state.next_attempt
+    state.next_attempt = attempt + 1
+    task.worker = worker.id
+    index = task.spec.index
+    worker.task = (task.job, index)
+    worker.fresh = False
+    state.slots_used += 1
+    session.running += 1
+    state.jobs[task.job].running += 1
+    if worker.number is None:
+        session.shapes[len(worker.gpus)].busy += 1
+    skip = tuple(sorted(task.reported)) if task.reported else ()
+    turn.out.append(StartTask(worker.id, task.job, index, attempt, skip))
+
+
+def detach(turn: Turn, job: Job, task: Task) -> None:
+    """Part a task from its worker: the slot is free."""
+    state = turn.state
+    assert task.worker is not None
+    worker = state.workers[task.worker]
+    session = state.sessions[job.session]
+    worker.task = None
+    task.worker = None
+    state.slots_used -= 1
+    session.running -= 1
+    job.running -= 1
+    if worker.number is None and worker.state is not WorkerState.ENDING:
+        session.shapes[len(worker.gpus)].busy -= 1
+    if task.state is TaskState.STOPPING:
+        turn.cancel_timer(f"overdue:{worker.id}:{task.attempt}")
+
+
+def settle(turn: Turn, job: Job, task: Task, to: TaskState, why: str = "") -> None:
+    """The task is over."""
+    if task.worker is not None:
+        detach(turn, job, task)
+    elif task.state is TaskState.QUEUED:
+        session = turn.state.sessions[job.session]
+        queue = queue_of(session, task.spec)
+        queue.drop()
+        # A number in `idle_mesh` has no setup to run, so without pinned tasks it has no own work.
+        if not queue.live and task.spec.worker in session.idle_mesh and task.spec.pool is Pool.MESH:
+            session.own_work.pop(task.spec.worker, None)
+    move(task, to)
+    job.open_tasks -= 1
+    turn.out.append(SettleTask(job.id, task.spec.index, to, why))
+    if job.setup and job.finished:
+        adopt_setup(turn, job)
+
+
+def complete(turn: Turn, job: Job, task: Task) -> None:
+    """All that it had to do is done: it ended well, or some of its items raised."""
+    settle(turn, job, task, TaskState.FAILED if task.failed_items else TaskState.DONE)
+
+
+def put_back(turn: Turn, job: Job, task: Task) -> None:
+    """A running task goes to the front of its queue; only what it has not reported will run again."""
+    detach(turn, job, task)
+    move(task, TaskState.QUEUED)
+    enqueue(turn, turn.state.sessions[job.session], task, front=True)
+
+
+def orphan(turn: Turn, task: Task, why: str) -> None:
+    """The worker died under the task."""
+    job = turn.state.jobs[task.job]
+    session = turn.state.sessions[job.session]
+    if len(task.reported) >= task.spec.size:
+        complete(turn, job, task)
+    elif task.state is TaskState.STOPPING:
+        settle(turn, job, task, TaskState.CANCELLED, why)
+    elif task.deaths < task.spec.retries and not why_never(turn.state, session, task.spec):
+        task.deaths += 1
+        put_back(turn, job, task)
+    else:
+        task.deaths += 1
+        settle(turn, job, task, TaskState.LOST, why)
+
+
+def lose_all(turn: Turn, queue: TaskQueue | None, why: str) -> None:
+    """What waits there will never run."""
+    if queue is not None and queue.live:
+        for task in queue.tasks():
+            settle(turn, turn.state.jobs[task.job], task, TaskState.LOST, why)
+
+
+def stop(turn: Turn, job: Job, task: Task, *, force: bool = False) -> None:
+    """Cancel a task, whatever it is doing. `force` replaces its worker at once."""
+    if task.state is TaskState.QUEUED:
+        settle(turn, job, task, TaskState.CANCELLED, "cancelled")
+        if task.spec.pool is Pool.MESH and task.spec.worker is not None:
+            unblock(turn, job, task.spec.worker)
+        return
+    if task.worker is None:
+        return
+    worker = turn.state.workers[task.worker]
+    if task.state is TaskState.RUNNING:
+        move(task, TaskState.STOPPING)
+        if worker.state is not WorkerState.ENDING and not force:
+            if worker.state is WorkerState.BUSY:  # else it is told when it says hello again
+                turn.out.append(InterruptTask(worker.id, job.id, task.spec.index, task.attempt))
+            turn.set_timer(f"overdue:{worker.id}:{task.attempt}", OVERDUE)
+    if force:
+        overrun(turn, worker, task)
+
+
+def unblock(turn: Turn, job: Job, number: int) -> None:
+    """Stop in a cell that waits for a worker which does not yield replaces the worker at once."""
+    state = turn.state
+    worker_id = state.sessions[job.session].mesh.get(number)
+    if worker_id is not None:
+        worker = state.workers[worker_id]
+        if worker.task is not None:
+            blocker = state.jobs[worker.task[0]].tasks[worker.task[1]]
+            if blocker.state is TaskState.STOPPING:
+                overrun(turn, worker, blocker)
+
+
+def overrun(turn: Turn, worker: Worker, task: Task) -> None:
+    """Kill the worker of a task that must stop; the task is cancelled when the exit is seen."""
+    turn.cancel_timer(f"overdue:{worker.id}:{task.attempt}")
+    end(turn, worker, kill=True, reason="did not stop")
+
+
+def stop_job(turn: Turn, job: Job, *, force: bool = False, spare: Task | None = None) -> None:
+    """Cancel all of a job's tasks, and those that may still come.
+
+    Queued ones first: a task queued behind a sibling on the same worker must not take the sibling, which
+    was interrupted only now, for one that does not yield.
+    """
+    job.sealed = job.halted = True
+    if not job.open_tasks:
+        return
+    queued = [task for task in job.tasks.values() if task.state is TaskState.QUEUED and task is not spare]
+    running = [task for task in job.tasks.values() if task.worker is not None and task is not spare]
+    for task in queued:
+        stop(turn, job, task)
+    for task in running:
+        stop(turn, job, task, force=force)
+
+
+def adopt_setup(turn: Turn, job: Job) -> None:
+    """A setup job is over: new mesh workers will run it, and those born while it ran do so now."""
+    state = turn.state
+    session = state.sessions[job.session]
+    if job.cancelled or not job.tasks or job.id in session.setup_jobs:
+        return
+    session.setup_jobs.append(job.id)
+    for number, worker_id in session.mesh.items():
+        worker = state.workers[worker_id]
+        if worker_id < job.born or not worker.greeted or job.id in worker.setup_seen or worker.retire:
+            continue
+        worker.setup.append((job.id, min(job.tasks)))
+        if worker.state is WorkerState.IDLE:
+            session.idle_mesh.pop(number, None)
+            session.own_work[number] = None
+
+
+def setup_list(state: State, session: Session) -> deque[tuple[JobId, TaskIndex]]:
+    """What a new mesh worker must run before anything else."""
+    return deque((job, min(state.jobs[job].tasks)) for job in session.setup_jobs)

@@ -1,0 +1,39 @@
+"""The one place where a task or a worker changes state.
+
+Owns the check against the tables in `state.py`. Never decides which change is right.
+Read next: `tasks.py`, `workers.py`.
+"""
+
+from .state import TASK_TRANSITIONS, WORKER_TRANSITIONS, Task, TaskState, Worker, WorkerState
+
+
+class InvalidTransition(Exception):  # noqa: N818 - says what happened, like StopIteration
+    """A bug of the core: it wanted a change that the table does not allow.
+
+    `story` is what is known of the culprit's past; `story.Recorder` fills it in.
+    """
+
+    def __init__(self, what: str, job: int | None = None, task: int | None = None, worker: int | None = None):
+        super().__init__(what)
+        self.job = job
+        self.task = task
+        self.worker = worker
+        self.story: list[str] = []
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *self.story])
+
+
+def move(task: Task, to: TaskState) -> None:
+    """Change a task's state."""
+    if (task.state, to) not in TASK_TRANSITIONS:
+        what = f"task {task.spec.index} of job {task.job}: {task.state} -> {to} ({task})"
+        raise InvalidTransition(what, job=task.job, task=task.spec.index)
+    task.state = to
+
+
+def shift(worker: Worker, to: WorkerState) -> None:
+    """Change a worker's state."""
+    if (worker.state, to) not in WORKER_TRANSITIONS:
+        raise InvalidTransition(f"worker {worker.id}: {worker.state} -> {to} ({worker})", worker=worker.id)
+    worker.state = to

@@ -1,0 +1,185 @@
+"""Random histories: each step is one thing that may happen in the simulated world.
+
+Owns the choice of what happens; `draw(n)` gives a number below n, from Hypothesis or from a seed.
+"""
+
+from core_world import World
+
+from cellmesh.scheduler.core import events as e
+from cellmesh.scheduler.core.events import Outcome, Pool, TaskSpec
+
+SESSIONS = ("red", "green", "blue")
+
+
+class History:
+    def __init__(self, draw):
+        self.draw = draw
+        gpus = ("g0", "g1", "g2")[: draw(4)]
+        self.world = World(cpus=1 + draw(3), gpus=gpus)
+        self.clients = 0
+        self.jobs = 0
+        self.sent = {}  # job -> its events, to be sent again
+        self.old = []  # messages of workers, to be received again
+        self.steps = [
+            (3, self.attach),
+            (1, self.lose_client),
+            (3, self.scale),
+            (8, self.submit),
+            (4, self.cancel),
+            (3, self.claim),
+            (1, self.reset),
+            (1, self.end),
+            (6, self.greet),
+            (12, self.work),
+            (4, self.obey),
+            (20, self.receive),
+            (3, self.kill),
+            (4, self.exit),
+            (2, self.fire),
+            (1, self.hub_dies),
+            (2, self.send_again),
+            (2, self.receive_again),
+        ]
+        self.table = [step for weight, step in self.steps for _ in range(weight)]
+        self.attach()
+
+    def run(self, steps):
+        for _ in range(steps):
+            self.table[self.draw(len(self.table))]()
+        self.world.prove()
+
+    def pick(self, things):
+        things = list(things)
+        return things[self.draw(len(things))] if things else None
+
+    def attach(self):
+        self.clients += 1
+        name = self.pick(SESSIONS)
+        grace = 0 if name == "blue" else 600.0
+        self.world.tell(e.SessionAttached(0, name, f"client{self.clients}", name + ".ipynb", grace))
+
+    def session(self):
+        return self.pick(self.world.state.sessions) or "nobody"
+
+    def lose_client(self):
+        self.world.tell(e.ClientLost(0, f"client{1 + self.draw(self.clients)}"))
+
+    def scale(self):
+        gpus = self.draw(2) if self.draw(3) == 0 else 0
+        self.world.tell(e.MeshRequested(0, self.session(), self.draw(4), gpus))
+
+    def submit(self):
+        # To an open job if there is one, else to a new one; sometimes the last tasks come later.
+        world = self.world
+        job = self.pick(job.id for job in world.state.jobs.values() if not job.sealed)
+        if job is None:
+            self.jobs += 1
+            job = self.jobs
+            setup = self.draw(6) == 0
+            opened = e.JobOpened(
+                0, job, self.session(), "map", "f", stop_on_error=self.draw(3) == 0, setup=setup
+            )
+            self.sent[job] = [opened]
+            world.tell(opened)
+        first = sum(len(m.tasks) for m in self.sent[job][1:])
+        tasks = tuple(self.spec(first + i) for i in range(self.draw(4)))
+        event = e.TasksSubmitted(0, job, tasks, self.draw(3) > 0)
+        self.sent[job].append(event)
+        world.tell(event)
+
+    def spec(self, index):
+        size = 1 + self.draw(3)
+        retries = self.draw(3)
+        kind = self.draw(8)
+        if kind < 3:
+            return TaskSpec(index, size, Pool.TASK, None, 0, retries)
+        if kind == 3:
+            return TaskSpec(index, size, Pool.TASK, None, self.draw(3), retries)
+        if kind < 6:
+            return TaskSpec(index, size, Pool.MESH, None, 0, retries)
+        return TaskSpec(index, size, Pool.MESH, self.draw(3), 0, retries)
+
+    def cancel(self):
+        job = 1 + self.draw(self.jobs + 1)
+        tasks = None if self.draw(2) else (self.draw(3), self.draw(3))
+        self.world.tell(e.CancelRequested(0, job, tasks, self.draw(3) == 0))
+
+    def claim(self):
+        job = 1 + self.draw(self.jobs + 1)
+        tasks = None if self.draw(2) else (self.draw(3), self.draw(3))
+        self.world.tell(e.ResultsClaimed(0, job, tasks))
+
+    def reset(self):
+        self.world.tell(e.SessionReset(0, self.session()))
+
+    def end(self):
+        if self.draw(2) == 0:
+            self.world.tell(e.SessionEnded(0, self.session()))
+
+    def greet(self):
+        process = self.pick(p for p in self.world.processes.values() if not p.greeted)
+        if process:
+            self.world.greet(process)
+
+    def work(self):
+        process = self.pick(p for p in self.world.processes.values() if p.run)
+        if process:
+            end = self.draw(12)
+            outcome = {0: Outcome.ERROR, 1: Outcome.INTERRUPTED}.get(end)
+            self.world.report(process, self.draw(4), failing=self.draw(6) == 0, outcome=outcome)
+
+    def obey(self):
+        process = self.pick(p for p in self.world.processes.values() if p.run and p.interrupted)
+        if process:
+            self.world.report(process, 0, outcome=Outcome.INTERRUPTED)
+
+    def receive(self):
+        if self.world.wire:
+            # Messages of different workers overtake each other; those of one worker come in order, but for
+            # the news of its exit, which comes from the nursery. A hub may also die between an event and
+            # what it orders.
+            wire = self.world.wire
+            message = wire[self.draw(len(wire))]
+            if not isinstance(message, e.WorkerLost):
+                message = next(m for m in wire if m.worker == message.worker)
+            place = wire.index(message)
+            self.old.append(self.world.wire[place])
+            dying = self.draw(40) == 0
+            self.world.receive(place, execute=not dying)
+            if dying:
+                self.world.hub_dies()
+
+    def kill(self):
+        process = self.pick(self.world.processes.values())
+        if process:
+            self.world.die(process)
+
+    def exit(self):
+        process = self.pick(p for p in self.world.processes.values() if p.doomed)
+        if process:
+            self.world.die(process)
+
+    def fire(self):
+        timer = self.pick(sorted(self.world.timers))
+        if timer and (not timer.startswith("grace") or self.draw(4) == 0):
+            self.world.fire(timer)
+
+    def hub_dies(self):
+        self.world.hub_dies()
+
+    def send_again(self):
+        # Clients send again what they have not claimed; they never re-open what they have.
+        world = self.world
+        job = self.pick(job for job in self.sent if job in world.state.jobs)
+        if job is not None:
+            world.tell(self.pick(self.sent[job]))
+
+    def receive_again(self):
+        message = self.pick(self.old[-20:])
+        known = self.world.state.workers
+        if message is None:
+            return
+        if isinstance(message, e.WorkerReady) and message.worker in known:
+            return  # hellos are never repeated but after a hub's death, which has its own step
+        if not (isinstance(message, e.WorkerLost) and message.worker in known):
+            self.world.tell(message)

@@ -1,0 +1,231 @@
+"""A simulated world around a core: fake workers, a wire that reorders, timers, a hub that dies.
+
+Owns the rule that `check` runs after every event, and the books that prove exactly-once delivery.
+Never decides what happens next: `core_histories.py` and the tests do.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from cellmesh.scheduler.core import commands as c
+from cellmesh.scheduler.core import events as e
+from cellmesh.scheduler.core.core import Core
+from cellmesh.scheduler.core.events import Outcome
+from cellmesh.scheduler.core.invariants import check
+from cellmesh.scheduler.core.replay import dump, load, replay
+from cellmesh.scheduler.core.state import TERMINAL, TaskState
+
+
+@dataclass
+class Process:
+    """A fake worker process."""
+
+    id: int
+    greeted: bool = False
+    doomed: bool = False  # told to stop or killed
+    run: tuple | None = None  # (job, task, attempt)
+    todo: list = field(default_factory=list)  # items left of it
+    interrupted: bool = False
+
+
+class World:
+    def __init__(self, cpus=2, gpus=()):
+        self.core = Core()
+        self.history = []
+        self.now = 0.0
+        self.epoch = 1
+        self.processes = {}
+        self.wire = []  # messages of workers, not yet received
+        self.timers = set()
+        self.delivered = Counter()
+        self.settled = {}
+        self.forgotten_jobs = set()
+        self.refused = []
+        self.notes = []
+        self.ended = False
+        self.tell(e.HubStarted(self.now, 1, cpus, tuple(gpus)))
+
+    @property
+    def state(self):
+        return self.core.state
+
+    def tell(self, event, execute=True):
+        """Feed an event; `execute=False`: the hub dies before it acts (its journal has the event)."""
+        self.now += 0.01
+        event = replace(event, at=self.now)
+        self.history.append(event)
+        commands = self.core.handle(event)
+        check(self.state)
+        for command in commands:
+            self._book(command, event)
+            if execute:
+                self._execute(command)
+        return commands
+
+    def _book(self, command, event):
+        match command:
+            case c.DeliverItems(job, task, _, accepted):
+                assert accepted, "an empty delivery"
+                for position in accepted:
+                    key = (job, task, event.items[position][0])
+                    self.delivered[key] += 1
+                    assert self.delivered[key] == 1, f"delivered twice: {key}"
+                    assert (job, task) not in self.settled, "delivered after the end"
+            case c.SettleTask(job, task, state, why):
+                assert (job, task) not in self.settled, f"settled twice: {command}"
+                assert state in TERMINAL
+                assert bool(why) == (state in (TaskState.LOST, TaskState.CANCELLED)), command
+                self.settled[job, task] = state
+            case c.ForgetTasks(job, None):
+                self.forgotten_jobs.add(job)
+            case c.RefuseJob():
+                self.refused.append(command)
+            case c.Notify():
+                self.notes.append(command.text)
+
+    def _execute(self, command):
+        match command:
+            case c.StartWorker(worker):
+                assert worker not in self.processes, "ids never repeat"
+                self.processes[worker] = Process(worker)
+            case c.StopWorker(worker) | c.KillWorker(worker):
+                if worker in self.processes:
+                    process = self.processes[worker]
+                    assert process.run is None or not isinstance(command, c.StopWorker), "stopped while busy"
+                    process.doomed = True
+            case c.StartTask(worker, job, task, attempt, skip):
+                process = self.processes.get(worker)
+                if process is not None:  # else it has died and the news is on its way
+                    assert process.greeted, "work for a worker that has not said hello"
+                    assert process.run is None, "two tasks on one worker"
+                    size = self.state.jobs[job].tasks[task].spec.size
+                    process.run = (job, task, attempt)
+                    process.todo = [item for item in range(size) if item not in skip]
+                    process.interrupted = False
+            case c.InterruptTask(worker, job, task, attempt):
+                process = self.processes.get(worker)
+                if process is not None and process.run == (job, task, attempt):
+                    process.interrupted = True
+            case c.SetTimer(timer):
+                self.timers.add(timer)
+            case c.CancelTimer(timer):
+                assert timer in self.timers, "a timer that is not set"
+                self.timers.remove(timer)
+            case c.EndHub():
+                self.ended = True
+
+    # What workers do.
+
+    def greet(self, process):
+        process.greeted = True
+        self.wire.append(e.WorkerReady(0, process.id, self.holding(process)))
+
+    def holding(self, process):
+        unread = [
+            (m.job, m.task, m.attempt)
+            for m in self.wire
+            if isinstance(m, e.ItemsReported) and m.worker == process.id
+        ]
+        return tuple(dict.fromkeys([process.run, *unread] if process.run else unread))
+
+    def report(self, process, count, failing=False, outcome=None):
+        """Finish some items, or (with an outcome, or none left) the task."""
+        job, task, attempt = process.run
+        items = tuple((item, not failing) for item in process.todo[:count])
+        del process.todo[:count]
+        if outcome is None and not process.todo:
+            outcome = Outcome.OK
+        self.wire.append(e.ItemsReported(0, process.id, job, task, attempt, items, outcome))
+        if outcome is not None:
+            process.run = None
+
+    def die(self, process):
+        del self.processes[process.id]
+        self.wire.append(e.WorkerLost(0, process.id, "was killed by SIGKILL"))
+
+    def receive(self, place=0, execute=True):
+        return self.tell(self.wire.pop(place), execute)
+
+    def fire(self, timer):
+        self.timers.remove(timer)
+        self.tell(e.TimerFired(0, timer))
+
+    def hub_dies(self):
+        """A new core from the journal; living workers say hello again and repeat what was not read."""
+        twin = replay(load(dump(self.history)))
+        assert twin.state == self.state, "a replay gives the same state"
+        self.core = twin
+        self.timers.clear()
+        self.epoch += 1
+        self.wire = [m for m in self.wire if isinstance(m, e.ItemsReported) and m.worker in self.processes]
+        living = tuple(self.processes)
+        for process in self.processes.values():
+            if process.greeted:
+                self.greet(process)
+        hellos = [m for m in self.wire if isinstance(m, e.WorkerReady)]
+        self.wire = hellos + [m for m in self.wire if not isinstance(m, e.WorkerReady)]
+        self.tell(e.HubRecovered(0, self.epoch, living))
+
+    # Proofs.
+
+    def drain(self):
+        """Workers answer, nothing new happens: what can end, ends."""
+        for _ in range(100_000):
+            if self.wire:
+                self.receive()
+                continue
+            process = next((p for p in self.processes.values() if self._can_act(p)), None)
+            if process is not None:
+                if process.doomed:
+                    self.die(process)
+                elif not process.greeted:
+                    self.greet(process)
+                elif process.interrupted:
+                    self.report(process, 0, outcome=Outcome.INTERRUPTED)
+                else:
+                    self.report(process, len(process.todo))
+                continue
+            timer = next((t for t in sorted(self.timers) if t.startswith(("overdue", "rejoin"))), None)
+            if timer is None:
+                return
+            self.fire(timer)
+        raise AssertionError("it never comes to rest")
+
+    def _can_act(self, process):
+        return process.doomed or not process.greeted or process.run is not None
+
+    def prove(self):
+        """Every job ends, each item was delivered once, nothing leaks."""
+        for job in list(self.state.jobs.values()):
+            if not job.sealed:
+                self.tell(e.TasksSubmitted(0, job.id, (), True))
+        self.drain()
+        for session in list(self.state.sessions.values()):
+            open_jobs = [job for job in session.jobs if not self.state.jobs[job].finished]
+            assert not open_jobs or self.state.gpu_waiting, "jobs wait for nothing"
+        # What waits for devices may wait for other meshes, which only people stop.
+        for session in list(self.state.sessions.values()):
+            if session.mesh_gpus:
+                self.tell(e.MeshRequested(0, session.id, 0))
+        self.drain()
+        for job in self.state.jobs.values():
+            assert job.finished, f"job {job.id} never ends"
+            for index, task in job.tasks.items():
+                assert self.settled[job.id, index] == task.state
+                if task.state is TaskState.DONE:
+                    for item in range(task.spec.size):
+                        assert self.delivered[job.id, index, item] == 1
+        assert self.state.slots_used == 0
+        for session in list(self.state.sessions.values()):
+            self.tell(e.SessionEnded(0, session.id))
+        self.drain()
+        state = self.state
+        assert not state.workers
+        assert not self.processes
+        assert not state.jobs
+        assert not state.timers
+        assert not self.timers
+        assert not state.gpu_waiting
+        assert all(holder is None for holder in state.gpus.values())
+        assert state.slots_used == 0
+        assert self.ended or len(self.history) == 1
