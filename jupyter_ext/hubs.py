@@ -115,6 +115,10 @@ def _wait_for_end(pid: int) -> None:
             system.wait_readable(descriptor, SECONDS_TO_END)
         finally:
             os.close(descriptor)
+    try:
+        os.waitpid(pid, os.WNOHANG)  # it is our child: leave no zombie
+    except ChildProcessError:
+        pass
 
 
 def plain(value: Any) -> Any:

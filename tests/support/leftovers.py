@@ -40,8 +40,11 @@ def wait_until_gone(pids: list[int], timeout: float = 30) -> list[int]:
             descriptors[descriptor] = pid
             poller.register(descriptor, select.POLLIN)
     deadline = system.monotonic() + timeout
-    while descriptors and (left := deadline - system.monotonic()) > 0:
-        for descriptor, _ in poller.poll(left * 1000):
+    while descriptors:
+        ended = poller.poll(max(0.0, deadline - system.monotonic()) * 1000)
+        if not ended:
+            break
+        for descriptor, _ in ended:
             poller.unregister(descriptor)
             os.close(descriptor)
             del descriptors[descriptor]

@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -74,6 +75,21 @@ class Server:
         if url is None:
             raise RuntimeError("The Jupyter server did not start:\n" + "".join(self.log))
         self.url = url
+        self._until_it_listens()
+
+    def _until_it_listens(self) -> None:
+        """The address is told a moment before the socket listens."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        while True:
+            try:
+                socket.create_connection((host, int(port)), timeout=60).close()
+            except ConnectionRefusedError:
+                try:
+                    self.process.wait(0.02)
+                except subprocess.TimeoutExpired:
+                    continue
+                raise RuntimeError("The Jupyter server ended:\n" + "".join(self.log)) from None
+            return
 
     def _read(self) -> None:
         assert self.process.stderr is not None
