@@ -10,7 +10,18 @@ from .ids import SessionId, WorkerId
 from .mesh import dismiss, replace_lost
 from .sessions import end_session
 from .state import Session, State, Task, TaskState, Worker, WorkerState
-from .tasks import OVERDUE, complete, lose_all, orphan, overrun, put_back, settle, setup_list, why_never
+from .tasks import (
+    OVERDUE,
+    complete,
+    halted_why,
+    lose_all,
+    orphan,
+    overrun,
+    put_back,
+    settle,
+    setup_list,
+    why_never,
+)
 from .transitions import shift
 from .turn import Turn
 from .workers import bury, drop_setup_run, end, rest, unrest, write_off
@@ -91,6 +102,8 @@ def _never_came(turn: Turn, task: Task) -> None:
         complete(turn, job, task)
     elif task.state is TaskState.STOPPING:
         settle(turn, job, task, TaskState.CANCELLED, "cancelled")
+    elif job.halted:
+        settle(turn, job, task, TaskState.CANCELLED, halted_why(job))
     else:
         put_back(turn, job, task)
 

@@ -7,7 +7,7 @@ skipped item by item. Never starts anything: the end of the turn does. Read next
 from .commands import ForgetTasks, RefuseJob, SettleTask
 from .events import CancelRequested, JobOpened, ResultsClaimed, TasksSubmitted
 from .state import TERMINAL, Job, Task, TaskState
-from .tasks import adopt_setup, enqueue, stop, stop_job, why_never
+from .tasks import adopt_setup, enqueue, halted_why, stop, stop_job, why_never
 from .transitions import move
 from .turn import Turn
 
@@ -55,7 +55,7 @@ def tasks_submitted(turn: Turn, event: TasksSubmitted) -> None:
         job.items += spec.size
         if job.halted:
             move(task, TaskState.CANCELLED)
-            turn.out.append(SettleTask(job.id, spec.index, task.state, "cancelled"))
+            turn.out.append(SettleTask(job.id, spec.index, task.state, halted_why(job)))
             continue
         never = why_never(state, session, spec)
         if never:

@@ -143,7 +143,7 @@ def orphan(turn: Turn, task: Task, why: str) -> None:
     session = turn.state.sessions[job.session]
     if len(task.reported) >= task.spec.size:
         complete(turn, job, task)
-    elif task.state is TaskState.STOPPING:
+    elif task.state is TaskState.STOPPING or job.halted:
         settle(turn, job, task, TaskState.CANCELLED, why)
     elif task.deaths < task.spec.retries and not why_never(turn.state, session, task.spec):
         task.deaths += 1
@@ -160,10 +160,10 @@ def lose_all(turn: Turn, queue: TaskQueue | None, why: str) -> None:
             settle(turn, turn.state.jobs[task.job], task, TaskState.LOST, why)
 
 
-def stop(turn: Turn, job: Job, task: Task, *, force: bool = False) -> None:
+def stop(turn: Turn, job: Job, task: Task, *, force: bool = False, why: str = "cancelled") -> None:
     """Cancel a task, whatever it is doing. `force` replaces its worker at once."""
     if task.state is TaskState.QUEUED:
-        settle(turn, job, task, TaskState.CANCELLED, "cancelled")
+        settle(turn, job, task, TaskState.CANCELLED, why)
         if task.spec.pool is Pool.MESH and task.spec.worker is not None:
             unblock(turn, job, task.spec.worker)
         return
@@ -199,7 +199,7 @@ def overrun(turn: Turn, worker: Worker, task: Task) -> None:
 
 
 def stop_job(turn: Turn, job: Job, *, force: bool = False, spare: Task | None = None) -> None:
-    """Cancel all of a job's tasks, and those that may still come.
+    """Cancel all of a job's tasks (but for the one whose failure is the reason), and those that may come.
 
     Queued ones first: a task queued behind a sibling on the same worker must not take the sibling, which
     was interrupted only now, for one that does not yield.
@@ -210,9 +210,14 @@ def stop_job(turn: Turn, job: Job, *, force: bool = False, spare: Task | None = 
     queued = [task for task in job.tasks.values() if task.state is TaskState.QUEUED and task is not spare]
     running = [task for task in job.tasks.values() if task.worker is not None and task is not spare]
     for task in queued:
-        stop(turn, job, task)
+        stop(turn, job, task, why=halted_why(job))
     for task in running:
         stop(turn, job, task, force=force)
+
+
+def halted_why(job: Job) -> str:
+    """What to say of the tasks of a job that takes no more."""
+    return "cancelled" if job.cancelled else "an earlier item failed"
 
 
 def adopt_setup(turn: Turn, job: Job) -> None:

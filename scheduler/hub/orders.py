@@ -102,6 +102,9 @@ class Orders:
                     hub.ending = not self.replaying
                 case _:
                     assert_never(command)
+        if report is not None and not any(isinstance(command, cmd.DeliverItems) for command in commands):
+            for item in report.items:  # late, or a setup cell run again: nobody will ask for it
+                release(item.payload)
 
     def tell_mesh(self, session: SessionId, hub: Hub) -> None:
         """Send the session's kernel its workers as they are now."""

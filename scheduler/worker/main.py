@@ -135,9 +135,8 @@ class Worker:
                 case Forget(digests):
                     for digest in digests:
                         self._blobs.pop(digest, None)
+                    self._runner.forget(digests)
                 case Stop():
                     self._runs.put(None)
                 case Ack():
                     pass
-
-

@@ -1,0 +1,298 @@
+"""Runs one task at a time in the main thread of a worker, and never fails itself.
+
+Owns the four verbs (call, map, cell, over), the worker's namespace and what is cached between tasks. Never
+talks to the hub: it is given callables. Read next: `cells.py`, `reports.py`, `output.py`, `errors.py`.
+"""
+
+import builtins
+import pickle
+import random
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import CoroutineType
+from typing import Any, Literal
+
+import msgspec
+
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.cells import CellCode
+from cellmesh.scheduler.objects.segments import StoreFull
+from cellmesh.scheduler.objects.unpicklable import Unpicklable
+from cellmesh.scheduler.wire.messages import (
+    INLINE_LIMIT,
+    Interpreter,
+    Item,
+    Output,
+    Payload,
+    Report,
+    Run,
+)
+
+from . import errors, surroundings
+from .cells import CompiledCell, compile_cell, padded
+from .descriptors import FdCapture
+from .interrupts import Interrupts
+from .logs import LogWriter
+from .loops import Loop
+from .modules import LocalModules
+from .names import Names
+from .notebook import Notebook
+from .output import TaskOutput
+from .reports import Reporter
+from .streams import Streams
+
+_SOURCES = 500  # cells whose text is kept for tracebacks
+_PLAIN = frozenset({type(None), bool, int, float})
+
+
+class Runner:
+    """What a worker does with a `Run`."""
+
+    def __init__(
+        self,
+        *,
+        number: int | None,
+        label: str,
+        prefix: str,
+        emit: Callable[[Output], None],
+        report: Callable[[Report], None],
+        namespace: dict[str, Any] | None = None,
+        logs: LogWriter | None = None,
+        interrupts: Interrupts | None = None,
+        capture: FdCapture | None = None,
+    ) -> None:
+        self.interrupts = interrupts or Interrupts()
+        self.output = TaskOutput(
+            number=number, prefix=prefix, emit=emit, logs=logs, interrupts=self.interrupts
+        )
+        self.streams = Streams(self.output)
+        self.notebook = Notebook(self.output)
+        self.namespace: dict[str, Any] = (
+            {"__name__": "__main__", "__builtins__": builtins} if namespace is None else namespace
+        )
+        if capture is not None:
+            capture.attach(self.output)
+        self._label = label
+        self._prefix = prefix
+        self._report = report
+        self._logs = logs
+        self._loop = Loop()
+        self._modules = LocalModules()
+        self._names = Names()
+        self._context = ""
+        self._job: int | None = None
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._cells: dict[str, tuple[CellCode, CompiledCell]] = {}
+        self._sources: dict[str, str] = {}
+
+    def run(self, run: Run, blobs: Mapping[str, Payload]) -> None:
+        """Run the task. Ends with exactly one report whose outcome is set."""
+        reporter = Reporter(run, self._report, self.output, self.interrupts)
+        outcome: Literal["ok", "error", "interrupted"]
+        self.streams.awake()
+        self.output.begin(run.job, run.task.index)
+        self.interrupts.begin(run.attempt)
+        try:
+            self._prepare(run, blobs)
+            self.notebook.before()
+            match run.task.verb:
+                case "call":
+                    self._call(run, blobs, reporter)
+                case "map":
+                    self._map(run, blobs, reporter)
+                case "cell":
+                    self._cell(run, blobs, reporter)
+                case "over":
+                    self._over(run, blobs, reporter)
+            outcome = "error" if reporter.failed else "ok"
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+        except BaseException as error:  # noqa: BLE001 - a worker outlives every task
+            self.interrupts.end()
+            self._fail_rest(run, error, reporter)
+            outcome = "error"
+        self.interrupts.end()
+        self.output.end()
+        self._modules.look()
+        reporter.finish(outcome, self.names() if run.task.verb == "cell" else None)
+
+    def names(self) -> list[str]:
+        """Names that distributed cells assigned here. Any thread may ask."""
+        return self._names.listed()
+
+    def forget(self, digests: list[str]) -> None:
+        """Drop what is cached of these blobs."""
+        for digest in digests:
+            self._functions.pop(digest, None)
+            self._cells.pop(digest, None)
+
+    def close(self) -> None:
+        """The worker ends: pass on and write what is left."""
+        self.output.settle()
+        self._loop.close()
+        if self._logs is not None:
+            self._logs.close()
+
+    # --- before a task ---------------------------------------------------------------------------
+
+    def _prepare(self, run: Run, blobs: Mapping[str, Payload]) -> None:
+        if run.context and run.context != self._context:
+            data = blobs[run.context]
+            assert isinstance(data, bytes)
+            surroundings.apply(msgspec.msgpack.decode(data, type=Interpreter))
+            self._context = run.context
+        if run.job != self._job:
+            if self._modules.refresh():
+                self._functions.clear()
+                self._names.outdated()
+            self._job = run.job
+
+    def _function(self, digest: str, blobs: Mapping[str, Payload]) -> Callable[..., Any]:
+        function = self._functions.get(digest)
+        if function is None:
+            function = self._functions[digest] = codec.loads(blobs[digest])
+        return function
+
+    # --- the verbs -------------------------------------------------------------------------------
+
+    def _call(self, run: Run, blobs: Mapping[str, Payload], reporter: Reporter) -> None:
+        if 0 in run.skip:
+            return
+        function = self._function(run.task.blobs[0], blobs)
+        args, kwargs = codec.loads(run.task.payload)
+        self._item(run, reporter, 0, None, function, args, kwargs)
+
+    def _map(self, run: Run, blobs: Mapping[str, Payload], reporter: Reporter) -> None:
+        function = self._function(run.task.blobs[0], blobs)
+        skip = frozenset(run.skip)
+        for index, args in enumerate(codec.loads(run.task.payload)):
+            if index not in skip:
+                self._item(run, reporter, index, args, function, args, {})
+
+    def _cell(self, run: Run, blobs: Mapping[str, Payload], reporter: Reporter) -> None:
+        code: CellCode = codec.loads(run.task.payload)
+        compiled = self._compile(code)
+        namespace = self.namespace
+        self._names.set_captured(code.names, blobs, namespace)
+        before = dict(namespace)
+        ended = False
+
+        def body() -> Any:
+            nonlocal ended
+            with self.notebook.scope(namespace):
+                value = compiled.run(namespace, self._loop.run)
+                ended = True
+                if compiled.shows:
+                    self.notebook.show(value)
+            return value
+
+        try:
+            self._item(run, reporter, 0, None, body, (), {}, stand_in=True)
+        finally:
+            self._names.assigned(compiled.stores, before, namespace, ended=ended)
+
+    def _over(self, run: Run, blobs: Mapping[str, Payload], reporter: Reporter) -> None:
+        digest = run.task.blobs[0]
+        if digest not in self._cells:
+            loaded: CellCode = codec.loads(blobs[digest])
+            self._cells[digest] = (loaded, self._compile(loaded))
+        code, compiled = self._cells[digest]
+        self._names.set_captured(code.names, blobs, self.namespace)
+
+        def body(value: Any) -> Any:
+            local = {**self.namespace, code.item_name: value}
+            with self.notebook.scope(local):
+                return compiled.run(local, self._loop.run)
+
+        skip = frozenset(run.skip)
+        for index, value in enumerate(codec.loads(run.task.payload)):
+            if index not in skip:
+                self._item(run, reporter, index, (value,), body, (value,), {})
+
+    # --- one item --------------------------------------------------------------------------------
+
+    def _item(
+        self,
+        run: Run,
+        reporter: Reporter,
+        index: int,
+        subject: tuple[Any, ...] | None,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        stand_in: bool = False,
+    ) -> None:
+        self.interrupts.check()
+        try:
+            if run.task.seeds is not None:
+                _seed(run.task.seeds[index])
+            try:
+                value = function(*args, **kwargs)
+                if type(value) is CoroutineType:
+                    value = self._loop.run(value)
+            finally:
+                self.notebook.after()
+            item = Item(index, True, self._dump(value, stand_in))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - SystemExit too: the worker lives on
+            item = Item(index, False, self._failure(error, index, subject))
+        reporter.add(item)
+
+    def _dump(self, value: Any, stand_in: bool) -> Payload:
+        kind = type(value)
+        if kind in _PLAIN or (kind is str and len(value) < INLINE_LIMIT // 4):
+            return pickle.dumps(value, protocol=5)  # a tenth of what a cloudpickler costs
+        try:
+            return codec.dumps(value, self._prefix)
+        except StoreFull:
+            raise
+        except Exception as error:
+            if stand_in:
+                return codec.dumps(Unpicklable(kind.__qualname__, errors.describe(value), str(error)))
+            raise codec.PicklingFailed(
+                f"The result, a {kind.__qualname__}, cannot be pickled: {error}. Return plain data "
+                "(numbers, arrays, state_dict(), a path), or keep it on a worker in a %%distributed cell."
+            ) from error
+
+    def _failure(self, error: BaseException, index: int, subject: tuple[Any, ...] | None) -> Payload:
+        described = ""
+        if subject is not None:
+            described = errors.describe(subject[0] if len(subject) == 1 else subject)
+        failure = errors.failure(
+            error,
+            worker=self._label,
+            sources=self._sources,
+            item=index if subject is not None else None,
+            item_repr=described,
+        )
+        try:
+            return codec.dumps(failure, self._prefix)
+        except StoreFull:
+            return codec.dumps(replace(failure, exception=None))
+
+    def _fail_rest(self, run: Run, error: BaseException, reporter: Reporter) -> None:
+        """The task could not run at all: every item that is left fails of it."""
+        many = run.task.verb in ("map", "over")
+        failure = errors.failure(error, worker=self._label, sources=self._sources)
+        for index in range(run.task.size if many else 1):
+            if index not in run.skip and index not in reporter.done:
+                own = replace(failure, item=index) if many else failure
+                reporter.add(Item(index, False, codec.dumps(own)))
+
+    def _compile(self, code: CellCode) -> CompiledCell:
+        self._sources.pop(code.filename, None)
+        self._sources[code.filename] = padded(code, code.source)
+        if len(self._sources) > _SOURCES:
+            del self._sources[next(iter(self._sources))]
+        return compile_cell(code, self.notebook.transform)
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed % 2**32)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
