@@ -13,6 +13,8 @@ BENCH_STAMP := $(VENV)/.installed-bench
 MIN_VENV ?= .venv-min
 MIN_STAMP := $(MIN_VENV)/.installed
 PIP_FLAGS := --disable-pip-version-check --quiet
+# What touches the dependencies themselves: server, kernel, wire, engines.
+MIN_TESTS := tests/jupyter_ext tests/contract/test_command_line.py $(wildcard tests/conformance) tests/kernel
 QUICKSTART := notebooks/01_quickstart.ipynb
 # JupyterLab refuses to run as root unless told; a container often has no other user.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -46,7 +48,7 @@ bench: $(BENCH_STAMP)
 
 test-min: $(MIN_STAMP)
 	$(MIN_VENV)/bin/python tools/minimum.py --installed
-	$(MIN_VENV)/bin/python -m pytest -m minimum -W default $(TEST_ARGS)
+	$(MIN_VENV)/bin/python -m pytest -W default -m "not slow" $(MIN_TESTS) $(TEST_ARGS)
 
 $(STAMP): pyproject.toml constraints/tests.txt jupyter_ext/config/cellmesh.json tools/setup.sh
 	sh tools/setup.sh "$(PYTHON)" $(VENV)

@@ -66,11 +66,12 @@ def extension() -> Iterator[Finding]:
         else:
             yield Finding("warn", f"the doorbell {bell} is gone: its Jupyter server has ended")
     try:
+        from jupyter_core.paths import jupyter_config_path
         from jupyter_server.extension.config import ExtensionConfigManager
     except ImportError:
         yield Finding("problem", "jupyter_server is not installed here", "pip install cellmesh")
         return
-    manager: Any = ExtensionConfigManager()  # untyped
+    manager: Any = ExtensionConfigManager(read_config_path=jupyter_config_path())
     settings = manager.get("jupyter_server_config")
     setting = settings.get("ServerApp", {}).get("jpserver_extensions", {}).get(EXTENSION)
     if setting:

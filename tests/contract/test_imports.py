@@ -1,0 +1,53 @@
+"""What `import cellmesh` loads, and the names that it gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# Top-level packages, besides the standard library's, that `import cellmesh` may load. A notebook's first
+# cell pays for each; and torch or dask must never come in unless the user asked.
+ALLOWED = {"cellmesh", "msgspec", "cloudpickle", "psutil"}
+
+LIST_MODULES = """
+import sys
+before = set(sys.modules)
+import cellmesh
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(*sorted(new - set(sys.stdlib_module_names)))
+"""
+
+
+def in_a_fresh_python(code: str) -> str:
+    # -P and -I would hide an editable install's finder hooks from nothing: only the folder is left out.
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_importing_cellmesh_stays_light() -> None:
+    loaded = set(in_a_fresh_python(LIST_MODULES).split())
+    # Site hooks of editable installs and of pytest's plugins are not ours.
+    ours = {name for name in loaded if not name.startswith("__editable__")}
+    assert ours <= ALLOWED
+
+
+def test_the_front_door_has_these_names_and_no_others() -> None:
+    import cellmesh
+
+    assert set(cellmesh.__all__) == {
+        "Future",
+        "Results",
+        "as_completed",
+        "cancel",
+        "connect",
+        "jobs",
+        "map",
+        "put",
+        "start",
+        "stop",
+        "submit",
+        "track",
+        "wait",
+    }
+    missing = [name for name in cellmesh.__all__ if not hasattr(cellmesh, name)]
+    assert missing == []
