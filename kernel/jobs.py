@@ -21,7 +21,7 @@ Kind = Literal["cell", "over", "map", "submit"]
 Ending = Literal["done", "failed", "cancelled", "lost"]
 
 
-class WorkerLost(RuntimeError):
+class WorkerLost(RuntimeError):  # noqa: N818 - it reads as what happened
     """The work was lost with its worker (its process died), and its retries are spent."""
 
 
@@ -81,6 +81,8 @@ class Job:
         self._listeners: list[Listener] = []
         self._holds: dict[int, list[Any]] = {}
         self._timer: threading.Timer | None = None
+        self.bar: progress.Progress | None = None
+        self._claims: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<cellmesh job {self.number} {self.title!r}: {self.summary()}>"
@@ -111,6 +113,13 @@ class Job:
         self._timer = threading.Timer(seconds, expire)
         self._timer.daemon = True
         self._timer.start()
+
+    def abandon(self) -> None:
+        """Launching failed half-way: nothing of it stays."""
+        self.cancel()
+        if not self.sealed:
+            self.submit([], True)
+        self.claim()
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -168,7 +177,7 @@ class Job:
         if done():
             return
         deadline = waiting.deadline_of(timeout)
-        bar = progress.Progress(self)
+        bar = progress.of(self)
         try:
             with waiting.interruptible():
                 while not self.session.bell.wait(done, bar.until_next(deadline)):
@@ -179,7 +188,7 @@ class Job:
             stop.interrupted(self)
             raise
         finally:
-            bar.close()
+            bar.pause()
 
     def cancel(self, force: bool = False, tasks: Sequence[int] | None = None) -> None:
         """Drop what is queued and interrupt what runs; `force` replaces workers that do not yield."""
@@ -191,12 +200,18 @@ class Job:
 
     def claim(self, tasks: Sequence[int] | None = None) -> None:
         """The user has these results: the engine may forget them."""
-        if tasks is None:
-            if self.claimed:
-                return
-            self.claimed = True
+        if self.claimed:
+            return
         self.session.claims.append((self.id, tasks))
         self.session.drain_claims()
+
+    def on_claimed(self, tasks: Sequence[int] | None) -> None:
+        """The engine has been told. A job is claimed when all of its tasks are."""
+        if tasks is not None:
+            self._claims.update(tasks)
+        self.claimed = (
+            self.claimed or tasks is None or (self.sealed and len(self._claims) >= len(self.records))
+        )
 
     # --- from the engine's thread -------------------------------------------------------------------
 
@@ -233,16 +248,25 @@ class Job:
             self.on_finished()
 
     def on_refused(self, why: str) -> None:
-        self.refused = why
+        if self.cancelled:
+            why = ""  # what was on its way when it was cancelled is of no interest any more
+        else:
+            self.refused = why
+        self.sealed = True
         for record in list(self.records.values()):
             if not record.state:
-                self.on_settled(record.index, "lost", why, None)
+                self.on_settled(record.index, "cancelled" if self.cancelled else "lost", why, None)
         self.on_finished()
 
     def on_finished(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self.session.on_job_finished(self)
+
+    def forget(self) -> None:
+        """The user has everything: what was kept for later goes."""
+        self.session.router.forget(self.id)
+        self._listeners.clear()
 
     def on_known(self, info: JobInfo) -> None:
         """The hub's answer to attaching: all that it kept has been sent."""

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -45,6 +45,8 @@ class Session:
         self.jobs: dict[int, Job] = {}
         self.history: deque[Job] = deque(maxlen=100)  # finished and claimed
         self.claims: deque[tuple[int, Sequence[int] | None]] = deque()
+        self.drops: deque[str] = deque()  # segments of `cm.put` whose Future is gone
+        self.submissions: object = None  # made by `submitting.submissions_of`
         self.new_worker_ids_seen: set[int] = set()
         self.dying = False  # the interpreter ends: from now on nothing is claimed
         self.closed = False
@@ -71,7 +73,9 @@ class Session:
                 "Use cellmesh in the kernel itself, or start a fresh process (spawn)."
             )
         if self.closed:
-            raise EngineError("This cellmesh session is closed. Run %load_ext cellmesh or cm.connect() again.")
+            raise EngineError(
+                "This cellmesh session is closed. Run %load_ext cellmesh or cm.connect() again."
+            )
         return self
 
     def close(self, *, end_session: bool) -> None:
@@ -89,7 +93,7 @@ class Session:
         return tuple(worker for worker in self.workers if worker.state in READY)
 
     def ensure_mesh(self, size: int | None = None, gpus: int = 0) -> tuple[WorkerInfo, ...]:
-        """The mesh workers, all ready; starts the default mesh (one a core, or one a GPU) if there is none."""
+        """The mesh workers, all ready; if there are none, the default mesh starts (one a core or GPU)."""
         self.check()
         if not self.workers or (size is not None and size != len(self.workers)):
             capacity = self.engine.capacity()
@@ -179,9 +183,7 @@ class Session:
         job.values = values
         self.jobs[job.id] = job
         self.refresh_context()
-        spec = JobSpec(
-            job.id, kind, title, background, stop_on_error, setup, cell.to_json() if cell else ""
-        )
+        spec = JobSpec(job.id, kind, title, background, stop_on_error, setup, cell.to_json() if cell else "")
         self.engine.open_job(spec)
         if timeout is not None:
             job.set_timeout(timeout)
@@ -236,8 +238,14 @@ class Session:
     def adopt(self, info: JobInfo) -> Job:
         """A job of an earlier kernel of this session becomes ours; its output goes to the running cell."""
         job = Job(
-            self, info.id, info.kind, info.title, background=True, cell=self.hooks.current, number=info.number
-        )  # fmt: skip
+            self,
+            info.id,
+            cast(Kind, info.kind),
+            info.title,
+            background=True,
+            cell=self.hooks.current,
+            number=info.number,
+        )
         job.surviving = True
         job.opened = info.opened
         job.total = 0
@@ -246,6 +254,7 @@ class Session:
 
     def on_job_finished(self, job: Job) -> None:
         """From the engine's thread."""
+        job.on_claimed(())
         if job.claimed:
             self._retire(job)
 
@@ -258,6 +267,8 @@ class Session:
         """Tell the engine what the user has taken or dropped since the last time."""
         if self.dying or self.closed or os.getpid() != self.pid:
             return
+        while self.drops:
+            self.engine.drop(self.drops.popleft())
         while True:
             try:
                 job_id, tasks = self.claims.popleft()
@@ -265,6 +276,8 @@ class Session:
                 return
             self.engine.claim(job_id, tasks)
             job = self.jobs.get(job_id)
+            if job is not None:
+                job.on_claimed(tasks)
             if job is not None and job.claimed and job.finished:
                 self._retire(job)
 

@@ -26,7 +26,7 @@ class SessionSink:
     def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
         known = self._session.jobs.get(job)
         if known is not None:
-            self._session.router.settled(known, worker)
+            self._session.router.settled(known, worker, task)
             known.on_settled(task, state, why, worker)
 
     def output(self, output: Output) -> None:

@@ -5,6 +5,7 @@ a waiter sleeps on a lock of its own, so a KeyboardInterrupt can never leave a s
 Read next: `jobs.py`.
 """
 
+import asyncio
 import signal
 import threading
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class _Waiter:
     done: Callable[[], bool]
-    lock: threading.Lock
+    wake: Callable[[], object]
 
 
 class Bell:
@@ -34,7 +35,7 @@ class Bell:
             except IndexError:  # another thread rings too
                 return
             if waiter.done():
-                waiter.lock.release()
+                waiter.wake()
             else:
                 self._waiters.append(waiter)
 
@@ -47,7 +48,7 @@ class Bell:
             return True
         lock = threading.Lock()
         lock.acquire()  # the waiter's own alarm, released by `ring`
-        waiter = _Waiter(done, lock)
+        waiter = _Waiter(done, lock.release)
         self._waiters.append(waiter)
         try:
             if done():
@@ -58,6 +59,28 @@ class Bell:
                 self._waiters.remove(waiter)
             except ValueError:
                 pass  # `ring` took it out
+
+    async def wait_async(self, done: Callable[[], bool]) -> None:
+        """Wait in a coroutine until `done()`."""
+        if done():
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def finish() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        waiter = _Waiter(done, lambda: loop.call_soon_threadsafe(finish))
+        self._waiters.append(waiter)
+        try:
+            if not done():
+                await future
+        finally:
+            try:
+                self._waiters.remove(waiter)
+            except ValueError:
+                pass  # as above
 
 
 @contextmanager

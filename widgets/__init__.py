@@ -1,1 +1,4 @@
-"""TODO."""
+"""Views: rows made of what the hub says, as text and as HTML.
+
+Owns how things look. Never asks anyone anything. Read next: `viewmodel.py`, `views.py`.
+"""

@@ -1,0 +1,71 @@
+"""cellmesh: one notebook that drives every core and GPU it can reach.
+
+    %load_ext cellmesh
+    import cellmesh as cm
+
+    ys = cm.map(f, xs).result()
+
+Owns public names only. Importing it loads nothing but the standard library; each name brings what it needs
+at its first use. Read next: `kernel/api.py`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cellmesh.kernel.api import (
+        Future,
+        Results,
+        WorkerLost,
+        as_completed,
+        attach,
+        cancel,
+        connect,
+        jobs,
+        map,
+        put,
+        start,
+        stop,
+        submit,
+        wait,
+    )
+
+__all__ = [
+    "Future",
+    "Results",
+    "WorkerLost",
+    "__version__",
+    "as_completed",
+    "attach",
+    "cancel",
+    "connect",
+    "jobs",
+    "load_ipython_extension",
+    "map",
+    "put",
+    "start",
+    "stop",
+    "submit",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from cellmesh.kernel import api
+
+        value = globals()[name] = getattr(api, name)
+        return value
+    raise AttributeError(f"module 'cellmesh' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext cellmesh`: attach to the hub, or start one."""
+    from cellmesh.kernel import api
+
+    api.load_ipython_extension(shell)

@@ -1,0 +1,70 @@
+"""How many items go into the next task of a map.
+
+Owns `Planner`, pure arithmetic fed with what was measured. Never submits, never looks at a clock. First come
+single items; then, from the rate at which they return, chunks of about 50 ms, smaller towards the end
+(guided self-scheduling). Read next: `feeding.py`.
+"""
+
+from dataclasses import dataclass
+
+TARGET = 0.05
+"""Seconds of work in one chunk: overhead is spread, Stop and progress stay fine-grained."""
+
+GROWTH = 4
+MOST_TASKS = 4000
+"""When a whole sequence is handed over at once, it becomes at most about so many tasks."""
+
+
+@dataclass(slots=True)
+class Planner:
+    """Chunk sizes for one map.
+
+    >>> planner = Planner(slots=2)
+    >>> planner.next(1000)
+    1
+    >>> planner.measured(items=8, seconds=0.004)
+    >>> planner.next(1000), planner.next(1000)
+    (4, 16)
+    """
+
+    slots: int
+    last: int = 0
+    per_item: float | None = None  # seconds that one item keeps one slot busy
+
+    def measured(self, items: int, seconds: float) -> None:
+        """So many items came back in so many seconds, from all slots together."""
+        if items > 0 and seconds > 0:
+            self.per_item = seconds * self.slots / items
+
+    def next(self, remaining: int | None) -> int:
+        """The size of the next chunk; `remaining` is None if nobody knows."""
+        if self.per_item is None:
+            self.last = 1
+            return 1
+        size = max(1, min(int(TARGET / self.per_item), max(1, self.last) * GROWTH))
+        if remaining is not None:
+            size = min(size, max(1, remaining // (4 * self.slots)))
+        self.last = max(size, self.last)  # the tail shrinks, later maps of sizes do not restart at one
+        return size
+
+    def all(self, remaining: int) -> list[int]:
+        """Sizes for everything that is left, to be handed over now."""
+        sizes = []
+        least = max(1, remaining // MOST_TASKS)
+        while remaining > 0:
+            if self.per_item is None:
+                size = least
+            else:
+                self.last = max(self.last, 1) * GROWTH
+                size = max(least, self.next(remaining))
+            size = min(size, remaining)
+            sizes.append(size)
+            remaining -= size
+        return sizes
+
+
+def slots_for(gpus_per_task: int, cpus: int, gpus: int) -> int:
+    """How many tasks of this kind can run at once on the whole machine."""
+    if gpus_per_task:
+        return max(1, gpus // gpus_per_task)
+    return max(1, cpus)

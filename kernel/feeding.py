@@ -1,0 +1,255 @@
+"""Handing a map's items to the engine, chunk by chunk.
+
+Owns the feeder. A sequence is handed over whole within a fraction of a second, so that the job survives this
+kernel; an iterable without a length is consumed lazily, a bounded number of chunks ahead. The caller's thread
+sends what every map begins with; a thread of the feeder's own does the rest. Read next: `chunking.py`,
+`mapping.py`.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from cellmesh.scheduler.wire.messages import Item, TaskWire
+
+from . import packing
+from .chunking import Planner
+from .jobs import Job, Record
+
+AHEAD = 4
+"""Chunks per slot that may be in flight while nothing is known, and for lazy iterables always."""
+
+COMMIT_AFTER = 0.2
+"""Seconds after which the rest of a sequence is handed over, however much is known by then."""
+
+BYTES_AHEAD = 256 * 1024 * 1024
+"""Arguments in flight beyond this wait: shared memory is no place for a whole data set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What all tasks of one map have in common."""
+
+    verb: Literal["map", "over"]
+    blobs: tuple[str, ...]
+    pool: Literal["mesh", "task"] = "task"
+    worker: int | None = None
+    gpus: int = 0
+    retries: int = 2
+    seed: int | None = None
+
+
+class Feeder:
+    """Feeds one job. `starts` tells at which item each task begins."""
+
+    def __init__(
+        self, job: Job, items: Iterator[Any], total: int | None, template: Template, slots: int
+    ) -> None:
+        self._job = job
+        self._items = items
+        self.total = total
+        self._template = template
+        self._planner = Planner(slots)
+        self._window = AHEAD * slots
+        self.starts: list[int] = []
+        self.count = 0  # items taken so far
+        self.exhausted = False
+        self.error: BaseException | None = None  # what the user's iterator raised
+        self.failed_chunks: dict[int, tuple[int, BaseException]] = {}  # never sent: (items, why)
+        self._deferred = 0  # chunks that wait for Futures in them
+        self._sealed = False
+        self._in_flight = 0
+        self._bytes: dict[int, int] = {}
+        self._bytes_ahead = 0
+        self._begun = 0.0
+        self._wake = threading.Event()
+        self._lock = threading.Lock()  # the counts: feeder and engine's thread both write them
+        self._inline = job.session.engine.name == "inline"
+        job.add_listener(self._hear)
+
+    def start(self) -> None:
+        """Send the first chunks from here; the rest from a thread."""
+        self._begun = time.monotonic()
+        first = self._window if self.total is None else min(self._window, self.total)
+        self._send([1] * first)
+        if self._inline:
+            while not self.exhausted and not self._job.cancelled:
+                self._send([self._planner.next(self._remaining())])
+        if not self.exhausted:
+            threading.Thread(target=self._run, name="cellmesh-feeder", daemon=True).start()
+
+    # --- the feeder's thread ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self.exhausted:
+                self._wake.clear()
+                if self._job.cancelled or self._job.refused or self._job.session.closed:
+                    self._end()
+                    return
+                sizes = self._sizes()
+                if sizes:
+                    self._send(sizes)
+                elif not self.exhausted:
+                    self._wake.wait(self._patience())
+        except BaseException as error:  # noqa: BLE001 - it becomes the map's error, raised where it is iterated
+            self.error = error
+            self._end()
+
+    def _sizes(self) -> list[int]:
+        """Chunks that may be sent now."""
+        self._measure()
+        if self._bytes_ahead > BYTES_AHEAD:
+            return []
+        remaining = self._remaining()
+        if remaining is not None and self._committed():
+            return self._planner.all(remaining)
+        room = self._window - self._in_flight
+        if room <= 0 or (self._planner.per_item is None and remaining is not None):
+            return []
+        return [self._planner.next(remaining) for _ in range(max(1, room // 2))]
+
+    def _measure(self) -> None:
+        job = self._job
+        if job.first_item_at:
+            # The first item's wait for a worker to start is not work.
+            seconds = time.monotonic() - job.first_item_at
+            done = job.done + job.failed
+            if done > 1 and seconds > 0:
+                self._planner.measured(done, seconds)
+
+    def _committed(self) -> bool:
+        since = self._job.first_item_at or self._begun
+        return time.monotonic() - since >= COMMIT_AFTER
+
+    def _patience(self) -> float | None:
+        if self.total is None or self._bytes_ahead > BYTES_AHEAD:
+            return None
+        since = self._job.first_item_at or self._begun
+        return max(0.001, since + COMMIT_AFTER - time.monotonic())
+
+    def _remaining(self) -> int | None:
+        return None if self.total is None else self.total - self.count
+
+    # --- sending ------------------------------------------------------------------------------------
+
+    def _send(self, sizes: list[int]) -> None:
+        tasks: list[TaskWire] = []
+        holds: list[Any] = []
+        for size in sizes:
+            chunk = self._take(size)
+            if not chunk:
+                break
+            index = len(self.starts)
+            self.starts.append(self.count)
+            seeds = self._seeds(self.count, len(chunk))
+            self.count += len(chunk)
+            task = self._pack(index, chunk, seeds, holds)
+            if task is None:
+                continue  # sent by itself once the Futures in it are done
+            tasks.append(task)
+            if self._bytes_ahead > BYTES_AHEAD:
+                break
+        self.exhausted = self.exhausted or (self.total is not None and self.count >= self.total)
+        with self._lock:
+            self._in_flight += len(tasks)
+        self._submit(tasks, holds)
+
+    def _take(self, size: int) -> list[Any]:
+        if self.exhausted:
+            return []
+        try:
+            chunk = list(islice(self._items, size))
+        except Exception as error:  # noqa: BLE001 - the user's iterator raised; the map raises it at that index
+            self.error = error
+            self.exhausted = True
+            return []
+        if len(chunk) < size:
+            self.exhausted = True
+            self.total = self.count + len(chunk)
+        return chunk
+
+    def _pack(
+        self, index: int, chunk: list[Any], seeds: list[int] | None, holds: list[Any]
+    ) -> TaskWire | None:
+        prefix = self._job.session.engine.object_prefix()
+        packed = packing.pack(chunk, prefix)
+        template = self._template
+
+        def task() -> TaskWire:
+            payload = packed.finish(prefix)
+            size = payload.size if not isinstance(payload, bytes) else len(payload)
+            with self._lock:
+                self._bytes[index] = size
+                self._bytes_ahead += size
+            return TaskWire(
+                index=index,
+                verb=template.verb,
+                payload=payload,
+                blobs=list(template.blobs),
+                size=len(chunk),
+                pool=template.pool,
+                worker=template.worker,
+                gpus=template.gpus,
+                retries=template.retries,
+                seeds=seeds,
+            )
+
+        if not packed.waits:
+            holds += packed.holds
+            return task()
+        with self._lock:
+            self._deferred += 1
+
+        def send() -> None:
+            try:
+                ready = task()
+            except BaseException as error:  # noqa: BLE001 - what a Future in the items raised is these items' outcome
+                self.failed_chunks[index] = (len(chunk), error)
+                with self._lock:
+                    self._deferred -= 1
+                self._job.session.bell.ring()
+                self._submit([], [])
+                return
+            with self._lock:
+                self._deferred -= 1
+                self._in_flight += 1
+            self._submit([ready], packed.holds)
+
+        packing.when_done(packed.waits, send)
+        return None
+
+    def _submit(self, tasks: Sequence[TaskWire], holds: list[Any]) -> None:
+        with self._lock:
+            last = self.exhausted and self._deferred == 0 and not self._sealed
+            self._sealed = self._sealed or last
+        if tasks or last:
+            self._job.submit(tasks, last, holds=holds)
+            self._job.session.bell.ring()
+
+    def _end(self) -> None:
+        """Nothing more will be sent."""
+        self.exhausted = True
+        self.total = self.count
+        self._submit([], [])
+
+    def _seeds(self, first: int, count: int) -> list[int] | None:
+        if self._template.seed is None:
+            return None
+        return [seed_of(self._template.seed, first + offset) for offset in range(count)]
+
+    def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
+        if items is None:
+            with self._lock:
+                self._in_flight -= 1
+                self._bytes_ahead -= self._bytes.pop(record.index, 0)
+            self._wake.set()
+
+
+def seed_of(seed: int, index: int) -> int:
+    """The seed of one item: the same wherever and in whatever chunk it runs; fits numpy's 32 bits."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=4).digest())

@@ -1,0 +1,200 @@
+"""A result that is on its way.
+
+Owns `Future`, a `concurrent.futures.Future` that is also awaitable. Its result stays pickled until asked for.
+Never submits anything. Callbacks run in the engine's thread: keep them short. Read next: `outcomes.py`,
+`packing.py`, `submitting.py`.
+"""
+
+import asyncio
+import concurrent.futures
+from collections.abc import Generator
+from typing import Any
+
+from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire.messages import Item, Payload, Ref
+
+from . import outcomes
+from .jobs import Job, Record
+from .session import Session
+
+
+class Future(concurrent.futures.Future):  # type: ignore[type-arg]
+    """The result of one `cm.submit`, or an object that `cm.put` placed in shared memory."""
+
+    def __init__(self, session: Session, title: str, job: Job | None = None, index: int = 0) -> None:
+        super().__init__()
+        self._session = session
+        self._job = job
+        self._index = index
+        self._title = title
+        self._item: Item | None = None
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._decoded = False
+        self._claimed = job is None
+        self._kept = ""  # the segment that `cm.put` made
+
+    # --- as concurrent.futures has it -------------------------------------------------------------------
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the result, or raise what the task raised."""
+        self._wait(timeout)
+        self._decode()
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self = None  # type: ignore[assignment]  # as the stdlib: no cycle through the traceback
+        return self._value
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait, and return what the task raised, or None."""
+        self._wait(timeout)
+        if super().cancelled():
+            raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
+        self._decode()
+        return self._error
+
+    def cancel(self) -> bool:
+        """Cancel the task, also if it is running already; False if it is done."""
+        if self.done():
+            return super().cancelled()
+        if not super().cancel():
+            return False
+        super().set_running_or_notify_cancel()
+        if self._job is not None:
+            self._job.cancel(tasks=[self._index])
+        self._session.bell.ring()
+        return True
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        waiting = asyncio.wrap_future(self)
+        if not self._own():
+            waiting = asyncio.shield(waiting)  # Stop only abandons the wait for another cell's work
+        return waiting.__await__()
+
+    def __repr__(self) -> str:
+        if not self.done():
+            state = "pending"
+        elif super().cancelled():
+            state = "cancelled"
+        elif self._item is not None and not self._item.ok:
+            self._decode()
+            state = f"failed, {type(self._error).__name__}"
+        elif self._item is None and self._error is not None:
+            state = f"failed, {type(self._error).__name__}"
+        else:
+            size = codec.size_of(self._item.payload) if self._item else 0
+            state = f"done, {size:,d} bytes"
+        return f"<cellmesh.Future {self._title}: {state}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "A cellmesh Future cannot be pickled by itself. Pass it to cm.submit or cm.map as an argument "
+            "(also inside lists and dicts), or take its .result() first."
+        )
+
+    def __del__(self) -> None:
+        # May run anywhere, also inside the engine's own code: only note it; the session tells later.
+        session = getattr(self, "_session", None)
+        if session is None or session.dying:
+            return
+        if not self._claimed and self._job is not None:
+            session.claims.append((self._job.id, [self._index]))
+        if self._kept:
+            session.drops.append(self._kept)
+
+    # --- as cellmesh needs it -----------------------------------------------------------------------
+
+    @property
+    def job(self) -> Job | None:
+        """The launch that this belongs to; None for `cm.put`."""
+        return self._job
+
+    @property
+    def index(self) -> int:
+        """The task's index in its job."""
+        return self._index
+
+    def payload(self) -> Payload:
+        """The pickled result of a finished Future; raises what the task raised."""
+        if self._item is None or not self._item.ok:
+            self.result(0)
+        assert self._item is not None
+        return self._item.payload
+
+    def resolve(self, record: Record) -> None:
+        """From the engine's thread: the task is over."""
+        if self.done():
+            return
+        item = record.items.get(0)
+        if item is not None:
+            self.settle(item)
+        elif record.state == "cancelled" and not (self._job and self._job.timed_out):
+            if super().cancel():
+                super().set_running_or_notify_cancel()
+        else:
+            assert self._job is not None
+            self.fail(outcomes.ending_of(self._job, record))
+
+    def settle(self, item: Item) -> None:
+        """This is the result."""
+        self._item = item
+        if item.ok:
+            super().set_result(None)  # decoded when asked for
+        else:
+            super().set_exception(_Failed())
+
+    def fail(self, error: BaseException) -> None:
+        """There will be no result."""
+        if self.done():
+            return
+        self._error, self._decoded = error, True
+        super().set_exception(error)
+
+    def failed(self) -> bool:
+        """Whether it is done and has no result."""
+        return self.done() and (self._item is None or not self._item.ok)
+
+    def keep(self, name: str) -> None:
+        """This Future owns a segment; it is dropped with the Future."""
+        self._kept = name
+
+    def _own(self) -> bool:
+        current = self._session.hooks.current
+        cell = self._job.cell if self._job else None
+        return self._job is None or (cell and cell.msg_id) == (current and current.msg_id)
+
+    def _wait(self, timeout: float | None) -> None:
+        if self.done():
+            return
+        if self._job is None:
+            raise EngineError(f"{self._title} is not on its way.")
+        self._job.wait_for(self.done, timeout)
+
+    def _decode(self) -> None:
+        if self._job is not None:
+            self._session.router.release(self._job)
+        if self._decoded:
+            return
+        if self._item is None:  # cancelled
+            raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
+        self._value, self._error = outcomes.value_of(self._item)
+        self._decoded = True
+        if self._job is not None and not isinstance(self._item.payload, Ref):
+            # A segment may still be wanted as an argument elsewhere: it is claimed when the Future goes.
+            self._claimed = True
+            self._job.claim([self._index])
+
+
+class _Failed(Exception):  # noqa: N818 - never seen: stands for an exception that has not been decoded yet
+    pass
+
+
+def persist(obj: Any) -> Payload | None:
+    """For codecs: the payload that stands for a Future, waiting for it if need be; None for other objects."""
+    if not isinstance(obj, Future):
+        return None
+    obj.result()
+    return obj.payload()

@@ -1,0 +1,106 @@
+"""Fanning a function or a cell out over items.
+
+Owns what `cm.map` and `%%distributed --over` share. Never decodes results. Read next: `feeding.py`,
+`mapping.py`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from functools import partial
+from typing import Any
+
+from . import packing
+from .chunking import slots_for
+from .feeding import Feeder, Template
+from .jobs import Kind
+from .mapping import Results
+from .options import Options
+from .session import Session
+
+
+def fan_out(
+    session: Session,
+    items: Iterable[Any],
+    template: Template,
+    *,
+    kind: Kind,
+    title: str,
+    total: int | None = None,
+    options: Options | None = None,
+    slots: int | None = None,
+    holds: Sequence[Any] = (),
+) -> Results:
+    """Start a job with one item for each of `items`; returns at once.
+
+    `total` is their number if that is known (it is looked up for anything sized). `holds` live as long as the
+    results do.
+    """
+    options = options or Options()
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if isinstance(items, list):
+        items = list(items)  # what the next line of the cell does to it must not matter
+    if slots is None:
+        capacity = session.engine.capacity()
+        slots = slots_for(template.gpus, capacity.cpus, len(capacity.gpus))
+        if template.pool == "mesh":
+            slots = len(session.workers) or slots
+    job = session.launch(
+        kind,
+        title,
+        background=options.background,
+        stop_on_error=options.stop_on_error,
+        timeout=options.timeout,
+    )
+    feeder = Feeder(job, iter(items), total, template, slots)
+    results = Results(job, feeder)
+    results.holds = list(holds)
+    try:
+        feeder.start()
+    except BaseException:
+        job.abandon()
+        raise
+    return results
+
+
+def map_function(
+    session: Session,
+    function: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    kwargs: dict[str, Any],
+    title: str,
+    options: Options,
+) -> Results:
+    """`cm.map`: like the built-in `map`, it ends with the shortest iterable."""
+    if not iterables:
+        raise TypeError("cm.map needs something to iterate over: cm.map(f, xs).")
+    for position, iterable in enumerate(iterables):
+        try:
+            iter(iterable)
+        except TypeError:
+            raise TypeError(
+                f"Argument {position + 2} of cm.map is a {type(iterable).__name__}, which cannot be iterated "
+                "over. A value that is the same for all items goes in by name: cm.map(f, xs, scale=2)."
+            ) from None
+    prefix = session.engine.object_prefix()
+    packed = packing.pack(partial(function, **kwargs) if kwargs else function, prefix)
+    for future in packed.waits:  # shared by all items: nothing can start before it is there
+        future.result()
+    blob = session.put_blob(packed.finish(prefix))
+    sized = all(isinstance(iterable, Sized) for iterable in iterables)
+    total = min(len(iterable) for iterable in iterables if isinstance(iterable, Sized)) if sized else None
+    kept = [list(iterable) if isinstance(iterable, list) else iterable for iterable in iterables]
+    template = Template("map", (blob,), gpus=options.gpus, retries=options.retries, seed=options.seed)
+    return fan_out(
+        session,
+        _tuples(kept),
+        template,
+        kind="map",
+        title=f"map {title}",
+        total=total,
+        options=options,
+        holds=packed.holds,
+    )
+
+
+def _tuples(iterables: list[Any]) -> Iterator[tuple[Any, ...]]:
+    return zip(*iterables, strict=False)

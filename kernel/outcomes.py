@@ -1,0 +1,48 @@
+"""What a task or item ended with, as a Python value or exception.
+
+Owns decoding. Never waits. Read next: `futures.py`, `mapping.py`.
+"""
+
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from typing import Any
+
+from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.wire.messages import Item
+
+from . import stop
+from .jobs import Job, Record, WorkerLost
+from .tracebacks import rebuild
+
+
+def value_of(item: Item, start: int = 0, many: bool = False) -> tuple[Any, BaseException | None]:
+    """(value, None) or (None, exception). `start`: where in a map the item's task begins."""
+    try:
+        loaded = codec.loads(item.payload)
+    except Exception as error:  # noqa: BLE001 - a user's class may raise anything as it is loaded; it is handed on
+        error.add_note("This happened while the notebook loaded a result; it is not an error of the task.")
+        return None, error
+    if item.ok:
+        return loaded, None
+    failure: Failure = loaded
+    if failure.item is not None and many:
+        failure = replace(failure, item=failure.item + start)
+    shell = stop.shell()
+    return None, rebuild(failure, shell.user_ns if shell is not None else None)
+
+
+def ending_of(job: Job, record: Record | None) -> BaseException:
+    """Why there is no item although the task is over."""
+    state = record.state if record is not None else "cancelled"
+    why = record.why if record is not None else ""
+    if job.timed_out and state in ("cancelled", ""):
+        return TimeoutError(f"{job.title}: cancelled, as its timeout had passed.")
+    if job.refused:
+        return EngineError(job.refused)
+    if state in ("cancelled", ""):
+        return CancelledError(why or f"{job.title} was cancelled.")
+    if state == "lost":
+        return WorkerLost(why or f"{job.title}: its worker died.")
+    return RuntimeError(why or f"{job.title}: it ended without a result.")

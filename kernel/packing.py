@@ -1,0 +1,89 @@
+"""Arguments on their way out: pickled at the call, also when they contain Futures that are not done yet.
+
+Owns `Packed`. Never submits. A finished Future travels as the payload of its result, without a copy. If one
+is unfinished, the arguments are kept as a pickle (so that later changes to them do not matter) and pickled
+again once everything they wait for is there. Read next: `futures.py`, `submitting.py`.
+"""
+
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cellmesh.scheduler.objects import codec, segments
+from cellmesh.scheduler.wire.messages import Payload, Ref
+
+from .futures import Future
+
+
+@dataclass(slots=True)
+class Packed:
+    """Pickled arguments. `payload` is None as long as `waits` are not done."""
+
+    payload: Payload | None
+    holds: list[Future] = field(default_factory=list)  # must live until the task is over
+    waits: list[Future] = field(default_factory=list)
+    _kept: bytes = b""
+    _tokens: list[Future] = field(default_factory=list)
+
+    def finish(self, prefix: str) -> Payload:
+        """Pickle for good, now that all of `waits` are done; raises what one of them raised."""
+        if self.payload is None:
+            value = _Restorer(self._kept, self._tokens).load()
+            self.payload = pack(value, prefix).payload
+            assert self.payload is not None
+        return self.payload
+
+
+def pack(value: Any, prefix: str) -> Packed:
+    """Pickle `value`. Raises what a failed Future in it raised."""
+    futures: list[Future] = []
+
+    def persist(obj: Any) -> Payload | None:
+        if not isinstance(obj, Future):
+            return None
+        futures.append(obj)
+        return obj.payload() if obj.done() else b""
+
+    payload = codec.dumps(value, prefix, persist=persist)
+    waits = [future for future in futures if not future.done()]
+    if not waits:
+        return Packed(payload, futures)
+    if isinstance(payload, Ref):
+        segments.unlink(payload.name)  # it has holes where the unfinished ones go
+    tokens: list[Future] = []
+
+    def token(obj: Any) -> Payload | None:
+        if not isinstance(obj, Future):
+            return None
+        tokens.append(obj)
+        return b"%d" % (len(tokens) - 1)
+
+    kept = codec.dumps(value, persist=token)
+    assert isinstance(kept, bytes)
+    return Packed(None, futures, waits, kept, tokens)
+
+
+class _Restorer(pickle.Unpickler):
+    def __init__(self, kept: bytes, tokens: list[Future]) -> None:
+        super().__init__(io.BytesIO(kept))
+        self._tokens = tokens
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._tokens[int(pid)]
+
+
+def when_done(futures: list[Future], then: Callable[[], None]) -> None:
+    """Call `then` once all of these are done (from the thread that finishes the last one)."""
+    left = list(futures)
+
+    def step(_: Any = None) -> None:
+        while left and left[-1].done():
+            left.pop()
+        if left:
+            left[-1].add_done_callback(step)
+        else:
+            then()
+
+    step()

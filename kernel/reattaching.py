@@ -1,0 +1,57 @@
+"""Taking up a job again: after a kernel restart, or a page refresh.
+
+Owns `results_of`. Never runs anything anew. What is kept of the job (output, then results) is sent again and
+shown in the running cell. Read next: `session.py`, `mapping.py`.
+"""
+
+from cellmesh.scheduler.engines.contract import EngineError
+
+from .futures import Future
+from .jobs import Job, Record
+from .mapping import Results
+from .session import Session
+
+
+def results_of(session: Session, which: int | None = None) -> Results | list[Future]:
+    """Results of a map or an --over cell, Futures of submits and of a cell's workers."""
+    found = session.find_job(which)
+    if isinstance(found, Job) and not found.surviving:
+        raise EngineError(
+            f"Job {found.number} is this kernel's own: its results are where the cell put them. "
+            "%mesh attach shows its output again."
+        )
+    job = found if isinstance(found, Job) else session.adopt(found)
+    first = job.info is None and not job.refused
+    results: Results | list[Future] = []
+    if job.kind in ("map", "over"):
+        results = Results(job, None)
+    if first:
+        session.engine.attach_job(job.id)
+        job.wait_for(lambda: job.info is not None or bool(job.refused))
+    if job.refused:
+        raise EngineError(job.refused)
+    if isinstance(results, Results):
+        return results
+    return futures_of(job)
+
+
+def futures_of(job: Job) -> list[Future]:
+    """One Future for each task that is known."""
+    futures: dict[int, Future] = {}
+
+    def hear(record: Record, items: object) -> None:
+        if items is None and record.index in futures:
+            futures[record.index].resolve(record)
+
+    job.add_listener(hear)
+    for index, record in sorted(job.records.items()):
+        future = futures[index] = Future(job.session, job.title, job, index)
+        if record.state:
+            future.resolve(record)
+    return list(futures.values())
+
+
+def replay(session: Session, job: Job) -> None:
+    """Show the output of one of this kernel's own jobs again, in the running cell, and go on there."""
+    job.cell = session.hooks.current
+    session.engine.attach_job(job.id)

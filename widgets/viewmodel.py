@@ -1,0 +1,123 @@
+"""What the views show, as plain rows: pure functions of what the hub and the jobs say.
+
+Owns the row types. Never renders and never asks anyone anything. Read next: `text.py`, `html.py`.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cellmesh.scheduler.wire.messages import HubInfo, JobInfo, SessionInfo, WorkerInfo
+
+NAMES_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressRow:
+    """One line about something that is waited for."""
+
+    where: str  # "cell [5] " or ""
+    title: str
+    done: int
+    total: int | None  # None while it is not known
+    failed: int
+    seconds: float
+    rate: float  # items a second
+    left: float | None  # seconds, if they can be told
+    finished: bool
+    ending: str  # "done", "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    number: int
+    pid: int
+    state: str
+    gpus: str
+    names: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    number: int
+    kind: str
+    title: str
+    progress: str
+    state: str
+    started: str
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    name: str
+    state: str
+    slots: int
+    mesh: int
+    tasks: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeshRows:
+    """All that `%mesh` shows."""
+
+    head: str
+    workers: tuple[WorkerRow, ...]
+    jobs: tuple[JobRow, ...]
+    others: tuple[SessionRow, ...]
+
+
+def worker_row(worker: WorkerInfo) -> WorkerRow:
+    names = ", ".join(worker.names[:NAMES_SHOWN])
+    if len(worker.names) > NAMES_SHOWN:
+        names += f", … {len(worker.names) - NAMES_SHOWN} more"
+    return WorkerRow(worker.number, worker.pid, worker.state, ", ".join(worker.gpus), names)
+
+
+def job_state(job: JobInfo) -> str:
+    if job.cancelled:
+        return "cancelled" if job.finished else "stopping"
+    if not job.finished:
+        return "background" if job.background else "running"
+    return "failed" if job.failed else "finished"
+
+
+def job_row(job: JobInfo, cell: str = "") -> JobRow:
+    done = job.done + job.failed
+    failed = f", {job.failed} failed" if job.failed else ""
+    started = time.strftime("%H:%M:%S", time.localtime(job.opened))
+    return JobRow(
+        job.number, job.kind, job.title, f"{done}/{job.items}{failed}", job_state(job), started, cell
+    )
+
+
+def job_rows(jobs: Iterable[tuple[JobInfo, str]]) -> tuple[JobRow, ...]:
+    """Rows of (job, launching cell), oldest first."""
+    return tuple(job_row(job, cell) for job, cell in sorted(jobs, key=lambda pair: pair[0].number))
+
+
+def session_row(session: SessionInfo) -> SessionRow:
+    running = sum(not job.finished for job in session.jobs)
+    state = "attached" if session.attached else "waiting for its kernel"
+    return SessionRow(
+        session.name, state, session.slots, len(session.mesh), len(session.task_workers), running
+    )
+
+
+def mesh_rows(hub: HubInfo, own: str) -> MeshRows:
+    """Rows for the session whose key or id is `own`; others are listed in one line each."""
+    mine = [session for session in hub.sessions if session.id == own]
+    others = tuple(session_row(session) for session in hub.sessions if session.id != own)
+    gpus = f", {len(hub.gpus)} GPU{'s' * (len(hub.gpus) != 1)}" if hub.gpus else ""
+    busy = f"{hub.slots_used} of {hub.cpus} core{'s' * (hub.cpus != 1)} busy"
+    head = f"cellmesh hub {hub.name!r} (pid {hub.pid}): {busy}{gpus}"
+    if not mine:
+        return MeshRows(head, (), (), others)
+    session = mine[0]
+    return MeshRows(
+        head,
+        tuple(worker_row(worker) for worker in session.mesh),
+        job_rows((job, "") for job in session.jobs),
+        others,
+    )
