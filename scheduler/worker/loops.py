@@ -34,7 +34,6 @@ class Loop:
         if self._loop is None or self._loop.is_closed():
             self._loop = asyncio.new_event_loop()
         loop = self._loop
-        asyncio.set_event_loop(loop)
         task = loop.create_task(coroutine)
         try:
             return loop.run_until_complete(task)

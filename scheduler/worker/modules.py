@@ -51,6 +51,7 @@ class LocalModules:
         self._known: set[str] = set()
         self._local: dict[str, _Local] = {}
         self._count = 0
+        self.generation = 0  # grows with every reload: what was loaded before refers to old code
 
     def look(self) -> None:
         """Learn what has been imported since; cheap if nothing was."""
@@ -90,6 +91,7 @@ class LocalModules:
             # Until its reload succeeds a module stays stale, so that the error comes again with the next job.
             self._local[name].stale = True
         importlib.invalidate_caches()
+        self.generation += 1
         for name in order:
             self._reload(self._local[name])
         return order

@@ -19,15 +19,7 @@ from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.cells import CellCode
 from cellmesh.scheduler.objects.segments import StoreFull
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
-from cellmesh.scheduler.wire.messages import (
-    INLINE_LIMIT,
-    Interpreter,
-    Item,
-    Output,
-    Payload,
-    Report,
-    Run,
-)
+from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Interpreter, Item, Output, Payload, Report, Run
 
 from . import errors, surroundings
 from .cells import CompiledCell, compile_cell, padded
@@ -61,6 +53,7 @@ class Runner:
         logs: LogWriter | None = None,
         interrupts: Interrupts | None = None,
         capture: FdCapture | None = None,
+        modules: LocalModules | None = None,
     ) -> None:
         self.interrupts = interrupts or Interrupts()
         self.output = TaskOutput(
@@ -78,9 +71,10 @@ class Runner:
         self._report = report
         self._logs = logs
         self._loop = Loop()
-        self._modules = LocalModules()
+        self._modules = modules or LocalModules()
+        self._generation = self._modules.generation
         self._names = Names()
-        self._context = ""
+        self.context = ""  # digest of the surroundings that are applied
         self._job: int | None = None
         self._functions: dict[str, Callable[..., Any]] = {}
         self._cells: dict[str, tuple[CellCode, CompiledCell]] = {}
@@ -137,16 +131,18 @@ class Runner:
     # --- before a task ---------------------------------------------------------------------------
 
     def _prepare(self, run: Run, blobs: Mapping[str, Payload]) -> None:
-        if run.context and run.context != self._context:
+        if run.context and run.context != self.context:
             data = blobs[run.context]
             assert isinstance(data, bytes)
             surroundings.apply(msgspec.msgpack.decode(data, type=Interpreter))
-            self._context = run.context
+            self.context = run.context
         if run.job != self._job:
-            if self._modules.refresh():
-                self._functions.clear()
-                self._names.outdated()
+            self._modules.refresh()
             self._job = run.job
+        if self._generation != self._modules.generation:
+            self._generation = self._modules.generation
+            self._functions.clear()
+            self._names.outdated()
 
     def _function(self, digest: str, blobs: Mapping[str, Payload]) -> Callable[..., Any]:
         function = self._functions.get(digest)

@@ -1,0 +1,54 @@
+"""The engines under the one suite, and what each promises.
+
+Owns the two tables below. A test names the promise it needs; an engine without it skips the test by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import pytest
+from conformance.recording import Desk
+
+from cellmesh.scheduler.engines.contract import Engine
+from cellmesh.scheduler.engines.inline import InlineEngine
+
+
+def _inline() -> AbstractContextManager[Engine]:
+    return nullcontext(InlineEngine())
+
+
+ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {"inline": _inline}
+"""How to make each engine; leaving the context frees whatever it started."""
+
+PROMISES: dict[str, set[str]] = {"inline": set()}
+"""What not every engine can do.
+
+"processes": workers are processes of their own (they die, they keep what they change of their surroundings).
+"interrupts": running code can be interrupted from outside.
+"shared memory": large results are references.
+"logs": everything printed is in a log.
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "promise(name): what an engine must promise for this test")
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    name = request.param
+    marker = request.node.get_closest_marker("promise")
+    for promise in marker.args if marker else ():
+        if promise not in PROMISES[name]:
+            pytest.skip(f"the {name} engine does not promise {promise}")
+    with ENGINES[name]() as made:
+        yield made
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Iterator[Desk]:
+    opened = Desk(engine)
+    yield opened
+    engine.close(end_session=True)
