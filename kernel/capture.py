@@ -68,10 +68,10 @@ class Captured:
         """Values that some workers keep their own of, and others do not have."""
         return [entry for entry in self.entries if entry.kept_by]
 
-    def put(self, put_blob: Callable[[Payload], str]) -> None:
-        """Hand everything to the engine."""
+    def put(self, put_blob: Callable[[Payload, str], None]) -> None:
+        """Hand everything to the engine, which keeps one of equal content."""
         for entry in self.entries:
-            put_blob(entry.payload)
+            put_blob(entry.payload, entry.digest)
 
     def discard(self) -> None:
         """Take back the segments of a cell that is not launched after all."""

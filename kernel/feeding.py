@@ -37,7 +37,7 @@ class Template:
     verb: Literal["map", "over"]
     blobs: tuple[str, ...]
     pool: Literal["mesh", "task"] = "task"
-    worker: int | None = None
+    workers: tuple[int, ...] = ()  # mesh workers to use, in turn; empty: whichever is free
     gpus: int = 0
     retries: int = 2
     seed: int | None = None
@@ -193,7 +193,7 @@ class Feeder:
                 blobs=list(template.blobs),
                 size=len(chunk),
                 pool=template.pool,
-                worker=template.worker,
+                worker=template.workers[index % len(template.workers)] if template.workers else None,
                 gpus=template.gpus,
                 retries=template.retries,
                 seeds=seeds,

@@ -55,6 +55,12 @@ def remember(filename: str, text: str) -> None:
     _install(filename, text)
 
 
+def restore(filename: str) -> None:
+    """The cell's text again: an engine in this process may have put its own version there."""
+    if filename in _texts:
+        _install(filename, _texts[filename])
+
+
 def rebuild(failure: Failure, namespace: dict[str, Any] | None = None) -> BaseException:
     """The exception to raise here: with its remote traceback, its cause, and a note."""
     error = _load(failure, {} if namespace is None else namespace)
@@ -167,8 +173,8 @@ def _from_text(text: str) -> BaseException:
 
 
 def _know_source(frame: RemoteFrame) -> None:
-    if frame.filename in _texts:  # an engine in this process may have put its own text of the cell there
-        _install(frame.filename, _texts[frame.filename])
+    if frame.filename in _texts:
+        restore(frame.filename)
     elif frame.source and not linecache.getlines(frame.filename):
         _install(frame.filename, frame.source)
 

@@ -1,0 +1,86 @@
+"""`%load_ext cellmesh`: attach, register, and say what survived.
+
+Owns what happens at loading and unloading. Never starts workers. Read next: `attaching.py`, `magics.py`.
+"""
+
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.wire.messages import JobInfo, WorkerInfo
+
+from . import attaching
+from .magics import MeshMagics
+from .session import Session
+from .transform import spread_rank
+
+NAMES_SHOWN = 12
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Attach this notebook, and bring the magics."""
+    before = attaching.attached()
+    try:
+        session = attaching.current()
+    except EngineError as error:
+        raise UsageError(f"cellmesh: {error}") from None
+    known = spread_rank in shell.input_transformers_cleanup
+    if not known:
+        shell.input_transformers_cleanup.append(spread_rank)
+        shell.register_magics(MeshMagics)
+    if known and before is session:
+        print("cellmesh is loaded already; %mesh shows its state.")
+        return
+    for line in greeting(session):
+        print(line)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away and leave the engine; the session lives on there for its grace time."""
+    if spread_rank in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.remove(spread_rank)
+    for kind, names in MeshMagics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    session = attaching.attached()
+    if session is not None:
+        session.close(end_session=False)
+
+
+def greeting(session: Session) -> list[str]:
+    """What was found, in a few lines."""
+    from cellmesh import __version__
+
+    capacity = session.engine.capacity()
+    cores = f"{capacity.cpus} core{'s' * (capacity.cpus != 1)}"
+    gpus = f", {len(capacity.gpus)} GPU{'s' * (len(capacity.gpus) != 1)}" if capacity.gpus else ""
+    lines = [f"cellmesh {__version__}: attached to {_where(session)}; {cores}{gpus}"]
+    workers, jobs = session.survivors.workers, session.survivors.jobs
+    if workers:
+        lines.append(f"found {_workers(workers)}")
+    lines += [_job(job) for job in jobs[:2]]
+    if len(jobs) > 2:
+        lines.append(f"and {len(jobs) - 2} more jobs: %mesh jobs lists them")
+    return lines
+
+
+def _where(session: Session) -> str:
+    if session.engine.name == "inline":
+        return "the inline engine (everything runs in this process, one task after another)"
+    if session.engine.name != "embedded":
+        return f"the {session.engine.name} engine"
+    own = session.spec.key.startswith(("process-", "notebook-"))  # see identity.py
+    return "your own hub" if own else "the hub of this Jupyter server"
+
+
+def _workers(workers: tuple[WorkerInfo, ...]) -> str:
+    names = sorted({name for worker in workers for name in worker.names})
+    shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+    count = f"{len(workers)} mesh worker{'s' * (len(workers) != 1)}"
+    return f"{count} with: {shown}" if shown else f"{count}, without variables"
+
+
+def _job(job: JobInfo) -> str:
+    state = f"running {job.done + job.failed}/{job.items}" if not job.finished else "finished, not taken yet"
+    return f"job {job.number} ({job.title}) {state}: %mesh attach {job.number} shows it"

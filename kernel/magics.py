@@ -1,0 +1,66 @@
+"""`%%distributed`, `%%rank` and `%mesh`, as IPython knows them.
+
+Owns the registration and the help texts; thin. Never does the work: `launch.py` and `mesh_magic.py` do. The
+one frame of ours that is in a traceback is here, and hides itself. Read next: `launch.py`, `extension.py`.
+"""
+
+from typing import Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+
+from . import launch, mesh_magic
+
+
+@magics_class
+class MeshMagics(Magics):
+    """What `%load_ext cellmesh` brings."""
+
+    @no_var_expand
+    @cell_magic
+    def distributed(self, line: str, cell: str) -> None:
+        """Run this cell on every mesh worker, in namespaces that persist.
+
+        %%distributed [options]
+        %%distributed --over EXPR --as NAME [--out NAME]   once per element of EXPR, load-balanced
+
+        What the cell uses and the notebook has is sent by itself.
+
+          --out NAME       the last expression's values, as a list (with --background: a handle; .result())
+          --background     do not wait; Stop does not end it
+          --workers SPEC   these workers only: 0,2-3
+          -n N, --gpus N   so many workers, each with so many GPUs, if the mesh is not running yet
+          --timeout S      cancel what still runs after S seconds
+          --local          run the cell in the notebook, too
+          --push NAMES     a,b: send the notebook's values, though the workers have their own
+          --setup          run the cell again on workers that replace dead ones
+        """
+        error = launch.distributed(self.shell, "%%distributed", line, cell)
+        __tracebackhide__ = True
+        if error is not None:
+            raise error
+
+    @no_var_expand
+    @cell_magic
+    def rank(self, line: str, cell: str) -> None:
+        """Run this cell on some mesh workers: %%rank [0,2-3]. The options are those of %%distributed."""
+        error = launch.distributed(self.shell, "%%rank", line, cell)
+        __tracebackhide__ = True
+        if error is not None:
+            raise error
+
+    @no_var_expand
+    @line_magic
+    def mesh(self, line: str) -> Any:
+        """Status and control of the mesh.
+
+        %mesh                               workers, jobs and other notebooks
+        %mesh start [-n N] [--gpus N]       start workers (default: one a core, or one a GPU)
+        %mesh scale N                       have N workers
+        %mesh stop                          end the workers; their variables go with them
+        %mesh reset                         cancel jobs, forget results, fresh workers
+        %mesh jobs                          this notebook's jobs
+        %mesh attach [N]                    results of a job that survived a restart: r = %mesh attach 3
+        %mesh logs [--worker N] [--job N] [--tail N]
+        %mesh connect embedded|inline       use another engine
+        """
+        return mesh_magic.run(self.shell, line)

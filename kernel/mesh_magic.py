@@ -1,0 +1,181 @@
+"""`%mesh` and its subcommands.
+
+Owns their words and arguments. Never does what `session.py` and `api.py` do: it calls them. Bad input is one
+line, a UsageError. Read next: `session.py`, `cellmesh/widgets/views.py`.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.worker.logs import read_logs
+from cellmesh.widgets.views import MeshView
+
+from . import api, attaching, reattaching, targets
+from .arguments import near, split
+from .jobs import Job
+from .session import Session
+
+TAIL = 200
+_LATER = ("actors", "free", "reload", "debug")
+
+
+def run(shell: Any, line: str) -> Any:
+    """Do what the line says; what is returned is shown, or assigned (`r = %mesh attach 3`)."""
+    words = split(line, "%mesh")
+    command, arguments = (words[0], words[1:]) if words else ("", [])
+    if command in _LATER:
+        raise UsageError(f"%mesh {command} is not in this version yet")
+    if command not in _COMMANDS:
+        raise UsageError(
+            f"%mesh: there is no {command!r}{near(command, [name for name in _COMMANDS if name])}"
+        )
+    action, known = _COMMANDS[command]
+    options = _read(command, arguments, known)
+    try:
+        if command == "connect":
+            return _connect(options)
+        return action(attaching.current(), options)
+    except EngineError as error:
+        raise UsageError(f"%mesh{' ' * bool(command)}{command}: {error}") from None
+
+
+Options = dict[str, Any]
+
+
+def _read(command: str, words: list[str], known: tuple[str, ...]) -> Options:
+    """Options named in `known`; a bare word is the one that is named without dashes."""
+    found: Options = {}
+    left = list(words)
+    name = f"%mesh {command}".rstrip()
+    bare = next((option for option in known if not option.startswith("-")), None)
+    while left:
+        word, equals, attached = left.pop(0).partition("=")
+        if word.startswith("-") and word in known:
+            value = attached if equals else (left.pop(0) if left else "")
+            key = word
+        elif not word.startswith("-") and bare is not None and bare not in found:
+            key, value = bare, word
+        else:
+            dashed = [option for option in known if option.startswith("-")]
+            hint = near(word, dashed) if dashed else "; it takes no options" if bare is None else ""
+            raise UsageError(f"{name}: {word!r} is not understood{hint}")
+        if key in found:
+            raise UsageError(f"{name}: {key} is given twice")
+        if key != "engine":
+            if not value.isdigit():
+                raise UsageError(f"{name}: {key} needs a number, not {value!r}")
+            found[key] = int(value)
+        else:
+            found[key] = value
+    return found
+
+
+def _status(session: Session, options: Options) -> Any:
+    return MeshView(session.engine.status(), session.spec.key)
+
+
+def _start(session: Session, options: Options) -> None:
+    size, gpus = options.get("-n", options.get("N")), options.get("--gpus")
+    if size == 0:
+        raise UsageError("%mesh start: a mesh needs at least one worker (%mesh stop ends them all)")
+    have = len(session.workers)
+    if have:
+        each = len(session.workers[0].gpus)
+        if (size is not None and size != have) or (gpus is not None and gpus != each):
+            raise UsageError(
+                f"%mesh start: the mesh has {_count(have)} already; %mesh scale {size or have} changes their "
+                "number, %mesh stop ends them"
+            )
+    before = have
+    session.ensure_mesh(size, gpus or 0)
+    what = "are running already" if before else "are ready"
+    print(f"cellmesh: {_count(len(session.workers))} {what}".replace("1 worker are", "1 worker is"))
+
+
+def _scale(session: Session, options: Options) -> None:
+    if "N" not in options:
+        raise UsageError("%mesh scale: how many workers? For example %mesh scale 4")
+    if options["N"] == 0:
+        raise UsageError("%mesh scale: a mesh needs at least one worker (%mesh stop ends them all)")
+    gpus = len(session.workers[0].gpus) if session.workers else 0
+    session.set_mesh(options["N"], gpus)
+    print(f"cellmesh: the mesh has {_count(len(session.workers))}")
+
+
+def _stop(session: Session, options: Options) -> None:
+    had = len(session.workers)
+    session.set_mesh(0)
+    targets.memory(session).ids.clear()  # nobody needs to be told that they are gone
+    print(f"cellmesh: {_count(had)} stopped" if had else "cellmesh: no workers were running")
+
+
+def _reset(session: Session, options: Options) -> None:
+    session.reset()
+    targets.forget(session)
+    print("cellmesh: jobs, results and the workers' variables are cleared")
+
+
+def _jobs(session: Session, options: Options) -> Any:
+    return api.jobs()
+
+
+def _attach(session: Session, options: Options) -> Any:
+    found = session.find_job(options.get("N"))
+    if isinstance(found, Job) and not found.surviving:
+        reattaching.replay(session, found)
+        return None
+    return reattaching.results_of(session, options.get("N"))
+
+
+def _logs(session: Session, options: Options) -> None:
+    folder = session.engine.logs()
+    if not folder:
+        print("cellmesh: this engine keeps no logs: all output is in the cells")
+        return
+    job = options.get("--job")
+    job_id = session.find_job(job).id if job is not None else None
+    tail = options.get("--tail", TAIL)
+    begun = True  # whether the next text begins a line
+    label = ""
+    for record in read_logs(folder, options.get("--worker"), job_id, tail):
+        if record.worker != label and not begun:
+            sys.stdout.write("\n")
+            begun = True
+        label = record.worker
+        for text in record.text.splitlines(keepends=True):
+            sys.stdout.write(f"[{label}] {text}" if begun else text)
+            begun = text.endswith("\n")
+    if label and not begun:
+        sys.stdout.write("\n")
+    if not label:
+        print("cellmesh: nothing was printed")
+    print(f"cellmesh: the last {tail} lines at most; the files are in {folder}")
+
+
+def _connect(options: Options) -> None:
+    engine = options.get("engine", "")
+    if not engine:
+        raise UsageError("%mesh connect: to which engine? embedded (this machine) or inline (this process)")
+    session = attaching.connect(engine)
+    print(f"cellmesh: connected to the {session.engine.name} engine")
+
+
+def _count(size: int) -> str:
+    return f"{size} worker{'s' * (size != 1)}"
+
+
+_COMMANDS: dict[str, tuple[Callable[[Session, Options], Any], tuple[str, ...]]] = {
+    "": (_status, ()),
+    "start": (_start, ("-n", "--gpus", "N")),
+    "scale": (_scale, ("N",)),
+    "stop": (_stop, ()),
+    "reset": (_reset, ()),
+    "jobs": (_jobs, ()),
+    "attach": (_attach, ("N",)),
+    "logs": (_logs, ("--worker", "--job", "--tail")),
+    "connect": (_status, ("engine",)),
+}
