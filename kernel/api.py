@@ -7,6 +7,7 @@ Owns the functions a user calls. Never holds state: the session does. Read next:
 import concurrent.futures
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cellmesh.scheduler.engines.contract import Engine, EngineError
@@ -73,8 +74,8 @@ def submit(
 ) -> Future:
     """Call `function(*args, **more)` in a worker; returns a Future at once.
 
-    Futures among the arguments (also inside lists and dicts) arrive as their results. The options are those of
-    `cm.map`.
+    Futures among the arguments (also inside lists and dicts) arrive as their results. The options are
+    those of `cm.map`.
     """
     session = _session()
     title = options.title_of(function)
@@ -99,7 +100,7 @@ def put(value: Any) -> Future:
 
 def cancel(what: Any) -> None:
     """Cancel a Future, Results, a job's number, or a list of these."""
-    if isinstance(what, Future | Results) or isinstance(what, Job):
+    if isinstance(what, Future | Results | Job):
         what.cancel()
     elif isinstance(what, int):
         session = _session()
@@ -188,18 +189,23 @@ def wait(futures: Iterable[Future], timeout: float | None = None, return_when: s
 
     _await(chosen, enough, timeout)
     done: set[concurrent.futures.Future[Any]] = {future for future in chosen if future.done()}
-    return concurrent.futures._base.DoneAndNotDoneFutures(done, {*chosen} - done)
+    left: set[concurrent.futures.Future[Any]] = {future for future in chosen if future not in done}
+    return concurrent.futures._base.DoneAndNotDoneFutures(done, left)
 
 
 def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
     """Futures as they finish, felt by Stop."""
     left = list(futures)
     while left:
-        if not _await(left, lambda: any(future.done() for future in left), timeout):
+        if not _await(left, partial(_any_done, left), timeout):
             raise TimeoutError(f"{len(left)} futures are not done.")
         ready = [future for future in left if future.done()]
         left = [future for future in left if future not in ready]
         yield from ready
+
+
+def _any_done(futures: Sequence[Future]) -> bool:
+    return any(future.done() for future in futures)
 
 
 def _await(futures: Sequence[Future], done: Callable[[], bool], timeout: float | None) -> bool:
@@ -216,7 +222,7 @@ def _await(futures: Sequence[Future], done: Callable[[], bool], timeout: float |
 
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext cellmesh`."""
-    from .magics import load_ipython_extension as load
+    from .extension import load_ipython_extension as load
 
     load(shell)
 
@@ -224,8 +230,8 @@ def load_ipython_extension(shell: Any) -> None:
 def _outside_workers() -> None:
     if os.environ.get("CELLMESH_WORKER"):
         raise RuntimeError(
-            "Submitting work from inside a cellmesh task is not available yet. Return what should run next, and "
-            "submit it from the notebook."
+            "Submitting work from inside a cellmesh task is not available yet. Return what should run next, "
+            "and submit it from the notebook."
         )
 
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellmesh.scheduler.engines.contract import Engine, EngineError, SessionSpec, VersionMismatch
+from cellmesh.scheduler.engines.contract import Engine, EngineError, SessionBusy, SessionSpec, VersionMismatch
 
 from .session import Session
 from .sink import SessionSink
@@ -101,11 +101,7 @@ def _attach_embedded(found: "identity.Identity") -> Session:
 
     try:
         session = _attach(_embedded(found.folder), found.spec())
-    except VersionMismatch:
-        raise
-    except EngineError as error:
-        if "another" not in str(error):
-            raise
+    except SessionBusy:
         # A second living kernel of the same notebook: it works, alone.
         found = identity.for_this_process(found)
         session = _attach(_embedded(found.folder), found.spec())

@@ -2,20 +2,19 @@
 
 Owns `Results`. Never launches: `fan_out` in `launching.py` does. All items run even if some fail: iteration
 raises at the failed item's index; `result()` raises the first failure, which carries the rest.
-Read next: `feeding.py`, `outcomes.py`.
+Read next: `arrivals.py`, `feeding.py`, `outcomes.py`.
 """
 
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any, overload
 
-from cellmesh.scheduler.wire.messages import Item
-
 from . import outcomes
+from .arrivals import Arrivals
 from .feeding import Feeder
-from .jobs import Job, Record
+from .jobs import Job
 
-_TAKEN = Item(0, True, b"")
 EXCEPTIONS_KEPT = 1000
 """So many failures are rebuilt for `.results`; the rest stand there as None."""
 
@@ -26,18 +25,10 @@ class Results:
     def __init__(self, job: Job, feeder: Feeder | None) -> None:
         self._job = job
         self._session = job.session
-        self._feeder = feeder
-        self._items: dict[int, Item] = {}  # arrived, not decoded
-        self._errors: dict[int, BaseException] = {}
-        self._values: dict[int, Any] = {}
-        self._start: dict[int, int] = {}  # where the item's task begins
-        self._missing: dict[int, Record | None] = {}  # over without an item
+        self._arrivals = Arrivals(job, feeder)
         self._handed = 0
         self._claimed = False
-        self._laid_out = False
         self.holds: list[Any] = []  # Futures that the function refers to
-        if feeder is not None:
-            job.add_listener(self._hear)
 
     # --- shape ----------------------------------------------------------------------------------------
 
@@ -46,7 +37,8 @@ class Results:
         return self._job
 
     def __len__(self) -> int:
-        if (total := self._total()) is None:
+        total = self._arrivals.total()
+        if total is None:
             raise TypeError(
                 "The number of items is not known yet: they come from an iterable without a length."
             )
@@ -57,11 +49,15 @@ class Results:
 
     def progress(self) -> tuple[int, int | None]:
         """(items that are done or failed, items in all or None)."""
-        return self._job.done + self._job.failed, self._total()
+        return self._job.done + self._job.failed, self._arrivals.total()
 
     def done(self) -> bool:
         """Whether everything is over."""
-        return self._all_over()
+        return self._arrivals.all_over()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until everything is over, whether it succeeded or not."""
+        self._wait(self._arrivals.all_over, timeout)
 
     def cancel(self) -> None:
         """Drop what is queued and interrupt what runs; what has finished stays."""
@@ -72,7 +68,7 @@ class Results:
 
     def result(self, timeout: float | None = None) -> list[Any]:
         """The list of all results, in order; raises the first failure if there is one."""
-        self._wait(self._all_over, timeout)
+        self.wait(timeout)
         return self._collect()
 
     def __iter__(self) -> Iterator[Any]:
@@ -87,8 +83,7 @@ class Results:
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            total = self._known_total()
-            return [self[position] for position in range(*index.indices(total))]
+            return [self[position] for position in range(*index.indices(self._known_total()))]
         if index < 0:
             index += self._known_total()
         if index < 0 or not self._await_index(index):
@@ -96,16 +91,14 @@ class Results:
         return self._take(index)
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        yield from self._session.bell.wait_async(self._all_over).__await__()
+        yield from self._session.bell.wait_async(self._arrivals.all_over).__await__()
         return self._collect()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         index = 0
         while True:
-            at = index
-            await self._session.bell.wait_async(lambda: self._is_here(at) or self._is_beyond(at))  # noqa: B023
-            if not self._is_here(index):
-                self._raise_source_error()
+            await self._session.bell.wait_async(partial(self._decided, index))
+            if not self._exists(index):
                 return
             yield self._take(index)
             index += 1
@@ -118,171 +111,87 @@ class Results:
 
     # ------------------------------------------------------------------------------------------------
 
-    def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
-        """From the engine's thread."""
-        start = self._feeder.starts[record.index]  # type: ignore[union-attr]
-        if items is not None:
-            for item in items:
-                self._items[start + item.index] = item
-                self._start[start + item.index] = start
-            return
-        for offset in range(record.size):
-            if offset not in record.items:
-                self._missing[start + offset] = record
-        record.items = dict.fromkeys(record.items, _TAKEN)  # the payloads are ours now
-
-    def _lay_out(self) -> None:
-        """A surviving job tells its tasks' sizes as they end; only then are the items' places known."""
-        if self._laid_out or self._feeder is not None:
-            return
-        self._laid_out = True
-        start = 0
-        for _, record in sorted(self._job.records.items()):
-            for offset in range(record.size):
-                item = record.items.get(offset)
-                if item is None:
-                    self._missing[start + offset] = record
-                else:
-                    self._items[start + offset] = item
-                    self._start[start + offset] = start
-            start += record.size
-
-    def _total(self) -> int | None:
-        if self._feeder is not None:
-            return self._feeder.total
-        return self._job.total if self._job.finished else None
-
     def _known_total(self) -> int:
-        if self._total() is None:
-            self._wait(lambda: self._total() is not None, None)
+        if self._arrivals.total() is None:
+            self._wait(lambda: self._arrivals.total() is not None, None)
         return len(self)
 
-    def _is_here(self, index: int) -> bool:
-        return (
-            index in self._items or index in self._values or index in self._errors or self._is_missing(index)
-        )
-
-    def _is_missing(self, index: int) -> bool:
-        if index in self._missing:
-            return True
-        feeder = self._feeder
-        if feeder is None:
-            return False
-        for task, (count, _) in feeder.failed_chunks.items():
-            if feeder.starts[task] <= index < feeder.starts[task] + count:
-                return True
-        return False
-
-    def _is_beyond(self, index: int) -> bool:
-        total = self._total()
-        if total is not None and index >= total:
-            return True
-        return self._all_over()
-
-    def _all_over(self) -> bool:
-        job = self._job
-        if job.finished:
-            self._lay_out()
-            return True
-        # A cancelled map may never be sealed: the user's iterator may never return.
-        return job.cancelled and job.over == len(job.records)
+    def _decided(self, index: int) -> bool:
+        """The item is here, or it is known that there is none."""
+        total = self._arrivals.total()
+        beyond = total is not None and index >= total
+        return self._arrivals.is_here(index) or beyond or self._arrivals.all_over()
 
     def _await_index(self, index: int) -> bool:
         """Wait for an item; False if there is none of that index."""
-        if not self._is_here(index):
-            self._wait(lambda: self._is_here(index) or self._is_beyond(index), None)
-        if self._is_here(index):
+        self._wait(partial(self._decided, index), None)
+        return self._exists(index)
+
+    def _exists(self, index: int) -> bool:
+        if self._arrivals.is_here(index):
             return True
-        total = self._total()
-        if self._job.refused or (self._job.cancelled and total is not None and index < total):
-            raise outcomes.ending_of(self._job, None)
-        self._raise_source_error()
+        total = self._arrivals.total()
+        if total is not None and index < total and self._arrivals.all_over():
+            raise outcomes.ending_of(self._job, None)  # it was cancelled before this item was sent
+        error = self._arrivals.source_error()
+        if error is not None:
+            raise error
         return False
 
-    def _wait(self, done: Any, timeout: float | None) -> None:
+    def _wait(self, done: Callable[[], bool], timeout: float | None) -> None:
         self._job.wait_for(done, timeout)
         self._session.router.release(self._job)
 
-    def _raise_source_error(self) -> None:
-        if self._feeder is not None and self._feeder.error is not None:
-            raise self._feeder.error
-
     def _take(self, index: int) -> Any:
         """The item's value, or raise its error."""
-        self._decode(index)
-        if index in self._errors:
-            raise self._errors[index]
+        self._arrivals.decode(index)
+        error = self._arrivals.errors.get(index)
+        if error is not None:
+            raise error
+        value = self._arrivals.values[index]
         if index >= self._handed:
             self._handed = index + 1
-            if self._job.finished and self._handed >= (self._total() or 0):
+            if self._job.finished and self._handed >= (self._arrivals.total() or 0):
                 self._claim()
-        return self._values[index]
-
-    def _decode(self, index: int) -> None:
-        if index in self._values or index in self._errors:
-            return
-        item = self._items.get(index)
-        if item is None:
-            self._errors[index] = self._why_missing(index)
-            return
-        value, error = outcomes.value_of(item, self._start.pop(index), self._job.kind != "cell")
-        if error is None:
-            self._values[index] = value
-        else:
-            self._errors[index] = error
-        self._items.pop(index, None)
-
-    def _why_missing(self, index: int) -> BaseException:
-        if index in self._missing:
-            return outcomes.ending_of(self._job, self._missing[index])
-        feeder = self._feeder
-        if feeder is not None:
-            for task, (count, error) in feeder.failed_chunks.items():
-                if feeder.starts[task] <= index < feeder.starts[task] + count:
-                    return error
-        return outcomes.ending_of(self._job, None)
+        return value
 
     def _collect(self) -> list[Any]:
-        total = self._total()
-        if total is None:
-            total = max([*self._items, *self._values, *self._errors, *self._missing, -1]) + 1
-        bad = [index for index in range(total) if not self._is_good(index)]
+        arrivals = self._arrivals
+        known = arrivals.total()
+        total = arrivals.highest() if known is None else known
+        bad = 0
         for index in range(total):
-            if index not in self._items:
-                continue
-            if self._items[index].ok or len(self._errors) < EXCEPTIONS_KEPT:
-                self._decode(index)
-        bad = sorted({*bad, *(index for index in self._errors)})
-        if not bad:
-            self._raise_source_error()
-            values = [self._values[index] for index in range(total)]
-            self._claim()
-            return values
-        for index in bad[:EXCEPTIONS_KEPT]:
-            self._decode(index)
+            if arrivals.is_good(index):
+                arrivals.decode(index)  # may turn out not to load
+            if index not in arrivals.values:
+                bad += 1
+                if bad <= EXCEPTIONS_KEPT:
+                    arrivals.decode(index)
         self._claim()
-        raise self._first_failure(bad, total)
+        if bad:
+            raise self._first_failure(bad, total)
+        error = arrivals.source_error()
+        if error is not None:
+            raise error
+        return [arrivals.values[index] for index in range(total)]
 
-    def _is_good(self, index: int) -> bool:
-        if index in self._values:
-            return True
-        item = self._items.get(index)
-        return item is not None and item.ok
-
-    def _first_failure(self, bad: list[int], total: int) -> BaseException:
-        """The failure of the lowest index; cancellations only if there is nothing else."""
-        real = [i for i in bad if i in self._errors and not isinstance(self._errors[i], CancelledError)]
-        chosen = self._errors[real[0] if real else bad[0]]
-        cancelled = sum(isinstance(self._errors.get(index), CancelledError) for index in bad)
-        results = [self._values.get(index, self._errors.get(index)) for index in range(total)]
+    def _first_failure(self, bad: int, total: int) -> BaseException:
+        """The failure of the lowest index; a cancellation only if there is nothing else."""
+        errors = self._arrivals.errors
+        cancelled = sum(isinstance(error, CancelledError) for error in errors.values())
+        real = [index for index, error in errors.items() if not isinstance(error, CancelledError)]
+        chosen = errors[min(real or errors)]
         if total > 1 and not hasattr(chosen, "results"):
-            failed = len(bad) - cancelled
             also = f", {cancelled} were cancelled" if cancelled else ""
             chosen.add_note(
-                f"{failed} of {total} items failed{also}; the exception's .results has the others' results."
+                f"{bad - cancelled} of {total} items failed{also}; "
+                "the exception's .results has the others' results."
             )
+        values = self._arrivals.values
         try:
-            chosen.results = results  # type: ignore[attr-defined]
+            chosen.results = [  # type: ignore[attr-defined]
+                values[index] if index in values else errors.get(index) for index in range(total)
+            ]
         except AttributeError:
             pass  # an exception class with __slots__: its note has to do
         return chosen

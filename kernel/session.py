@@ -13,8 +13,8 @@ from typing import Any, cast
 import msgspec
 
 from cellmesh.scheduler.engines.contract import Engine, EngineError, JobSpec, SessionSpec, Survivors
-from cellmesh.scheduler.objects import codec, segments
-from cellmesh.scheduler.wire.messages import JobInfo, Payload, Ref, WorkerInfo
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire.messages import JobInfo, Payload, WorkerInfo
 
 from . import identity, progress
 from .jobs import Job, Kind
@@ -52,7 +52,6 @@ class Session:
         self.closed = False
         self.refusals: deque[str] = deque(maxlen=10)
         self._numbers = 0
-        self._blobs: set[str] = set()
         self._context = ""
 
     # --- attaching ----------------------------------------------------------------------------------
@@ -192,11 +191,6 @@ class Session:
     def put_blob(self, payload: Payload) -> str:
         """Make something available to tasks; returns the digest by which they name it."""
         digest = codec.digest(payload)
-        if isinstance(payload, Ref):
-            if digest in self._blobs:
-                segments.unlink(payload.name)  # the engine has this content already
-                return digest
-            self._blobs.add(digest)
         self.engine.put_blob(payload, digest)
         return digest
 
@@ -216,7 +210,6 @@ class Session:
             job.claimed = True
         self.engine.reset()
         self.survivors = Survivors()
-        self._blobs.clear()
         self.history.extend(self.jobs.values())
         self.jobs.clear()
 

@@ -39,7 +39,7 @@ class Hooks:
         if self._shell is not None:
             self._shell.events.register("pre_run_cell", self._begin)
             self._shell.events.register("post_run_cell", self._end)
-            self.current = self._look()
+            self.current = self._look(begun=True)
 
     @property
     def interactive(self) -> bool:
@@ -51,14 +51,17 @@ class Hooks:
             self._shell.events.unregister("post_run_cell", self._end)
             self._shell = None
 
-    def _look(self) -> cells.Cell | None:
+    def _look(self, *, begun: bool) -> cells.Cell | None:
+        # Not `execution_count`: IPython 9 counts before a cell runs, earlier ones after it. A cell is put into
+        # the history just after pre_run_cell.
+        count = len(self._shell.history_manager.input_hist_parsed) - begun
         running = kernel()
         if running is None:  # IPython in a terminal: there are cells, but nothing to send output to
-            return cells.Cell(f"terminal-{self._shell.execution_count}", {}, self._shell.execution_count)
-        return cells.from_parent(running.get_parent("shell"), self._shell.execution_count)
+            return cells.Cell(f"terminal-{count}", {}, count)
+        return cells.from_parent(running.get_parent("shell"), count)
 
     def _begin(self, *_: Any) -> None:
-        self.current = self._look()
+        self.current = self._look(begun=False)
         self.session.notices.show()
 
     def _end(self, result: Any = None) -> None:

@@ -48,34 +48,34 @@ class Submissions:
             future = batch.add(title)
         holds = [*blob.holds, *packed.holds]
 
-        def send() -> None:
+        def task() -> TaskWire:
+            return TaskWire(
+                index=future.index,
+                verb="call",
+                payload=packed.finish(prefix),
+                blobs=[session.put_blob(blob.finish(prefix))],
+                gpus=o.gpus,
+                retries=o.retries,
+                seeds=None if o.seed is None else [o.seed],
+            )
+
+        def send_later() -> None:
             if future.done():
                 batch.sent(None)  # cancelled while it waited
                 return
             try:
-                digest = session.put_blob(blob.finish(prefix))
-                task = TaskWire(
-                    index=future.index,
-                    verb="call",
-                    payload=packed.finish(prefix),
-                    blobs=[digest],
-                    gpus=o.gpus,
-                    retries=o.retries,
-                    seeds=None if o.seed is None else [o.seed],
-                )
+                ready = task()
             except BaseException as error:  # noqa: BLE001 - what a Future in the arguments raised is this one's outcome
                 batch.sent(None)
                 future.fail(error)
                 session.bell.ring()
                 return
-            batch.sent(task, holds)
+            batch.sent(ready, holds)
 
         if waits:
-            packing.when_done(waits, send)
+            packing.when_done(waits, send_later)
         else:
-            send()
-        if future.done() and not waits:
-            future.result()  # nothing was waited for: the arguments themselves are at fault, say so now
+            batch.sent(task(), holds)
         return future
 
     def seal(self) -> None:

@@ -152,6 +152,8 @@ def kernel(engine_name: str, tmp_path: Path) -> Iterator[Kernel]:
     """A fresh kernel, in a folder of its own, that has not loaded cellmesh yet."""
     environ = dict(os.environ)
     environ["CELLMESH_ENGINE"] = engine_name
+    checkout = str(Path(__file__).resolve().parents[2])
+    environ["PYTHONPATH"] = os.pathsep.join([checkout, *environ.get("PYTHONPATH", "").split(os.pathsep)])
     environ["IPYTHONDIR"] = str(tmp_path / "ipython")
     environ["JUPYTER_RUNTIME_DIR"] = str(tmp_path / "runtime")
     environ.pop("CELLMESH_DOORBELL", None)
