@@ -8,10 +8,13 @@ that reports are whole and none ever hits the next task. Never decides what an i
 
 import signal
 import threading
+import time
 from types import FrameType
 
 _MACHINERY = __name__.rpartition(".")[0]
 _WAITING = f"{_MACHINERY}.commands"  # waits for subprocesses in its own frames, so it must be interruptible
+
+_AGAIN = 0.02
 
 
 class Interrupts:
@@ -22,6 +25,8 @@ class Interrupts:
         self._running: int | None = None
         self._wanted: int | None = None
         self._main: int | None = None
+        self._raised: int | None = None
+        self._insisting: int | None = None
         self.pending = False
         self.shielded = False  # set while something that must be whole calls out of this package
 
@@ -33,7 +38,7 @@ class Interrupts:
     def begin(self, attempt: int) -> None:
         """From now on this attempt may be interrupted."""
         self.pending = False
-        self._wanted = None
+        self._wanted = self._raised = None
         self._running = attempt
 
     def end(self) -> None:
@@ -46,25 +51,48 @@ class Interrupts:
         with self._lock:
             if self._running != attempt:
                 return False
-            self._wanted = attempt
+            if self._insisting == attempt:
+                return True
+            self._wanted, self._raised = attempt, None
             if self._main is None:
                 self.pending = True  # not installed: taken at the next check
             else:
-                signal.pthread_kill(self._main, signal.SIGINT)
+                self._insisting = attempt
+                name = "cellmesh-interrupt"
+                threading.Thread(target=self._insist, args=(attempt,), name=name, daemon=True).start()
             return True
+
+    def _insist(self, attempt: int) -> None:
+        """Signal until it was raised: one signal is not enough.
+
+        It may land in our own frames, or just before the main thread enters a system call, which then is not
+        interrupted by it.
+        """
+        assert self._main is not None
+        while self._running == attempt and self._raised != attempt:
+            signal.pthread_kill(self._main, signal.SIGINT)
+            time.sleep(_AGAIN)
+        with self._lock:
+            if self._insisting == attempt:
+                self._insisting = None
 
     def check(self) -> None:
         """Raise what had to wait."""
         if self.pending and not self.shielded:
             self.pending = False
+            self._raised = self._running
             raise KeyboardInterrupt
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._running is None or self._wanted != self._running:
             return  # late, or from elsewhere
+        if self._raised == self._running:
+            return  # it has been raised already; only a new request raises it again
         if self.shielded or _is_machinery(frame):
             self.pending = True
             return
+        self.pending = False
+        self._raised = self._running
         raise KeyboardInterrupt
 
 

@@ -1,0 +1,104 @@
+"""What is kept of an exception."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from worker.running import Local
+
+from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.worker.errors import describe, failure
+
+
+def _kept(error: BaseException) -> Failure:
+    try:
+        raise error
+    except BaseException as raised:
+        return failure(raised, worker="worker 1", sources={})
+
+
+class PickyError(Exception):
+    """Pickles, but does not load again."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__("picky")
+
+
+class MuteError(Exception):
+    """Cannot say what it is about."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_exception_that_survives_a_round_trip_goes_along() -> None:
+    kept = _kept(KeyError("x"))
+    assert kept.exception is not None
+    assert pickle.loads(kept.exception).args == ("x",)
+
+
+@pytest.mark.parametrize("error", [PickyError(1, 2), MuteError(), ValueError(lambda: (yield)), OSError(open)])
+def test_whatever_it_is_there_is_a_failure(error: Exception) -> None:
+    kept = _kept(error)
+    assert kept.type_name == type(error).__name__
+    assert kept.text
+    assert kept.message is not None
+
+
+def test_an_exception_that_does_not_load_goes_as_text() -> None:
+    kept = _kept(PickyError(1, 2))
+    assert kept.exception is None
+    assert kept.message == "picky"
+
+
+def test_causes_and_notes_are_in_the_text() -> None:
+    try:
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            error = ValueError("outer")
+            error.add_note("look here")
+            raise error from inner
+    except ValueError as raised:
+        kept = failure(raised, worker="worker 1", sources={})
+    assert "KeyError: 'inner'" in kept.text
+    assert "direct cause" in kept.text
+    assert kept.notes == ("look here",)
+
+
+def test_a_missing_module_has_a_hint() -> None:
+    assert "Install nonesuch" in _kept(ModuleNotFoundError("no", name="nonesuch.part")).hint
+
+
+def test_a_deep_recursion_stays_small() -> None:
+    def deeper(n: int) -> int:
+        return deeper(n + 1)
+
+    with pytest.raises(RecursionError) as info:
+        deeper(0)
+    kept = failure(info.value, worker="worker 1", sources={})
+    assert len(kept.frames) == 100
+    assert len(kept.text) < 20_000
+
+
+def test_machinery_is_no_part_of_the_frames() -> None:
+    kept = Local().cell("def f():\n    raise ValueError\nf()")
+    assert [(frame.name, frame.lineno) for frame in kept.frames] == [("<module>", 4), ("f", 3)]
+    assert "runner.py" not in kept.text
+
+
+def test_machinery_at_the_bottom_is_left_out_too() -> None:
+    kept = Local().cell("input('?')")
+    assert "cannot ask for input" in kept.message
+    assert [frame.name for frame in kept.frames] == ["<module>"]
+
+
+class _Loud:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+@pytest.mark.parametrize("value", [_Loud(), "x" * 10_000, list(range(10_000)), b"x" * 10_000, 7**5000])
+def test_descriptions_are_bounded(value: object) -> None:
+    assert 0 < len(describe(value)) <= 200

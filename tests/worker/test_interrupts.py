@@ -1,0 +1,91 @@
+"""Interrupts reach the attempt that is meant, and only that one. Real signals, real processes."""
+
+from __future__ import annotations
+
+from worker.running import in_worker
+
+
+def test_running_code_is_interrupted_and_the_names_stay() -> None:
+    said = in_worker("""
+        import builtins
+        started = builtins.started = threading.Event()
+        threading.Thread(target=lambda: (started.wait(), interrupts.request(7)), daemon=True).start()
+        report = cell("x = 1\\nimport builtins, time\\nbuiltins.started.set()\\ntime.sleep(60)\\ny = 2", 7)
+        say([report.outcome, report.names, len(report.items)])
+        say(loaded(cell("x", 8)))
+    """)
+    assert said == [["interrupted", ["builtins", "time", "x"], 0], [1]]
+
+
+def test_a_flood_of_prints_is_interrupted() -> None:
+    said = in_worker("""
+        threading.Timer(0.3, interrupts.request, [7]).start()
+        say(cell("while True: print('x')", 7).outcome)
+    """)
+    assert said == ["interrupted"]
+
+
+def test_a_subprocess_is_interrupted_with_its_cell() -> None:
+    said = in_worker("""
+        threading.Timer(0.5, interrupts.request, [7]).start()
+        begun = time.monotonic()
+        say(cell("!echo begun; sleep 60", 7).outcome)
+        say([time.monotonic() - begun < 10, shown()])
+    """)
+    assert said == ["interrupted", [True, [["stdout", "begun\n"]]]]
+
+
+def test_an_await_is_interrupted_and_the_loop_lives_on() -> None:
+    said = in_worker("""
+        threading.Timer(0.5, interrupts.request, [7]).start()
+        say(cell("import asyncio\\nawait asyncio.sleep(60)", 7).outcome)
+        say(loaded(cell("await asyncio.sleep(0, 'well')", 8)))
+    """)
+    assert said == ["interrupted", ["well"]]
+
+
+def test_requests_for_other_attempts_and_late_ones_are_dropped() -> None:
+    said = in_worker("""
+        say([interrupts.request(7), cell("1", 7).outcome, interrupts.request(7), cell("1", 8).outcome])
+        threading.Timer(0.1, interrupts.request, [7]).start()
+        say(cell("import time; time.sleep(0.4)", 9).outcome)
+    """)
+    assert said == [[False, "ok", False, "ok"], "ok"]
+
+
+def test_a_second_request_is_harmless() -> None:
+    said = in_worker("""
+        for delay in (0.1, 0.1, 0.12, 0.14):
+            threading.Timer(delay, interrupts.request, [7]).start()
+        say(cell("import time; time.sleep(5)", 7).outcome)
+        time.sleep(0.2)
+        say(cell("1", 8).outcome)
+    """)
+    assert said == ["interrupted", "ok"]
+
+
+def test_a_storm_of_interrupts_never_kills_the_worker_nor_doubles_an_item() -> None:
+    said = in_worker("""
+        current, over = [0], threading.Event()
+        def storm():
+            while not over.is_set():
+                interrupts.request(current[0])
+        threading.Thread(target=storm, daemon=True).start()
+        blobs = {"f": codec.dumps(lambda x: print(x))}
+        payload = codec.dumps([(i,) for i in range(50)])
+        ends, bad = {}, 0
+        for attempt in range(1, 400):
+            current[0] = attempt
+            reports.clear()
+            runner.run(Run(attempt, attempt, TaskWire(0, "map", payload, ["f"], 50), ""), blobs)
+            outcomes = [r.outcome for r in reports if r.outcome]
+            items = [i.index for r in reports for i in r.items]
+            bad += len(outcomes) != 1 or reports[-1].outcome is None or len(items) != len(set(items))
+            bad += outcomes == ["ok"] and len(items) != 50
+            ends[outcomes[0]] = ends.get(outcomes[0], 0) + 1
+        over.set()
+        say([bad, "interrupted" in ends, "error" in ends])
+        current[0] = 0
+        say(cell("1", 1000).outcome)
+    """)
+    assert said == [[0, True, False], "ok"]
