@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
 
 
 def text_of(output: dict[str, Any]) -> str:
@@ -49,6 +50,7 @@ def main(path: Path) -> int:
         notebook,
         timeout=600,
         kernel_name="python3",
+        config=Config(KernelManager={"transport": "ipc"}),
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=on_cell_start,
         on_cell_executed=on_cell_executed,

@@ -53,7 +53,8 @@ class Server:
             "--allow-root",
             "--no-browser",
             "--ServerApp.ip=127.0.0.1",
-            "--ServerApp.port=0",
+            f"--ServerApp.port={_free_port()}",  # port 0 would do, but older servers then tell "0"
+            "--ServerApp.port_retries=0",
             f"--IdentityProvider.token={TOKEN}",
             f"--ServerApp.root_dir={root}",
             *arguments,
@@ -80,7 +81,7 @@ class Server:
     def _until_it_listens(self) -> None:
         """The address is told a moment before the socket listens."""
         host, _, port = self.url.removeprefix("http://").partition(":")
-        while True:
+        for _ in range(3000):
             try:
                 socket.create_connection((host, int(port)), timeout=60).close()
             except ConnectionRefusedError:
@@ -90,6 +91,7 @@ class Server:
                     continue
                 raise RuntimeError("The Jupyter server ended:\n" + "".join(self.log)) from None
             return
+        raise RuntimeError("The Jupyter server does not listen:\n" + "".join(self.log))
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -114,9 +116,9 @@ class Server:
             text = answer.read()
         return json.loads(text) if text else None
 
-    def notebook(self, path: str = "a.ipynb") -> Notebook:
+    def notebook(self, path: str = "a.ipynb", *, kernel: str = "python3") -> Notebook:
         """A Jupyter session for a notebook at `path`, with a new kernel."""
-        return Notebook(self, path)
+        return Notebook(self, path, kernel)
 
     def stop(self) -> None:
         """As a user does: Ctrl-C twice, or SIGTERM."""
@@ -148,6 +150,12 @@ class Server:
             self.stop()
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class CellError(Exception):
     """A cell failed in the kernel."""
 
@@ -161,18 +169,18 @@ class CellError(Exception):
 class Notebook:
     """A notebook that is open on a server."""
 
-    def __init__(self, server: Server, path: str) -> None:
+    def __init__(self, server: Server, path: str, kernel: str = "python3") -> None:
         self.server = server
         model = server.ask(
             "POST",
             "api/sessions",
-            {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}},
+            {"path": path, "name": path, "type": "notebook", "kernel": {"name": kernel}},
         )
         self.session = model["id"]
         self.kernel = model["kernel"]["id"]
         self.client = BlockingKernelClient()
         self.client.load_connection_file(str(server.connection_files / f"kernel-{self.kernel}.json"))
-        self.client.start_channels()
+        self.client.start_channels(hb=False)  # a slow start is no death
         self.client.wait_for_ready(timeout=60)
 
     def run(self, code: str, timeout: float = 60) -> str:
