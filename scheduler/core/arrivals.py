@@ -98,12 +98,16 @@ def worker_ready(turn: Turn, event: WorkerReady) -> None:
 def _never_came(turn: Turn, task: Task) -> None:
     """The order to run the task died with the hub: no fault of the task."""
     job = turn.state.jobs[task.job]
+    # Its worker may have been waiting to retire: then there is no place to put it back to.
+    never = why_never(turn.state, turn.state.sessions[job.session], task.spec)
     if len(task.reported) >= task.spec.size:
         complete(turn, job, task)
     elif task.state is TaskState.STOPPING:
         settle(turn, job, task, TaskState.CANCELLED, "cancelled")
     elif job.halted:
         settle(turn, job, task, TaskState.CANCELLED, halted_why(job))
+    elif never:
+        settle(turn, job, task, TaskState.LOST, never)
     else:
         put_back(turn, job, task)
 

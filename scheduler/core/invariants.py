@@ -1,5 +1,8 @@
 """What must hold after every event.
 
+One thing is not asked here: that no more slots are used than there are cores. It holds but for a hub that
+came back to fewer cores than its living workers use, so the tests' world asks it.
+
 Owns `check`, which tests call after each event of each history. Never called in production: it walks
 everything. Read next: `story.py`.
 """

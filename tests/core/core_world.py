@@ -56,6 +56,7 @@ class World:
         self.history.append(event)
         commands = self.core.handle(event)
         check(self.state)
+        assert self.state.slots_used <= self.state.cpus  # `check` cannot ask: a restart may bring fewer
         for command in commands:
             self._book(command, event)
             if execute:

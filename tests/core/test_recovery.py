@@ -13,6 +13,7 @@ from cellmesh.scheduler.core.commands import (
     SettleTask,
     StartTask,
     StartWorker,
+    StopWorker,
     TellMesh,
 )
 from cellmesh.scheduler.core.state import TaskState, WorkerState
@@ -44,6 +45,21 @@ def test_a_task_that_never_reached_its_worker_runs_again_without_a_death():
     s.hub_dies(W)
     assert s.ready(W) == [CancelTimer(f"rejoin:{W}"), StartTask(W, 1, 0, A2)]
     assert s.state.jobs[1].tasks[0].deaths == 0
+
+
+def test_a_task_that_never_reached_a_retiring_worker_is_lost():
+    s = Script(cpus=4)
+    s.ready_mesh(2)
+    s.launch(pinned(0, 1))
+    s.mesh(1)
+    s.hub_dies(W, W + 1)
+    why = "there is no worker 1 (the mesh has worker 0)"
+    assert s.ready(W + 1) == [
+        CancelTimer(f"rejoin:{W + 1}"),
+        SettleTask(1, 0, TaskState.LOST, why),
+        StopWorker(W + 1),
+        TellMesh("s"),
+    ]
 
 
 def test_a_report_may_come_before_the_hello():

@@ -44,6 +44,29 @@ def test_task_workers_are_no_more_than_slots_or_tasks():
     assert s.launch(task(), task(1), task(2), job=2) == [StartWorker(W + 1, "s", None)]
 
 
+def test_workers_are_added_when_slots_come_free():
+    s = Script(cpus=3)
+    s.attach("t")
+    s.launch(*[task(i) for i in range(3)])
+    s.launch(task(), job=2, session="t")
+    s.ready(W + 3)  # t's first worker, and the only slot that is taken
+    for worker in range(W, W + 3):
+        s.ready(worker)
+    s.ok(W + 3, A, job=2)  # s has the slots now
+    assert s.state.slots_used == 3
+    assert s.launch(*[task(i) for i in range(3)], job=3, session="t") == []  # an idle worker waits already
+    started = s.ok(W, A + 1)
+    assert StartTask(W + 3, 3, 0, A + 4) in started
+    assert StartWorker(W + 4, "t", None) in started
+
+
+def test_a_queue_of_cancelled_tasks_keeps_nothing():
+    s = Script(cpus=1)
+    s.launch(*[task(i) for i in range(5)])
+    s.cancel()
+    assert not s.state.sessions["s"].shapes[0].ready.entries
+
+
 def test_items_stream_and_are_delivered_once():
     s = running(size=3)
     assert s.report(W, A, 1) == [DeliverItems(1, 0, W, (0,))]
