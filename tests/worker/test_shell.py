@@ -16,7 +16,7 @@ def test_making_the_shell_starts_no_thread_and_needs_no_matplotlib() -> None:
 
 def test_magics_and_commands_work() -> None:
     said = in_worker("""
-        cell("x = 3\\n%time y = x + 1\\nfiles = !echo {x} two\\n!echo out {y}\\nfiles, get_ipython() is not None")
+        cell("x = 3\\n%time y = x + 1\\nfiles = !echo {x} two\\n!echo out {y}\\nfiles, bool(get_ipython())")
         say(loaded(reports[-1])[0])
         say([text for kind, text in shown() if kind == "stdout"][-1])
         say(runner.names())
