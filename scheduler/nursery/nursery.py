@@ -109,6 +109,7 @@ class Nursery:
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
+            ours.close()  # or the hub would keep the nursery's end open, and never see its death
             self._become_hub(theirs)
         theirs.close()
         if self._ready >= 0:

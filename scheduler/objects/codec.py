@@ -16,7 +16,7 @@ import cloudpickle
 
 from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Payload, Ref
 
-from . import segments
+from . import classes, segments
 
 _MAGIC = b"CM1\0"
 _ALIGN = 64
@@ -45,7 +45,16 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return (payload.name, payload.size) if isinstance(payload, Ref) else payload
 
 
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type):
+            classes.going_out(obj)
+        return super().reducer_override(obj)
+
+
 class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return classes.find(module, name) or super().find_class(module, name)
+
     def persistent_load(self, pid: Any) -> Any:
         return loads(Ref(*pid) if isinstance(pid, tuple) else pid)
 

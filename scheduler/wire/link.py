@@ -87,8 +87,10 @@ class Link(Generic[M]):
             self._transmit(frame)
 
     def take_over(self, former: "Link[M]") -> None:
-        """Be the link to a peer that reconnected: what it has not acknowledged will be sent again.
+        """Be the link to a peer that reconnected; what is still of use to it will be sent anew.
 
-        Only the receiving side's count is kept, as the peer sends its unacknowledged frames again.
+        Both counts go on. The peer sends its unacknowledged frames again, which are known by their numbers;
+        and a frame of the former link may reach the peer after it reconnected, so no number is used twice.
         """
         self._seen = former._seen
+        self._seq = former._seq
