@@ -11,7 +11,6 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from traitlets.config import Config
 
 
 def text_of(output: dict[str, Any]) -> str:
@@ -50,7 +49,6 @@ def main(path: Path) -> int:
         notebook,
         timeout=600,
         kernel_name="python3",
-        config=Config(KernelManager={"transport": "ipc"}),
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=on_cell_start,
         on_cell_executed=on_cell_executed,
