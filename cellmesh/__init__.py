@@ -69,3 +69,10 @@ def load_ipython_extension(shell: Any) -> None:
     from cellmesh.kernel import api
 
     api.load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext cellmesh`: the magics go; what runs stays for the session's grace time."""
+    from cellmesh.kernel import extension
+
+    extension.unload_ipython_extension(shell)

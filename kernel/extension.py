@@ -37,15 +37,15 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take the magics away and leave the engine; the session lives on there for its grace time."""
+    """Take the magics away. The session stays attached: what runs goes on, and `cm.map` still works.
+
+    Leaving the engine here would end everything at a `%reload_ext` where there is no grace time.
+    """
     if spread_rank in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(spread_rank)
     for kind, names in MeshMagics.magics.items():
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
-    session = attaching.attached()
-    if session is not None:
-        session.close(end_session=False)
 
 
 def greeting(session: Session) -> list[str]:
@@ -56,7 +56,7 @@ def greeting(session: Session) -> list[str]:
     cores = f"{capacity.cpus} core{'s' * (capacity.cpus != 1)}"
     gpus = f", {len(capacity.gpus)} GPU{'s' * (len(capacity.gpus) != 1)}" if capacity.gpus else ""
     lines = [f"cellmesh {__version__}: attached to {_where(session)}; {cores}{gpus}"]
-    workers, jobs = session.survivors.workers, session.survivors.jobs
+    workers, jobs = session.workers, session.survivors.jobs
     if workers:
         lines.append(f"found {_workers(workers)}")
     lines += [_job(job) for job in jobs[:2]]

@@ -20,6 +20,7 @@ from .jobs import Job
 from .session import Session
 
 TAIL = 200
+_ENGINES = ("embedded", "inline")
 _LATER = ("actors", "free", "reload", "debug")
 
 
@@ -160,6 +161,9 @@ def _connect(options: Options) -> None:
     engine = options.get("engine", "")
     if not engine:
         raise UsageError("%mesh connect: to which engine? embedded (this machine) or inline (this process)")
+    if engine not in _ENGINES:  # before the session that is there is left
+        later = "comes in a later version" if engine == "dask" else "is not there"
+        raise UsageError(f"%mesh connect: {engine} {later}; embedded (this machine) or inline (this process)")
     session = attaching.connect(engine)
     print(f"cellmesh: connected to the {session.engine.name} engine")
 
