@@ -100,7 +100,7 @@ class Arrivals:
         for offset in range(record.size):
             if offset not in record.items:
                 self._missing[start + offset] = record
-        record.items = {index: _TAKEN for index in record.items}  # the payloads are here now
+        record.items = dict.fromkeys(record.items, _TAKEN)  # the payloads are here now
 
     def _lay_out(self) -> None:
         """A surviving job tells its tasks' sizes as they end; only then are the items' places known."""

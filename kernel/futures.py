@@ -69,10 +69,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         return True
 
     def __await__(self) -> Generator[Any, None, Any]:
-        waiting = asyncio.wrap_future(self)
-        if not self._own():
-            waiting = asyncio.shield(waiting)  # Stop only abandons the wait for another cell's work
-        return waiting.__await__()
+        return self._awaited().__await__()
 
     def __repr__(self) -> str:
         if not self.done():
@@ -160,6 +157,18 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     def keep(self, name: str) -> None:
         """This Future owns a segment; it is dropped with the Future."""
         self._kept = name
+
+    async def _awaited(self) -> Any:
+        if not self.done() and self._job is not None:
+            try:
+                await self._job.wait_for_async(self.done)
+            except asyncio.CancelledError:
+                if self._own():  # else Stop only abandons the wait for another cell's work
+                    self.cancel()
+                raise
+        if super().cancelled():
+            raise asyncio.CancelledError(f"{self._title} was cancelled.")
+        return self.result(0)
 
     def _own(self) -> bool:
         current = self._session.hooks.current

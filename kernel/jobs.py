@@ -190,6 +190,14 @@ class Job:
         finally:
             bar.pause()
 
+    async def wait_for_async(self, done: Callable[[], bool]) -> None:
+        """`wait_for` in a coroutine; whoever awaits decides what being cancelled means."""
+        bar = progress.of(self)
+        try:
+            await self.session.bell.wait_async(done, bar.show)
+        finally:
+            bar.pause()
+
     def cancel(self, force: bool = False, tasks: Sequence[int] | None = None) -> None:
         """Drop what is queued and interrupt what runs; `force` replaces workers that do not yield."""
         if self.finished:
@@ -231,7 +239,7 @@ class Job:
                 else:
                     self.failed += 1
             if len(record.items) > record.size:  # a surviving job: sizes are learnt from what comes
-                self.total += len(record.items) - record.size
+                self._grow(len(record.items) - record.size)
                 record.size = len(record.items)
         self._tell(record, new)
 
@@ -272,7 +280,7 @@ class Job:
         """The hub's answer to attaching: all that it kept has been sent."""
         self.info = info
         with self._lock:
-            self.total = max(self.total, info.items)
+            self.total = info.items
             self.sealed = True
             self.cancelled = info.cancelled
         if self.finished:
@@ -283,8 +291,12 @@ class Job:
         if record is None:
             with self._lock:
                 record = self.records.setdefault(task, Record(task))
-                self.total += record.size
+                self._grow(record.size)
         return record
+
+    def _grow(self, items: int) -> None:
+        if self.info is None:  # the hub has not told how many there are
+            self.total += items
 
     def _tell(self, record: Record, items: Sequence[Item] | None) -> None:
         for listener in list(self._listeners):

@@ -91,13 +91,13 @@ class Results:
         return self._take(index)
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        yield from self._session.bell.wait_async(self._arrivals.all_over).__await__()
+        yield from self._job.wait_for_async(self._arrivals.all_over).__await__()
         return self._collect()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         index = 0
         while True:
-            await self._session.bell.wait_async(partial(self._decided, index))
+            await self._job.wait_for_async(partial(self._decided, index))
             if not self._exists(index):
                 return
             yield self._take(index)

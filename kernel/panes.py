@@ -176,40 +176,49 @@ def merged(entries: list[Entry], unfinished: Set[Hashable] = frozenset()) -> lis
 
     Workers that have a line on screen which they have not finished go on with it by themselves.
     """
-    joined: list[Entry] = []
+    by_worker: dict[tuple[int | None, ...], list[Entry]] = {}
     for entry in entries:
-        last = joined[-1] if joined else None
+        by_worker.setdefault(entry.workers, []).append(entry)
+    if len(by_worker) < 2:
+        return joined(entries)
+    groups: dict[tuple[tuple[str, str], ...], list[tuple[int | None, ...]]] = {}
+    for workers, said in by_worker.items():
+        by_worker[workers] = said = joined(said)
+        if _mergeable(said) and unfinished.isdisjoint(entry.source for entry in said):
+            alike = tuple((entry.kind, _plain(entry)) for entry in said if entry.kind != "end")
+            groups.setdefault(alike, []).append(workers)
+    speakers: dict[tuple[int | None, ...], list[Entry]] = {}  # whoever speaks for a group, and what it says
+    silent: set[tuple[int | None, ...]] = set()
+    for alike, members in groups.items():
+        if len(members) > 1 and alike:
+            everyone = tuple(worker for workers in members for worker in workers)
+            said = [entry for entry in by_worker[members[0]] if entry.kind != "end"]
+            speakers[members[0]] = [_said_by(everyone, entry) for entry in said]
+            silent.update(members)
+    shown: list[Entry] = []
+    for entry in entries:
+        if entry.workers in speakers:
+            shown += speakers.pop(entry.workers)
+        elif entry.workers not in silent:
+            shown.append(entry)
+    return joined(shown)
+
+
+def joined(entries: list[Entry]) -> list[Entry]:
+    """Neighbouring text of one source as one entry."""
+    found: list[Entry] = []
+    for entry in entries:
+        last = found[-1] if found else None
         if (
             last
             and entry.kind in ("stdout", "stderr")
             and (last.source, last.kind) == (entry.source, entry.kind)
         ):
             size = last.size + entry.size
-            joined[-1] = Entry(last.source, last.workers, last.kind, last.text + entry.text, {}, size)
+            found[-1] = Entry(last.source, last.workers, last.kind, last.text + entry.text, {}, size)
         else:
-            joined.append(entry)
-    by_worker: dict[tuple[int | None, ...], list[Entry]] = {}
-    for entry in joined:
-        by_worker.setdefault(entry.workers, []).append(entry)
-    if len(by_worker) < 2:
-        return joined
-    groups: dict[tuple[tuple[str, str], ...], list[tuple[int | None, ...]]] = {}
-    for workers, said in by_worker.items():
-        if _mergeable(said) and unfinished.isdisjoint(entry.source for entry in said):
-            alike = tuple((entry.kind, _plain(entry)) for entry in said if entry.kind != "end")
-            groups.setdefault(alike, []).append(workers)
-    for alike, members in groups.items():
-        if len(members) < 2 or not alike:
-            continue
-        everyone = tuple(worker for workers in members for worker in workers)
-        first = members[0]
-        gone = set(members[1:])
-        joined = [
-            _said_by(everyone, entry) if entry.workers == first and entry.kind != "end" else entry
-            for entry in joined
-            if entry.workers not in gone or entry.kind == "end"
-        ]
-    return joined
+            found.append(entry)
+    return found
 
 
 def _said_by(workers: tuple[int | None, ...], entry: Entry) -> Entry:

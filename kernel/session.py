@@ -218,7 +218,8 @@ class Session:
     def find_job(self, which: int | None = None) -> Job | JobInfo:
         """A job by its number or id (None: the latest that is running or unclaimed)."""
         known: list[Job | JobInfo] = [*self.history, *self.jobs.values()]
-        known += [info for info in self.survivors.jobs if info.id not in self.jobs]
+        ours = {job.id for job in known}
+        known += [info for info in self.survivors.jobs if info.id not in ours]
         if which is None:
             known = [job for job in known if not (isinstance(job, Job) and job.claimed)]
         else:

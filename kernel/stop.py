@@ -5,6 +5,7 @@ cancel is only sent; the hub interrupts, and after 2 s replaces, what does not y
 Read next: `waiting.py`, `session.py`.
 """
 
+import asyncio
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ class Hooks:
         error = getattr(result, "error_in_exec", None) if result is not None else KeyboardInterrupt()
         if cell is not None:
             self.ended.add(cell.msg_id)
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):  # the latter after an await
                 self._cancel(cell)
         self.session.drain_claims()
 

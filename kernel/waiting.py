@@ -14,6 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+BEAT = 0.1
+
+
+def _nothing() -> None:
+    return
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiter:
@@ -26,6 +32,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._waiters: deque[_Waiter] = deque()
+        self._beats: list[Callable[[], None]] = []  # of those who wait in coroutines
 
     def ring(self) -> None:
         """Look at every waiter's condition, and wake those whose has come true."""
@@ -60,8 +67,19 @@ class Bell:
             except ValueError:
                 pass  # `ring` took it out
 
-    async def wait_async(self, done: Callable[[], bool]) -> None:
-        """Wait in a coroutine until `done()`."""
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake the event loop ten times a second while somebody awaits us.
+
+        ipykernel's SIGINT handler only schedules a callback, which a sleeping loop does not notice (measured
+        with ipykernel 7.4, tornado 6.5): without this, Stop would wait for the next message.
+        """
+        for on_beat in set(self._beats):
+            on_beat()
+        if self._beats:
+            loop.call_later(BEAT, self._beat, loop)
+
+    async def wait_async(self, done: Callable[[], bool], on_beat: Callable[[], None] = _nothing) -> None:
+        """Wait in a coroutine until `done()`; `on_beat` is called now and then meanwhile."""
         if done():
             return
         loop = asyncio.get_running_loop()
@@ -73,10 +91,14 @@ class Bell:
 
         waiter = _Waiter(done, lambda: loop.call_soon_threadsafe(finish))
         self._waiters.append(waiter)
+        self._beats.append(on_beat)
+        if len(self._beats) == 1:
+            self._beat(loop)
         try:
             if not done():
                 await future
         finally:
+            self._beats.remove(on_beat)
             try:
                 self._waiters.remove(waiter)
             except ValueError:

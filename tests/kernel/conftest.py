@@ -141,10 +141,10 @@ class Kernel:
         self.manager.shutdown_kernel(now=False)
 
 
-@pytest.fixture
-def engine_name() -> str:
-    """Which engine the kernel attaches to; override it in a module."""
-    return "inline"
+@pytest.fixture(params=["inline", "embedded"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Which engine the kernel attaches to; a module that means one of them overrides it."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""Stop, and what goes on after a kernel restart, with real workers."""
+
+import time
+
+import pytest
+
+from .conftest import Kernel
+
+LOAD = "import cellmesh as cm, time"
+SLEEP = "def nap(s):\n    import time\n    for _ in range(int(s * 100)): time.sleep(0.01)\n    return s"
+
+
+@pytest.fixture
+def engine_name() -> str:
+    return "embedded"
+
+
+@pytest.fixture(autouse=True)
+def _as_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLMESH_GRACE", "10")
+
+
+def stopped(kernel: Kernel, code: str, after: float = 0.7) -> tuple[float, object]:
+    """Run a cell, press Stop; how long until the kernel is idle, and what was shown."""
+    cell = kernel.start(code)
+    time.sleep(after)  # the person looks at it for a while
+    begun = time.monotonic()
+    kernel.interrupt()
+    kernel.finish(cell)
+    return time.monotonic() - begun, cell
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "cm.submit(nap, 60).result()",
+        "cm.map(nap, [60] * 10).result()",
+        "for y in cm.map(nap, [60] * 10): pass",
+        "futs = [cm.submit(nap, 60) for _ in range(4)]\ntime.sleep(60)",
+        "await cm.submit(nap, 60)",
+        "import asyncio; await asyncio.sleep(0); cm.submit(nap, 60).result()",
+    ],
+)
+def test_stop_cancels_what_the_cell_launched_and_is_quick(kernel: Kernel, code: str) -> None:
+    kernel.ok(LOAD + "\n" + SLEEP)
+    kernel.ok("cm.submit(nap, 0).result()")
+    seconds, _ = stopped(kernel, code)
+    assert seconds < 0.5  # the goal is 0.2; a loaded CI machine gets the rest
+    assert kernel.ok("[cm.submit(nap, 0).result(5) for _ in range(4)]").result == "[0, 0, 0, 0]"
+
+
+def test_waiting_for_another_cells_job_is_only_abandoned(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\n" + SLEEP)
+    kernel.ok("fut = cm.submit(nap, 3)")
+    seconds, cell = stopped(kernel, "fut.result()")
+    assert seconds < 0.5
+    assert "goes on; cm.cancel(1) cancels it." in cell.stderr  # type: ignore[attr-defined]
+    assert kernel.ok("fut.result()").result == "3"
+
+
+def test_a_background_job_is_only_abandoned(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\n" + SLEEP)
+    stopped(kernel, "r = cm.map(nap, [1.5, 1.5], background=True); r.result()")
+    assert kernel.ok("r.result()").result == "[1.5, 1.5]"
+
+
+def test_a_timeout_cancels(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\n" + SLEEP)
+    assert kernel.run("cm.submit(nap, 60, timeout=0.5).result()").error.startswith("TimeoutError")
+    assert kernel.run("cm.map(nap, [60, 0], timeout=0.5).result()").error.startswith("TimeoutError")
+    assert kernel.run("cm.submit(nap, 2).result(0.1)").error.startswith("TimeoutError")
+
+
+def test_cancelled_futures_free_their_workers(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\n" + SLEEP)
+    kernel.ok("futs = [cm.submit(nap, 60) for _ in range(6)]; time.sleep(0.3)")
+    assert kernel.ok("[f.cancel() for f in futs], futs[0].cancelled()").result.endswith("True)")
+    assert kernel.run("futs[0].result()").error.startswith("CancelledError")
+    assert kernel.ok("cm.submit(nap, 0).result(10)").result == "0"
+
+
+def test_results_survive_a_kernel_restart(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "import os; os.environ['JPY_SESSION_NAME'] = '/tmp/survivor.ipynb'\n"
+    kernel.ok(key + LOAD + "\n" + SLEEP)
+    kernel.ok("def f(x):\n    import time; time.sleep(0.2); print('item', x); return x * x")
+    kernel.ok("r = cm.map(f, range(20)); time.sleep(1)")
+    kernel.restart()
+    kernel.ok(key + LOAD)
+    assert "map f" in kernel.ok("cm.jobs()").result
+    shown = kernel.ok("cm.attach().result() == [x * x for x in range(20)]")
+    assert shown.result == "True"
+    assert "item 19" in shown.stdout
+    assert "item 0" in shown.stdout
+    assert "no job that runs" in kernel.run("cm.attach()").error

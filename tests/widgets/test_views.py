@@ -1,0 +1,75 @@
+"""Rows, text and HTML of the views."""
+
+from cellmesh.scheduler.wire.messages import HubInfo, JobInfo, SessionInfo, WorkerInfo
+from cellmesh.widgets import html, text
+from cellmesh.widgets.viewmodel import JobRow, ProgressRow, WorkerRow, job_row, job_rows, mesh_rows
+from cellmesh.widgets.views import JobsView, MeshView
+
+WORKER = WorkerInfo(0, 7, 4242, "idle", [], ["model", "x"])
+JOB = JobInfo(1, 3, "map", "map <f>", False, False, False, 100, 38, 2, 2, 0.0)
+SESSION = SessionInfo("a", "a.ipynb", True, 2, [WORKER], [], [JOB])
+OTHER = SessionInfo("b", "<b>.ipynb", False, 1, [], [5, 6], [])
+HUB = HubInfo("user", 11, 10, 1, 2, 2, [], [SESSION, OTHER], 0.0)
+
+
+def test_rows_of_the_own_session_and_one_line_for_others() -> None:
+    rows = mesh_rows(HUB, "a")
+    assert rows.head == "cellmesh hub 'user' (pid 11): 2 of 2 cores busy"
+    assert rows.workers == (WorkerRow(0, 4242, "idle", "", "model, x"),)
+    assert rows.jobs[0].progress == "40/100, 2 failed"
+    assert [other.name for other in rows.others] == ["<b>.ipynb"]
+
+
+def test_many_names_are_cut_short() -> None:
+    many = WorkerInfo(0, 7, 1, "idle", [], [f"n{i}" for i in range(20)])
+    hub = HubInfo("user", 11, 10, 1, 2, 0, [], [SessionInfo("a", "a", True, 0, [many], [], [])], 0.0)
+    assert mesh_rows(hub, "a").workers[0].names.endswith("n7, … 12 more")
+
+
+def test_job_states() -> None:
+    states = [
+        job_row(JobInfo(1, 1, "map", "t", background, finished, cancelled, 1, 0, failed, 0, 0.0)).state
+        for background, finished, cancelled, failed in [
+            (False, False, False, 0),
+            (True, False, False, 0),
+            (False, True, False, 0),
+            (False, True, False, 1),
+            (False, False, True, 0),
+            (False, True, True, 0),
+        ]
+    ]
+    assert states == ["running", "background", "finished", "failed", "stopping", "cancelled"]
+
+
+def test_text_tables_line_up() -> None:
+    shown = text.workers([WorkerRow(0, 42, "idle", "", "x"), WorkerRow(10, 43, "busy", "0", "")])
+    assert shown == (
+        "worker  pid  state  gpus  names\n0       42   idle   -     x\n10      43   busy   0     -"
+    )
+    assert text.jobs([]) == "No jobs."
+
+
+def test_progress_lines() -> None:
+    running = ProgressRow("cell [5] ", "map f", 40, 100, 2, 3, 12.0, 5.0, False, "done")
+    assert text.progress(running) == "cell [5] map f: 40/100, 2 failed, 12/s, ~5 s left"
+    ended = ProgressRow("", "map f", 100, 100, 0, 8.2, 12.0, None, True, "done")
+    assert text.progress(ended) == "map f: 100/100, done in 8.2 s"
+
+
+def test_html_escapes_everything_and_has_no_scripts() -> None:
+    nasty = "<script>alert(1)</script>"
+    row = JobRow(1, "map", nasty, "1/1", "finished", "now", nasty)
+    session = SessionInfo("b", nasty, False, 1, [], [], [])
+    hub = HubInfo(nasty, 11, 10, 1, 2, 2, [], [SESSION, session], 0.0)
+    progress = ProgressRow(nasty, nasty, 1, 2, 0, 1.0, 1.0, 1.0, False, nasty)
+    for markup in (html.jobs([row]), MeshView(hub, "a")._repr_html_(), html.progress(progress)):
+        assert "<script" not in markup
+        assert "&lt;script&gt;" in markup
+
+
+def test_views_are_lists_and_show_both_forms() -> None:
+    view = JobsView((JOB,), job_rows([(JOB, "[5]")]))
+    assert (len(view), view[0], list(view)) == (1, JOB, [JOB])
+    bundle = view._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(view)
+    assert bundle["text/html"].startswith("<table>")
