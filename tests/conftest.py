@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import leftovers
 
 _LEAKING = ("CELLMESH_DOORBELL", "CELLMESH_GRACE", "JPY_SESSION_NAME")
 
@@ -26,8 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the runtime folder; a test counts what is in it before."""
-    shutil.rmtree(config.stash[_RUNTIME], ignore_errors=True)
+    """Leave nothing on the machine that runs the tests."""
+    leftovers.clear(config.stash[_RUNTIME])
 
 
 _RUNTIME = pytest.StashKey[Path]()
@@ -45,7 +46,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="cm-", dir="/tmp"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    leftovers.clear(folder)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
+import signal
 from pathlib import Path
 
 import psutil
@@ -52,6 +54,27 @@ def wait_until_gone(pids: list[int], timeout: float = 30) -> list[int]:
     for descriptor in descriptors:
         os.close(descriptor)
     return alive
+
+
+def clear(runtime: Path) -> None:
+    """After a test: end what still runs there (it may be ending by itself) and remove its files.
+
+    This is housekeeping; tests of what is left behind have counted before.
+    """
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    alive = [process.pid for process in processes(runtime)]
+    for pid in wait_until_gone(alive, timeout=3) if alive else ():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    root = runtime / "cellmesh"
+    if root.is_dir():
+        root.chmod(0o700)
+        for segment in system.shared_memory_folder().glob(folders.segment_prefix("")[:-1] + "*"):
+            segment.unlink(missing_ok=True)
+        shutil.rmtree(folders.data_root(), ignore_errors=True)
+    shutil.rmtree(runtime, ignore_errors=True)
 
 
 def files(runtime: Path) -> list[str]:
