@@ -69,6 +69,7 @@ class Job:
         self.total = 0
         self.done = 0
         self.failed = 0
+        self.first_failure: Item | None = None
         self.over = 0  # tasks that are over
         self.sealed = False
         self.cancelled = False
@@ -238,6 +239,7 @@ class Job:
                     self.done += 1
                 else:
                     self.failed += 1
+                    self.first_failure = self.first_failure or item
             if len(record.items) > record.size:  # a surviving job: sizes are learnt from what comes
                 self._grow(len(record.items) - record.size)
                 record.size = len(record.items)

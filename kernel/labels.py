@@ -98,9 +98,9 @@ def _labelled(text: str, label: str) -> str:
 
 def _restarted(line: str, label: str) -> str:
     """One line from its start; a carriage return starts it again, so the label comes again."""
-    return "\r".join(
-        label + part if part or index == 0 else "" for index, part in enumerate(line.split("\r"))
-    )
+    if "\r" not in line:
+        return label + line
+    return "\r".join(label + part if part else "" for part in line.split("\r"))
 
 
 def _continued(text: str, label: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.widgets import html, text
 from cellmesh.widgets.viewmodel import ProgressRow
 
@@ -28,9 +30,16 @@ _ids = count(1)
 class Progress:
     """One line in one cell."""
 
-    def __init__(self, session: "Session", row: Callable[[float], ProgressRow]) -> None:
+    def __init__(
+        self,
+        session: "Session",
+        row: Callable[[float], ProgressRow],
+        warning: Callable[[], str] = str,
+    ) -> None:
         self._session = session
         self._row = row
+        self._warning = warning  # a line to be said once, as soon as there is one
+        self._warned = False
         self.cell = session.hooks.current
         self._live = stop.kernel() is not None and (self.cell is None or self.cell.live)
         self._begun = time.monotonic()
@@ -41,11 +50,15 @@ class Progress:
 
     def until_next(self, deadline: float | None = None) -> float:
         """Seconds that may be slept before `show` is due."""
-        due = self._next if deadline is None else min(self._next, deadline)
-        return max(0.0, due - time.monotonic())
+        now = time.monotonic()
+        due = min(self._next, now + FIRST)  # now and then also look whether something failed
+        return max(0.0, (due if deadline is None else min(due, deadline)) - now)
 
     def show(self) -> None:
         """Show the line if it is due."""
+        if not self._warned and (warning := self._warning()):
+            self._warned = True
+            self._session.notices.say(warning)
         now = time.monotonic()
         if now < self._next:
             return
@@ -56,9 +69,10 @@ class Progress:
         """The wait is over. If the work is too, the line becomes its last word."""
         seconds = time.monotonic() - self._begun
         row = self._row(seconds)
-        if row.finished and not self._ended and (self._display_id or seconds >= FIRST):
+        if row.finished and row != self._last and (self._display_id or seconds >= FIRST):
+            if self._live or not self._ended:  # headless, nothing can be taken back: one line
+                self._put(row)
             self._ended = True
-            self._put(row)
 
     def _put(self, row: ProgressRow) -> None:
         if row == self._last:
@@ -79,8 +93,19 @@ def of(job: "Job") -> Progress:
     cell = job.session.hooks.current
     bar = job.bar
     if bar is None or (bar.cell and bar.cell.msg_id) != (cell and cell.msg_id):
-        bar = job.bar = Progress(job.session, lambda seconds: row_of(job, seconds))
+        bar = Progress(job.session, lambda seconds: row_of(job, seconds), lambda: _first_failure(job))
+        job.bar = bar
     return bar
+
+
+def _first_failure(job: "Job") -> str:
+    """What to say of a map's first failure while the others go on."""
+    if job.first_failure is None or job.kind not in ("map", "over") or job.finished:
+        return ""
+    failure: Failure = codec.loads(job.first_failure.payload)
+    message = failure.message.partition("\n")[0]
+    item = f" ({failure.item_repr})" if failure.item_repr else ""
+    return f"{job.title}: an item{item} failed, the others go on: {failure.type_name}: {message}"
 
 
 def row_of(job: "Job", seconds: float) -> ProgressRow:
@@ -88,18 +113,20 @@ def row_of(job: "Job", seconds: float) -> ProgressRow:
     done = job.done + job.failed
     busy = time.monotonic() - job.first_item_at if job.first_item_at else 0.0
     rate = done / seconds if done and seconds > 0 else 0.0
-    left = (job.total - done) / rate if rate and busy and not job.finished else None
+    left = (job.total - done) / rate if rate and busy else None
     ending = "cancelled" if job.cancelled else "done"
+    # A cell's submits share a job that stays open until the cell ends; its line ends with what there is.
+    finished = job.finished or (job.kind == "submit" and 0 < job.over == len(job.records))
     return ProgressRow(
         where=f"cell {job.cell.label} " if job.cell and job.cell.label else "",
         title=job.title,
         done=done,
-        total=job.total if job.sealed or job.surviving else None,
+        total=job.total if job.sealed or job.surviving or job.kind == "submit" else None,
         failed=job.failed,
-        seconds=int(seconds) if not job.finished else round(seconds, 1),
+        seconds=int(seconds) if not finished else round(seconds, 1),
         rate=float(f"{rate:.2g}"),
         left=None if left is None else float(round(left)),
-        finished=job.finished,
+        finished=finished,
         ending=ending,
     )
 

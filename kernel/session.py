@@ -16,17 +16,12 @@ from cellmesh.scheduler.engines.contract import Engine, EngineError, JobSpec, Se
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import JobInfo, Payload, WorkerInfo
 
-from . import identity, progress
+from . import identity, meshing
 from .jobs import Job, Kind
 from .notices import Notices
 from .outputs import Router
 from .stop import Hooks
 from .waiting import Bell
-
-READY = frozenset({"idle", "busy"})
-START_TIMEOUT = 60.0
-DEATHS = 3
-"""So many replacements of one worker while it starts mean that it will never start."""
 
 
 class Session:
@@ -86,40 +81,18 @@ class Session:
         if os.getpid() == self.pid:
             self.engine.close(end_session=end_session)
 
-    # --- the mesh -----------------------------------------------------------------------------------
+    # --- the mesh (see meshing.py) ------------------------------------------------------------------
 
     def ready_workers(self) -> tuple[WorkerInfo, ...]:
-        return tuple(worker for worker in self.workers if worker.state in READY)
+        return tuple(worker for worker in self.workers if worker.state in meshing.READY)
 
     def ensure_mesh(self, size: int | None = None, gpus: int = 0) -> tuple[WorkerInfo, ...]:
         """The mesh workers, all ready; if there are none, the default mesh starts (one a core or GPU)."""
-        self.check()
-        if not self.workers or (size is not None and size != len(self.workers)):
-            capacity = self.engine.capacity()
-            self.set_mesh(size or (len(capacity.gpus) // gpus if gpus else capacity.cpus), gpus)
-        elif len(self.ready_workers()) < len(self.workers):
-            self._wait_shape(len(self.workers))
-        return self.workers
+        return meshing.ensure(self, size, gpus)
 
     def set_mesh(self, size: int, gpus: int = 0) -> None:
         """Have mesh workers 0..size-1, each with so many GPUs; waits until they are ready."""
-        self.check()
-        capacity = self.engine.capacity()
-        if size < 0:
-            raise EngineError(f"A mesh cannot have {size} workers; ask for 1 or more (0 stops it).")
-        if size * gpus > len(capacity.gpus):
-            raise EngineError(
-                f"{size} workers with {gpus} GPU{'s' * (gpus > 1)} each need {size * gpus}; "
-                f"this machine has {len(capacity.gpus)}."
-            )
-        self.engine.set_mesh(size, gpus)
-        self._wait_shape(size)
-
-    def _wait_shape(self, size: int) -> None:
-        def has_shape(workers: Sequence[WorkerInfo]) -> bool:
-            return len(workers) == size and all(worker.state in READY for worker in workers)
-
-        self.wait_workers(has_shape, START_TIMEOUT, f"starting {size} worker{'s' * (size != 1)}")
+        meshing.change(self, size, gpus)
 
     def wait_workers(
         self,
@@ -128,30 +101,7 @@ class Session:
         title: str = "waiting for workers",
     ) -> None:
         """Wait until the mesh is as `predicate` says; an error if workers keep dying or it takes too long."""
-        first: dict[int, set[int]] = {}
-        failing: list[int] = []
-        refused = len(self.refusals)
-
-        def settled() -> bool:
-            workers = self.workers
-            for worker in workers:
-                ids = first.setdefault(worker.number, set())
-                ids.add(worker.id)
-                if len(ids) > DEATHS and worker.number not in failing:
-                    failing.append(worker.number)
-            return bool(failing) or predicate(workers) or len(self.refusals) > refused
-
-        if not progress.wait(self, settled, timeout, title):
-            raise EngineError(
-                f"{title}: not done after {timeout:g} s ({len(self.ready_workers())} of {len(self.workers)} "
-                "ready). %mesh shows the workers, python -m cellmesh doctor checks the machine."
-            )
-        if failing:
-            raise EngineError(
-                f"Mesh worker {failing[0]} keeps dying while it starts. %mesh logs shows what it said last."
-            )
-        if len(self.refusals) > refused:
-            raise EngineError(self.refusals[-1])
+        meshing.wait(self, predicate, timeout, title)
 
     # --- launching ----------------------------------------------------------------------------------
 

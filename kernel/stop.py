@@ -53,8 +53,8 @@ class Hooks:
             self._shell = None
 
     def _look(self, *, begun: bool) -> cells.Cell | None:
-        # Not `execution_count`: IPython 9 counts before a cell runs, earlier ones after it. A cell is put into
-        # the history just after pre_run_cell.
+        # Not `execution_count`: IPython 9 counts before a cell runs, earlier ones after it. A cell is put
+        # into the history just after pre_run_cell.
         count = len(self._shell.history_manager.input_hist_parsed) - begun
         running = kernel()
         if running is None:  # IPython in a terminal: there are cells, but nothing to send output to

@@ -28,7 +28,11 @@ def test_an_iterable_without_a_length_is_taken_lazily(kernel: Kernel) -> None:
     kernel.ok(LOAD)
     assert kernel.ok("cm.map(abs, (-x for x in range(30))).result() == list(range(30))").result == "True"
     kernel.ok("def broken():\n    yield 1\n    yield 2\n    raise OSError('disk')")
-    code = "r = cm.map(abs, broken()); got = []\ntry:\n    for y in r: got.append(y)\nexcept OSError as e: print(got, e)"
+    code = (
+        "r = cm.map(abs, broken()); got = []\n"
+        "try:\n    for y in r: got.append(y)\n"
+        "except OSError as e: print(got, e)"
+    )
     assert kernel.ok(code).stdout == "[1, 2] disk\n"
 
 
