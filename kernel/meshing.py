@@ -74,11 +74,10 @@ def wait(
         return bool(failing) or predicate(workers) or len(session.refusals) > refused
 
     if not progress.wait(session, settled, timeout, title):
+        ready = f"{len(session.ready_workers())} of {len(session.workers)} ready"
         raise EngineError(
-            f"{title}: not done after {timeout:g} s ({len(session.ready_workers())} of "
-            f"{len(session.workers)} ready). %mesh shows the workers, "
+            f"{title}: not done after {timeout:g} s ({ready}). %mesh shows the workers, "
             "python -m cellmesh doctor checks the machine."
-            f"({len(session.ready_workers())} of {len(session.workers)} ready). %mesh shows the workers, python -m cellmesh doctor checks the machine."
         )
     if failing:
         raise EngineError(
