@@ -7,38 +7,18 @@ reading them needs no lock. Never shows anything. Read next: `futures.py`, `mapp
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cellmesh.scheduler.wire.messages import Item, JobInfo, TaskWire
 
 from . import cells, progress, stop, waiting
+from .records import Kind as Kind
+from .records import Listener as Listener
+from .records import Record as Record
+from .records import WorkerLost as WorkerLost
 
 if TYPE_CHECKING:
     from .session import Session
-
-Kind = Literal["cell", "over", "map", "submit"]
-Ending = Literal["done", "failed", "cancelled", "lost"]
-
-
-class WorkerLost(RuntimeError):  # noqa: N818 - it reads as what happened
-    """The work was lost with its worker (its process died), and its retries are spent."""
-
-
-@dataclass(slots=True)
-class Record:
-    """What is known of one task."""
-
-    index: int
-    size: int = 1
-    items: dict[int, Item] = field(default_factory=dict)  # by index within the task
-    state: str = ""  # an Ending, or "" while it is not over
-    why: str = ""
-    worker: int | None = None  # mesh number of the worker that reported last
-
-
-Listener = Callable[[Record, Sequence[Item] | None], None]
-"""Called from the engine's thread with a task's new items, or with None when it is over."""
 
 
 class Job:

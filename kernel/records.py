@@ -1,0 +1,33 @@
+"""What a job knows of each of its tasks.
+
+Owns plain records. Never changes them: `jobs.py` does. Read next: `jobs.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cellmesh.scheduler.wire.messages import Item
+
+Kind = Literal["cell", "over", "map", "submit"]
+Ending = Literal["done", "failed", "cancelled", "lost"]
+
+
+class WorkerLost(RuntimeError):  # noqa: N818 - it reads as what happened
+    """The work was lost with its worker (its process died), and its retries are spent."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of one task."""
+
+    index: int
+    size: int = 1
+    items: dict[int, Item] = field(default_factory=dict)  # by index within the task
+    state: str = ""  # an Ending, or "" while it is not over
+    why: str = ""
+    worker: int | None = None  # mesh number of the worker that reported last
+
+
+Listener = Callable[[Record, Sequence[Item] | None], None]
+"""Called from the engine's thread with a task's new items, or with None when it is over."""
