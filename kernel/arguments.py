@@ -156,7 +156,7 @@ def show_spec(workers: tuple[int, ...]) -> str:
 
 def near(word: str, known: list[str]) -> str:
     """`; did you mean …?`, or what there is."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.65)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
 
 

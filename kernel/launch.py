@@ -117,9 +117,10 @@ def _prepare(session: Session, shell: Any, magic: str, options: CellOptions, cel
         if not notebook.has(name):
             raise UsageError(f"{magic}: --push {name}: the notebook has no {name}")
     chosen = targets.planned(session, options, magic)
-    _check_names(session, notebook, used, chosen, own)
-    targets.ready(session, options, chosen)
-    _check_names(session, notebook, used, chosen, own)  # workers that are new have lost theirs
+    if not session.workers:  # nothing is started for a cell that cannot run
+        _check_names(session, notebook, used, chosen, own)
+    if not targets.ready(session, options, chosen):
+        _check_names(session, notebook, used, chosen, own)
     owned = targets.owned_names(session, chosen)
     futures: list[Future] = []
 

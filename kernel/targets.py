@@ -62,8 +62,11 @@ def planned(session: Session, options: CellOptions, magic: str) -> tuple[int, ..
     return chosen
 
 
-def ready(session: Session, options: CellOptions, chosen: Sequence[int]) -> tuple[WorkerInfo, ...]:
-    """The chosen workers, once they take work. Says which ones are new, and which are waited for."""
+def ready(session: Session, options: CellOptions, chosen: Sequence[int]) -> bool:
+    """Wait until the chosen workers take work. Says which ones are new, and which are waited for.
+
+    True if setup cells may be at work on new ones: what these assign is not known yet.
+    """
     stopping = [w.number for w in session.workers if w.state == "stopping" and w.number in chosen]
     if stopping:
         session.notices.say(
@@ -89,7 +92,7 @@ def ready(session: Session, options: CellOptions, chosen: Sequence[int]) -> tupl
         session.notices.say(f"{which} new: {'its' if len(new) == 1 else 'their'} variables are gone{again}")
     known.ids.update((worker.number, worker.id) for worker in found)
     session.new_worker_ids_seen.update(worker.id for worker in found)
-    return found
+    return bool(new) and known.setup
 
 
 def owned_names(session: Session, chosen: Sequence[int]) -> dict[str, set[int]]:

@@ -299,6 +299,7 @@ class Hub:
         worker = WorkerId(int(identity[1:]))
         record = self.core.state.workers.get(worker)
         self.reporter_number = record.number if record else None
+        stopping = record is not None and record.task and views.is_stopping(self.core.state, record.task)
         if report.names is not None and self.orders.names.get(worker) != report.names:
             self.orders.names[worker] = report.names
             if record is not None and record.number is not None:
@@ -315,6 +316,8 @@ class Hub:
             ),
             report,
         )
+        if stopping and report.outcome is not None and record is not None and record.number is not None:
+            self.orders.tell_mesh(record.session, self)  # else its kernel would wait for it to yield
 
     def _on_output(self, output: msg.Output) -> None:
         self.store.add_output(output)

@@ -22,7 +22,7 @@ def mesh(
     found = []
     for number, worker_id in sorted(record.mesh.items()):
         worker = state.workers[worker_id]
-        stopping = worker.task is not None and _is_stopping(state, worker.task)
+        stopping = worker.task is not None and is_stopping(state, worker.task)
         found.append(
             WorkerInfo(
                 number=number,
@@ -36,7 +36,7 @@ def mesh(
     return found
 
 
-def _is_stopping(state: State, task: tuple[JobId, int]) -> bool:
+def is_stopping(state: State, task: tuple[JobId, int]) -> bool:
     job = state.jobs.get(task[0])
     return job is not None and task[1] in job.tasks and job.tasks[task[1]].state == "stopping"
 

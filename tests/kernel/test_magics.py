@@ -24,7 +24,11 @@ def said(shown: Shown) -> str:
 
 
 def lines_of(shown: Shown) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.traceback)
+    return plain(shown.traceback)
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 # --- what a cell does -----------------------------------------------------------------------------
@@ -220,8 +224,11 @@ def test_debugging_tools_do_not_crash(mesh: Kernel) -> None:
     assert "in f\n    1 / 0" in shown.stdout
     typed = "w\\nu\\np 1\\nq\\n"
     mesh.ok(f"import io\nfrom IPython.core.debugger import Pdb\np = Pdb(stdin=io.StringIO('{typed}'))")
-    walked = mesh.ok("p.use_rawinput = False\np.interaction(None, sys.last_traceback)")
-    assert "1 / 0" in walked.stdout
+    walked = mesh.ok(
+        "p.use_rawinput = False\np.reset()\np.botframe = sys.last_traceback.tb_frame\n"
+        "p.interaction(None, sys.last_traceback)"
+    )
+    assert "1 / 0" in plain(walked.stdout)
 
 
 def test_one_failing_item_does_not_lose_the_others(mesh: Kernel) -> None:
