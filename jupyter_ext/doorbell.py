@@ -104,7 +104,11 @@ class Doorbell:
                 "error": f"The server's cellmesh speaks protocol {PROTOCOL}, the kernel's {protocol}. "
                 "Install the same cellmesh version in both environments."
             }
-        identity = await identify(self._serverapp, self._keys, str(kernel_id))
+        try:
+            identity = await identify(self._serverapp, self._keys, str(kernel_id))
+        except Exception:  # noqa: BLE001 - another package's session manager; the kernel waits for a word
+            self._log.exception("cellmesh: the server's sessions could not be read")
+            return {"error": "The Jupyter server could not tell which notebook this is; see its log."}
         if identity is None:
             return {
                 "error": "This process is not a kernel of the Jupyter server whose doorbell it inherited."
