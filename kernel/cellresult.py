@@ -8,9 +8,7 @@ from collections.abc import Generator
 from concurrent.futures import CancelledError
 from typing import Any
 
-from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.codec import PicklingFailed
-from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
 
 from . import outcomes
@@ -122,15 +120,3 @@ def _brief(error: BaseException) -> str:
     text = " ".join(str(error).split())
     text = text if len(text) <= 80 else text[:79] + "…"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def first_line_of(failure: Failure) -> str:
-    """`ValueError: boo`, for a line while others still run."""
-    text = " ".join(failure.message.split())
-    return f"{failure.type_name}: {text[:120]}" if text else failure.type_name
-
-
-def failure_of(payload: Any) -> Failure | None:
-    """The record of a failed item."""
-    loaded = codec.loads(payload)
-    return loaded if isinstance(loaded, Failure) else None

@@ -15,16 +15,16 @@ from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.cells import CellCode
 from cellmesh.scheduler.objects.codec import PicklingFailed
-from cellmesh.scheduler.wire.messages import Item, Payload, TaskWire
+from cellmesh.scheduler.wire.messages import Payload, TaskWire
 
-from . import arguments, attaching, capture, celltext, flow, targets, tracebacks
+from . import arguments, attaching, capture, celltext, flow, targets, tracebacks, unattended
 from .arguments import CellOptions, show_spec
 from .capture import Captured, Notebook
-from .cellresult import CellResult, failure_of, first_line_of
+from .cellresult import CellResult
 from .celltext import CellText
 from .feeding import Template
 from .futures import Future, persist
-from .jobs import Job, Record
+from .jobs import Job
 from .launching import fan_out
 from .names import CellNames
 from .options import Options
@@ -228,7 +228,7 @@ def _plain(prepared: Prepared) -> None:
     known.pending.append((job, frozenset(prepared.used.bound)))
     result = CellResult(job, prepared.workers)
     if not options.background and len(tasks) > 1:
-        job.add_listener(lambda record, items: _show_first_failure(job, record, items))
+        unattended.tell_failure(job)
     try:
         job.submit(tasks, True, holds=prepared.futures)
     except BaseException:
@@ -293,30 +293,8 @@ def _over(prepared: Prepared, values: Iterable[Any]) -> None:
 def _hand_over(prepared: Prepared, job: Job, handle: Any) -> None:
     if prepared.options.out:
         prepared.shell.user_ns[prepared.options.out] = handle
-        return
-    # Without a name nobody can ask for it: its handle is kept until it is over, and a failure is told.
-    known = targets.memory(prepared.session)
-    known.handles = [(other, kept) for other, kept in known.handles if not other.finished]
-    known.handles.append((job, handle))
-    job.add_listener(lambda record, items: _show_first_failure(job, record, items, background=True))
-
-
-def _show_first_failure(
-    job: Job, record: Record, items: Sequence[Item] | None, *, background: bool = False
-) -> None:
-    """From the engine's thread: a line at once, as the exception itself waits for the other workers."""
-    bad = next((item for item in items or () if not item.ok), None)
-    if bad is None or job.failed != 1:
-        return
-    left = len(job.records) - job.done - job.failed
-    if not left and not background:
-        return  # the exception comes now
-    failure = failure_of(bad.payload)
-    if failure is None:
-        return
-    where = f"cell {job.cell.label}: " if background and job.cell and job.cell.label else ""
-    others = f" ({left} other{'s' * (left > 1)} still at work)" if left else ""
-    job.session.notices.say(f"{where}{failure.worker} failed: {first_line_of(failure)}{others}")
+    else:
+        unattended.keep(prepared.session, job, handle)
 
 
 def _title(prepared: Prepared) -> str:
