@@ -98,9 +98,7 @@ def interval(values: Sequence[float], share: float = 0.9) -> tuple[float, float]
     return medians[edge], medians[-edge - 1]
 
 
-def rounds(
-    count: int, contenders: Sequence[tuple[str, Callable[[], float | None]]], table: Table
-) -> Table:
+def rounds(count: int, contenders: Sequence[tuple[str, Callable[[], float | None]]], table: Table) -> Table:
     """Ask everyone in turn, `count` times, changing who goes first."""
     for number in range(count):
         shift = number % len(contenders)

@@ -9,7 +9,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellmesh.scheduler.engines.contract import Engine, EngineError, SessionBusy, SessionSpec, VersionMismatch
+from cellmesh.scheduler.engines.contract import (
+    Engine,
+    EngineError,
+    SessionBusyError,
+    SessionSpec,
+    VersionMismatchError,
+)
 
 from .session import Session
 from .sink import SessionSink
@@ -91,7 +97,7 @@ def _open_embedded() -> Session:
     found = identity.find()
     try:
         return _attach_embedded(found)
-    except VersionMismatch:
+    except VersionMismatchError:
         found = identity.find_own(str(PROTOCOL))
         return _attach_embedded(found)
 
@@ -101,7 +107,7 @@ def _attach_embedded(found: "identity.Identity") -> Session:
 
     try:
         session = _attach(_embedded(found.folder), found.spec())
-    except SessionBusy:
+    except SessionBusyError:
         # A second living kernel of the same notebook: it works, alone.
         found = identity.for_this_process(found)
         session = _attach(_embedded(found.folder), found.spec())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from cellmesh.scheduler.objects.codec import PicklingFailed
+from cellmesh.scheduler.objects.codec import CannotPickleError
 
 DEPTH = 8
 WIDTH = 10_000
@@ -49,12 +49,12 @@ _OTHERWISE = (
 )
 
 
-def explain(path: str, value: Any, error: Exception, dump: Dump) -> PicklingFailed:
+def explain(path: str, value: Any, error: Exception, dump: Dump) -> CannotPickleError:
     """The error to raise for `value`, found at `path`, which `dump` could not pickle."""
     steps, culprit, why = _search(value, error, dump)
     where = " -> ".join([path, *steps, _type_name(culprit)])
     hint = next((hint for kinds, hint in _HINTS if isinstance(culprit, kinds)), _OTHERWISE)
-    return PicklingFailed(f"{where} cannot be sent to workers ({_brief(why)}). {hint}")
+    return CannotPickleError(f"{where} cannot be sent to workers ({_brief(why)}). {hint}")
 
 
 def _search(value: Any, error: Exception, dump: Dump) -> tuple[list[str], Any, Exception]:

@@ -113,7 +113,7 @@ def capture(
 ) -> Captured:
     """Pickle what the cell uses. `owned`: names that distributed cells assigned, and on which workers.
 
-    `own` names are the cell's alone (the item of `--over`). Raises PicklingFailed with a `line` attribute.
+    `own` names are the cell's alone (the item of `--over`). Raises CannotPickleError with a `line` attribute.
     """
     catcher = _Catcher(notebook, persist, prefix)
     captured = Captured()

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from concurrent.futures import CancelledError
 from typing import Any
 
-from cellmesh.scheduler.objects.codec import PicklingFailed
+from cellmesh.scheduler.objects.codec import CannotPickleError
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
 
 from . import outcomes
@@ -76,7 +76,7 @@ class CellResult:
             if error is not None:
                 raise error
             if isinstance(value, Unpicklable):
-                raise PicklingFailed(
+                raise CannotPickleError(
                     f"worker {worker}: the last expression is a {value.type_name}, which cannot be sent to "
                     f"the notebook ({value.why or value.repr}). End the cell with what you need of it."
                 )

@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.cells import CellCode
-from cellmesh.scheduler.objects.codec import PicklingFailed
+from cellmesh.scheduler.objects.codec import CannotPickleError
 from cellmesh.scheduler.wire.messages import Payload, TaskWire
 
 from . import arguments, attaching, capture, celltext, flow, targets, tracebacks, unattended
@@ -141,7 +141,7 @@ def _prepare(session: Session, shell: Any, magic: str, options: CellOptions, cel
             prefix=session.engine.object_prefix(),
             persist=note,
         )
-    except PicklingFailed as error:
+    except CannotPickleError as error:
         raise _AtLine(error, getattr(error, "line", cell.magic_line)) from None
     if options.over and options.workers is None and captured.mixed():
         name = captured.mixed()[0].name
@@ -198,6 +198,7 @@ def _code(prepared: Prepared, worker: int | None) -> Payload:
             names=prepared.captured.names_for(worker),
             item_name=prepared.options.item_name,
             cell_id=current.msg_id if current else "",
+            keep_value=bool(prepared.options.out) or prepared.options.background,
             show_result=not prepared.options.out,
         ),
         protocol=5,

@@ -45,6 +45,8 @@ class Peer(Contender):
 
     def attach(self, count: int) -> None:
         for _ in range(count):
-            client = ipyparallel.Client(cluster_id=self.cluster.cluster_id, profile_dir=self.cluster.profile_dir)
+            client = ipyparallel.Client(
+                cluster_id=self.cluster.cluster_id, profile_dir=self.cluster.profile_dir
+            )
             client.load_balanced_view().apply_sync(noop)
             client.close()

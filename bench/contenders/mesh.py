@@ -17,7 +17,6 @@ print(time.perf_counter() - t, flush=True)
 """
 
 
-
 class Peer(Contender):
     version = cm.__version__
 

@@ -26,11 +26,11 @@ class EngineError(RuntimeError):
     """Something an engine cannot do; the message says what happened and what to do."""
 
 
-class VersionMismatch(EngineError):
+class VersionMismatchError(EngineError):
     """The hub speaks another protocol than this kernel."""
 
 
-class SessionBusy(EngineError):
+class SessionBusyError(EngineError):
     """Another living kernel holds the session of this notebook."""
 
 
@@ -129,6 +129,7 @@ class Engine(ABC):
     def put_blob(self, data: Payload, digest: str) -> None:
         """Make something available to tasks by its digest; sending it twice costs nothing."""
 
+    @abstractmethod
     def drop_blob(self, digest: str) -> None:
         """This content will not be referred to again (a captured name has changed since)."""
 

@@ -24,11 +24,11 @@ from .contract import (
     Engine,
     EngineError,
     JobSpec,
-    SessionBusy,
+    SessionBusyError,
     SessionSpec,
     Sink,
     Survivors,
-    VersionMismatch,
+    VersionMismatchError,
 )
 
 ATTACH_SECONDS = 15.0
@@ -65,7 +65,7 @@ class EmbeddedEngine(Engine):
     def open(self, session: SessionSpec, sink: Sink) -> Survivors:
         connection = folders.read_connection(self._folder)
         if connection.protocol != msg.PROTOCOL:
-            raise VersionMismatch(
+            raise VersionMismatchError(
                 f"The hub {connection.hub} speaks protocol {connection.protocol}, "
                 f"this kernel's cellmesh {msg.PROTOCOL}."
             )
@@ -88,7 +88,7 @@ class EmbeddedEngine(Engine):
         if self._refused is not None:
             self._dealer.close()
             kind, _, why = self._refused.partition(": ")
-            raise {"busy": SessionBusy, "protocol": VersionMismatch}.get(kind, EngineError)(why)
+            raise {"busy": SessionBusyError, "protocol": VersionMismatchError}.get(kind, EngineError)(why)
         assert self._welcome is not None
         info = self._welcome.session
         self.set_context(session.interpreter)
@@ -146,9 +146,7 @@ class EmbeddedEngine(Engine):
 
     def open_job(self, job: JobSpec) -> None:
         self._post(
-            msg.OpenJob(
-                job.job, job.kind, job.title, job.background, job.stop_on_error, job.setup, job.cell
-            )
+            msg.OpenJob(job.job, job.kind, job.title, job.background, job.stop_on_error, job.setup, job.cell)
         )
 
     def submit(self, job: int, tasks: Sequence[msg.TaskWire], *, last: bool) -> None:
@@ -245,9 +243,7 @@ class EmbeddedEngine(Engine):
                         sink.refused(why, job)
         sink.flushed()
 
-    def _on_results(
-        self, sink: Sink, job: int, task: int, worker: int | None, items: list[msg.Item]
-    ) -> None:
+    def _on_results(self, sink: Sink, job: int, task: int, worker: int | None, items: list[msg.Item]) -> None:
         """Pass items on, once each: a hub that came back sends again what is unclaimed."""
         if task in self._settled.get(job, ()):
             return

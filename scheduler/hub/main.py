@@ -77,9 +77,7 @@ class Shell:
         signal.signal(signal.SIGTERM, self._on_term)
         if self._epoch == 1:
             cpus = int(os.environ.get("CELLMESH_CPUS", 0)) or system.usable_cpus()
-            self._record(
-                recovery.started(system.monotonic(), time.time(), self._epoch, cpus, visible_gpus())
-            )
+            self._record(recovery.started(system.monotonic(), time.time(), self._epoch, cpus, visible_gpus()))
         else:
             self._recover()
         self._journal.flush()

@@ -70,6 +70,7 @@ class Orders:
                     settled = msg.Settled(job, task, state.value, why, number)
                     self._store.settle(job, settled)
                     self._to_job(job, settled, hub)
+                    self._tell_end(job, hub)
                 case cmd.StartTask(worker, job, task, attempt, skip):
                     self._start_task(worker, job, task, attempt, skip)
                 case cmd.InterruptTask(worker, _, _, attempt):
@@ -105,6 +106,14 @@ class Orders:
         if report is not None and not any(isinstance(command, cmd.DeliverItems) for command in commands):
             for item in report.items:  # late, or a setup cell run again: nobody will ask for it
                 release(item.payload)
+
+    def _tell_end(self, job: JobId, hub: Hub) -> None:
+        """A kernel that attached later does not know how many tasks there are: say that it was the last."""
+        record, known = self._store.jobs.get(job), hub.core.state.jobs.get(job)
+        if record is not None and record.attached and known is not None and known.finished:
+            info = views.job(hub.core.state, self._store, job)
+            if info is not None:
+                self._to_job(job, msg.JobState(info), hub)
 
     def tell_mesh(self, session: SessionId, hub: Hub) -> None:
         """Send the session's kernel its workers as they are now."""
@@ -173,9 +182,7 @@ class Orders:
             return
         record = self._store.sessions[session]
         Path(record.logs).mkdir(mode=0o700, parents=True, exist_ok=True)
-        spec = WorkerSpec(
-            worker, number, self._address, self.worker_prefix(worker), record.logs, list(gpus)
-        )
+        spec = WorkerSpec(worker, number, self._address, self.worker_prefix(worker), record.logs, list(gpus))
         self.pool.start(record.template, spec)
 
     def _to_worker(self, worker: WorkerId, message: msg.Wire) -> None:

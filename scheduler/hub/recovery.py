@@ -69,4 +69,4 @@ def restore(hub: Hub, state: tuple[object, ...]) -> None:
     hub.store.sessions = store.sessions  # type: ignore[attr-defined]
     hub.store.jobs = store.jobs  # type: ignore[attr-defined]
     hub.clients = clients  # type: ignore[assignment]
-    hub.orders.names = names
+    hub.orders.names = names  # type: ignore[assignment]

@@ -35,12 +35,13 @@ class JobRecord:
     outputs: deque[Output] = field(default_factory=deque)
     output_bytes: int = 0
     output_lost: int = 0
+    attached: bool = False  # by a later kernel than the one that launched it
 
 
 @dataclass(slots=True)
 class SessionRecord:
-    prefix: str  # of the segments of its clients
     logs: str
+    prefixes: set[str] = field(default_factory=set)  # of the segments that its kernels make
     context: str = ""  # digest of the interpreter record that tasks run under
     template: str = ""  # digest of the template that its workers are forked from
     blobs: dict[str, Payload] = field(default_factory=dict)
@@ -107,7 +108,8 @@ class Store:
             release(blob)
         for name in record.objects:
             segments.unlink(name)
-        sweep_prefix(record.prefix)
+        for prefix in record.prefixes:
+            sweep_prefix(prefix)
 
     def drop_blob(self, session: SessionId, digest: str) -> bool:
         """Drop a blob unless a task that may still run needs it; whether it was dropped."""

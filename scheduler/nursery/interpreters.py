@@ -63,7 +63,13 @@ def _start(
         environ["CUDA_VISIBLE_DEVICES"] = ",".join(set_number.gpus)
     with open(log, "ab") as output:
         process = subprocess.Popen(
-            [interpreter.executable, "-c", _BOOT.format(module=module), argument, "\n".join(interpreter.path)],
+            [
+                interpreter.executable,
+                "-c",
+                _BOOT.format(module=module),
+                argument,
+                "\n".join(interpreter.path),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

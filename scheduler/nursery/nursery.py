@@ -11,39 +11,23 @@ import selectors
 import signal
 import socket
 import sys
-from dataclasses import dataclass, field
-
 
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import (
     Channel,
     Children,
     EnsureTemplate,
-    Fork,
-    Forked,
-    FromTemplate,
     KillProcess,
     ProcessEnded,
     ProcessStarted,
     StartProcess,
     ToNursery,
-    WorkerSpec,
 )
 
-from .interpreters import start_template, start_worker
 from .reaping import describe_exit, end_all
+from .templates import Templates
 
 MOST_HUB_RESTARTS = 5  # in a row, without a minute of peace between them
-
-
-@dataclass
-class Template:
-    """A pre-warmed interpreter; `channel` is None where workers are started from nothing."""
-
-    order: EnsureTemplate
-    pid: int = 0
-    channel: Channel[Forked] | None = None
-    waiting: dict[int, WorkerSpec] = field(default_factory=dict)  # asked for, not yet forked
 
 
 class Nursery:
@@ -56,11 +40,11 @@ class Nursery:
         self._hub_pid = 0
         self._hub_starts: list[float] = []
         self._hub: Channel[ToNursery] | None = None
-        self._templates: dict[str, Template] = {}
         self._workers: dict[int, int] = {}  # worker -> pid
         self._pids: dict[int, int] = {}  # pid -> worker
         self._early: dict[int, int] = {}  # exits of pids that no template has told us of yet
         self._selector = selectors.DefaultSelector()
+        self._templates = Templates(name, self._selector, self._born, self._unborn)
         self._wake_read, self._wake_write = socket.socketpair()
         self._ending = False
 
@@ -87,7 +71,7 @@ class Nursery:
                 key.data()
             if timeout and not system.is_alive(self._owner):
                 self._ending = True
-        end_all([self._hub_pid, *self._workers.values(), *(t.pid for t in self._templates.values())])
+        end_all([self._hub_pid, *self._workers.values(), *self._templates.pids()])
         folders.remove_hub(self._name)
 
     def _end(self) -> None:
@@ -132,14 +116,12 @@ class Nursery:
             self._selector.close()
             self._wake_read.close()
             self._wake_write.close()
-            for template in self._templates.values():
-                if template.channel is not None:
-                    template.channel.close()
+            self._templates.close()
             system.name_process("cellmesh-hub")
             # By name, as templates and workers are: the nursery itself never imports zmq.
             hub = importlib.import_module("cellmesh.scheduler.hub.main")
             code = hub.main(self._name, self._epoch, channel, self._ready)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a forked child must never return into the nursery
             import traceback
 
             traceback.print_exc()
@@ -156,7 +138,8 @@ class Nursery:
             pass  # its death is on its way to us as SIGCHLD
 
     def _on_hub(self) -> None:
-        assert self._hub is not None
+        if self._hub is None:
+            return  # its end came in the same burst
         try:
             orders = self._hub.receive()
         except EOFError:
@@ -165,9 +148,9 @@ class Nursery:
         for order in orders:
             match order:
                 case EnsureTemplate():
-                    self._ensure_template(order)
+                    self._templates.ensure(order)
                 case StartProcess():
-                    self._start_worker(order)
+                    self._templates.start_worker(order)
                 case KillProcess(worker):
                     self._kill(worker)
 
@@ -177,55 +160,7 @@ class Nursery:
             self._hub.close()
             self._hub = None
 
-    # --- templates and workers -------------------------------------------------------------------
-
-    def _ensure_template(self, order: EnsureTemplate) -> None:
-        if order.digest in self._templates:
-            return
-        template = self._templates[order.digest] = Template(order)
-        if order.fork:
-            self._start_template(template)
-
-    def _start_template(self, template: Template) -> None:
-        try:
-            template.pid, sock = start_template(template.order.interpreter, self._log())
-        except OSError as error:
-            self._fail_template(template, f"{template.order.interpreter.executable}: {error.strerror}")
-            return
-        channel: Channel[Forked] = Channel(sock, FromTemplate)
-        template.channel = channel
-        self._selector.register(channel, selectors.EVENT_READ, lambda: self._on_template(template))
-
-    def _on_template(self, template: Template) -> None:
-        assert template.channel is not None
-        try:
-            forked = template.channel.receive()
-        except EOFError:
-            return  # its exit tells the rest
-        for message in forked:
-            template.waiting.pop(message.worker, None)
-            self._born(message.worker, message.pid)
-
-    def _start_worker(self, order: StartProcess) -> None:
-        template = self._templates[order.template]
-        if not template.order.fork:
-            try:
-                pid = start_worker(template.order.interpreter, order.spec, self._log())
-            except OSError as error:
-                self._tell_hub(ProcessEnded(order.spec.worker, f"could not be started ({error.strerror})"))
-                return
-            self._born(order.spec.worker, pid)
-            return
-        if template.channel is None:
-            self._start_template(template)
-        if template.channel is None:
-            self._tell_hub(ProcessEnded(order.spec.worker, "could not be started (no interpreter)"))
-            return
-        template.waiting[order.spec.worker] = order.spec
-        try:
-            template.channel.send(Fork(order.spec))
-        except OSError:
-            pass  # the template died; its exit answers for all that waited
+    # --- workers -----------------------------------------------------------------------------------
 
     def _born(self, worker: int, pid: int) -> None:
         self._workers[worker] = pid
@@ -234,6 +169,9 @@ class Nursery:
         status = self._early.pop(pid, None)
         if status is not None:
             self._gone(pid, status)
+
+    def _unborn(self, worker: int, why: str) -> None:
+        self._tell_hub(ProcessEnded(worker, f"could not be started ({why})"))
 
     def _kill(self, worker: int) -> None:
         pid = self._workers.get(worker)
@@ -244,16 +182,6 @@ class Nursery:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-
-    def _fail_template(self, template: Template, why: str) -> None:
-        for worker in template.waiting:
-            self._tell_hub(ProcessEnded(worker, f"could not be started ({why})"))
-        template.waiting.clear()
-        if template.channel is not None:
-            self._selector.unregister(template.channel)
-            template.channel.close()
-            template.channel = None
-        template.pid = 0
 
     # --- ends ------------------------------------------------------------------------------------
 
@@ -288,33 +216,8 @@ class Nursery:
                 pass
             self._tell_hub(ProcessEnded(worker, describe_exit(status)))
             return
-        for template in self._templates.values():
-            if template.pid == pid:
-                for message in self._last_words(template):
-                    self._born(message.worker, message.pid)
-                self._fail_template(template, f"its interpreter {describe_exit(status)}: {self._log_tail()}")
-                return
-        self._early[pid] = status
-
-    def _last_words(self, template: Template) -> list[Forked]:
-        try:
-            messages = template.channel.receive() if template.channel else []
-        except EOFError:
-            return []
-        for message in messages:
-            template.waiting.pop(message.worker, None)
-        return messages
-
-    def _log(self) -> str:
-        return str(folders.data_folder(self._name) / "workers.log")
-
-    def _log_tail(self) -> str:
-        try:
-            with open(self._log(), errors="replace") as file:
-                lines = file.read().strip().splitlines()
-        except OSError:
-            return ""
-        return lines[-1] if lines else ""
+        if not self._templates.gone(pid, describe_exit(status)):
+            self._early[pid] = status
 
 
 def main(arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Finds a living hub by name, or starts one: the nursery, in an OS session of its own, and through it the hub.
+"""Finds a living hub by name, or starts one: the nursery in an OS session of its own, and it the hub.
 
 Owns the race between starters (one lock) and the wait until the hub answers. Never talks to the hub.
 Read next: `nursery.py`.

@@ -17,6 +17,7 @@ class CellCode:
     names: tuple[tuple[str, str], ...]  # captured (name, digest of its blob): set before running if new
     item_name: str = ""  # for --over: the name each item gets
     cell_id: str = ""
+    keep_value: bool = True  # send the last expression's value back: someone asked for it, or may
     show_result: bool = True  # display the last expression, as a notebook does
 
 

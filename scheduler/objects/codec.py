@@ -25,7 +25,7 @@ Persist = Callable[[Any], Payload | None]
 """Given an object, the payload that already holds its value (a Future's), or None to pickle it."""
 
 
-class PicklingFailed(TypeError):
+class CannotPickleError(TypeError):
     """An object cannot be pickled; the message names it, where it hangs, and what to do."""
 
 
@@ -43,7 +43,6 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if payload is None:
             return None
         return (payload.name, payload.size) if isinstance(payload, Ref) else payload
-
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type):

@@ -88,5 +88,3 @@ def _restore(function: types.FunctionType, state: dict[str, Any]) -> None:
     for cell, contents in zip(function.__closure__ or (), state["closure"], strict=True):
         if contents:
             cell.cell_contents = contents[0]
-
-

@@ -15,7 +15,7 @@ from cellmesh.scheduler.wire import system
 _counter = count(1)
 
 
-class StoreFull(MemoryError):
+class StoreFullError(MemoryError):
     """There is no room for a segment."""
 
 
@@ -38,7 +38,7 @@ def write(name: str, parts: Sequence[bytes | memoryview]) -> int:
                 view = view[os.write(fd, view) :]
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise StoreFull(
+        raise StoreFullError(
             f"No room for {size / 1e6:,.0f} MB in {path.parent} ({error.strerror}). Free objects "
             "(del, %mesh reset) or enlarge it."
         ) from error

@@ -85,7 +85,7 @@ class Worker:
             ToWorker,
             greeting=self._greet,
             on_messages=self._on_messages,
-            readers={fd: self._capture.pump for fd in self._capture.filenos()},
+            readers=dict.fromkeys(self._capture.filenos(), self._capture.pump),
             name="cellmesh-talk",
         )
 

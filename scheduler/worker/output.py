@@ -148,7 +148,7 @@ class TaskOutput:
                 name = segments.new_name(self._prefix)
                 try:
                     data = Ref(name, segments.write(name, [bundle]))
-                except segments.StoreFull as error:
+                except segments.StoreFullError as error:
                     self._send("note", f"… a display is not shown: {error} …")
                     return
             self._emit(Output(*self._task, self._number, kind, "", data))

@@ -17,7 +17,7 @@ import msgspec
 
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.cells import CellCode
-from cellmesh.scheduler.objects.segments import StoreFull
+from cellmesh.scheduler.objects.segments import StoreFullError
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
 from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Interpreter, Item, Output, Payload, Report, Run
 
@@ -181,7 +181,7 @@ class Runner:
                 ended = True
                 if compiled.shows:
                     self.notebook.show(value)
-            return value
+            return value if code.keep_value else None
 
         try:
             self._item(run, reporter, 0, None, body, (), {}, stand_in=True)
@@ -243,12 +243,12 @@ class Runner:
             return pickle.dumps(value, protocol=5)  # a tenth of what a cloudpickler costs
         try:
             return codec.dumps(value, self._prefix)
-        except StoreFull:
+        except StoreFullError:
             raise
         except Exception as error:
             if stand_in:
                 return codec.dumps(Unpicklable(kind.__qualname__, errors.describe(value), str(error)))
-            raise codec.PicklingFailed(
+            raise codec.CannotPickleError(
                 f"The result, a {kind.__qualname__}, cannot be pickled: {error}. Return plain data "
                 "(numbers, arrays, state_dict(), a path), or keep it on a worker in a %%distributed cell."
             ) from error
@@ -266,7 +266,7 @@ class Runner:
         )
         try:
             return codec.dumps(failure, self._prefix)
-        except StoreFull:
+        except StoreFullError:
             return codec.dumps(replace(failure, exception=None))
 
     def _fail_rest(self, run: Run, error: BaseException, reporter: Reporter) -> None:

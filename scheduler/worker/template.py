@@ -64,7 +64,7 @@ def _become_worker(order: Fork, go: int, nursery: int) -> None:
         os.setsid()
         worker_main.run(order.spec, parent=nursery if system.LINUX else None)
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a forked child must never return into the template
         import traceback
 
         traceback.print_exc()

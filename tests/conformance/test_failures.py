@@ -70,7 +70,7 @@ def test_a_result_that_cannot_be_pickled_says_what_to_do(desk: Desk) -> None:
     job = desk.call(lock)
     assert desk.told.states(job) == {0: "failed"}
     failure = desk.value(job)
-    assert failure.type_name == "PicklingFailed"
+    assert failure.type_name == "CannotPickleError"
     assert "lock" in failure.message
     assert "Return plain data" in failure.message
 

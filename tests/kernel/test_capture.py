@@ -17,7 +17,7 @@ import pytest
 from cellmesh.kernel import flow
 from cellmesh.kernel.capture import Captured, Notebook, capture, missing, show_size
 from cellmesh.scheduler.objects import namespaces
-from cellmesh.scheduler.objects.codec import PicklingFailed
+from cellmesh.scheduler.objects.codec import CannotPickleError
 
 
 def notebook(source: str = "", **values: Any) -> Notebook:
@@ -41,7 +41,7 @@ def names(captured: Captured) -> set[str]:
 
 
 def refused(cell: str, book: Notebook) -> str:
-    with pytest.raises(PicklingFailed) as info:
+    with pytest.raises(CannotPickleError) as info:
         take(cell, book)
     assert info.value.line == 1  # type: ignore[attr-defined]
     return str(info.value)

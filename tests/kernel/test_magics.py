@@ -149,7 +149,7 @@ def test_large_values_are_announced_once(mesh: Kernel) -> None:
 def test_what_cannot_travel(mesh: Kernel) -> None:
     mesh.ok("import threading\nlock = threading.Lock()\ndef f():\n    return lock.locked()")
     shown = mesh.run("%%distributed\nx = 1\nf()")
-    assert shown.error.startswith("PicklingFailed: `f` -> global `lock` -> _thread.lock cannot be sent to")
+    assert shown.error.startswith("CannotPickleError: `f` -> global `lock` -> _thread.lock cannot be sent to")
     assert "----> 3 f()" in lines_of(shown)
 
 

@@ -63,7 +63,7 @@ def test_finished_results_wait_for_whoever_claims_them(server: Server) -> None:
         "def done():\n    pathlib.Path('done').touch()\n"
         "r = cm.map(f, range(3), background=True)\n"
         "import concurrent.futures as cf\n"
-        "while r.progress.done < 3: time.sleep(0.01)\npathlib.Path('done').touch()"
+        "while r.progress()[0] < 3: time.sleep(0.01)\npathlib.Path('done').touch()"
     )
     until(server.root / "done")
     book.restart()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_core.utils import ensure_event_loop
 
 from tests.support.server import CellError, Notebook, Server
 
@@ -26,6 +27,8 @@ class Running:
             self._outcome.put(book.run(code))
         except CellError as error:
             self._outcome.put(error)
+        finally:
+            ensure_event_loop().close()  # the client made one for this thread
 
     def end(self) -> Any:
         """What it returned, or the CellError it ended with."""

@@ -32,7 +32,7 @@ def test_a_long_map_does_not_keep_the_other_notebook_waiting(server: Server) -> 
         "r = cm.map(f, range(2000), background=True)\nr[0]"
     )
     assert "[0, 1, 4]" in b.run("print(cm.map(lambda x: x * x, range(3)).result())")
-    progress = a.run("print(r.progress.done < 2000, r.progress.done > 0)\nr.cancel()")
+    progress = a.run("print(r.progress()[0] < 2000, r.progress()[0] > 0)\nr.cancel()")
     assert "True True" in progress
     a.close()
     b.close()

@@ -39,6 +39,7 @@ class Server:
     ) -> None:
         self.root = root
         self.log: list[str] = []
+        self._notebooks: list[Notebook] = []
         self._jupyter = root.parent / f"{root.name}-jupyter"
         ours = {
             "JUPYTER_RUNTIME_DIR": str(self._jupyter / "runtime"),
@@ -118,7 +119,9 @@ class Server:
 
     def notebook(self, path: str = "a.ipynb", *, kernel: str = "python3") -> Notebook:
         """A Jupyter session for a notebook at `path`, with a new kernel."""
-        return Notebook(self, path, kernel)
+        book = Notebook(self, path, kernel)
+        self._notebooks.append(book)
+        return book
 
     def stop(self) -> None:
         """As a user does: Ctrl-C twice, or SIGTERM."""
@@ -146,6 +149,9 @@ class Server:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        for book in self._notebooks:
+            book.client.stop_channels()
+            book.client.context.destroy(linger=0)
         if self.process.poll() is None:
             self.stop()
 

@@ -1,0 +1,199 @@
+"""What kernels ask of the hub: attaching, jobs, blobs, objects, resets.
+
+Owns the meaning of each message of a kernel, and which kernels are attached. Never decides about work: every
+request becomes an event for the core. Read next: `hub.py`, `store.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cellmesh.scheduler.core import events as ev
+from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId
+from cellmesh.scheduler.core.state import Job
+from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.wire import messages as msg
+from cellmesh.scheduler.wire import system
+
+from . import views
+from .store import JobRecord, SessionRecord, TaskRecord, release
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+
+@dataclass(slots=True)
+class Client:
+    """A kernel's process."""
+
+    id: ClientId
+    session: SessionId
+    pid: int
+    identity: bytes
+
+
+@dataclass(slots=True)
+class Clients:
+    """Kernels that are attached now."""
+
+    by_id: dict[ClientId, Client] = field(default_factory=dict)
+    by_identity: dict[bytes, Client] = field(default_factory=dict)
+
+
+def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
+    hub.peers.renew(identity)
+    if greeting.protocol != msg.PROTOCOL:
+        why = f"protocol: this hub speaks {msg.PROTOCOL}, the kernel {greeting.protocol}"
+        hub.peers.send(identity, msg.Refuse(why))
+        return
+    if greeting.role == "observer":
+        hub.peers.send(identity, _welcome(hub, None))
+        return
+    session, client_id = SessionId(greeting.session), ClientId(greeting.client)
+    known = hub.core.state.sessions.get(session)
+    if known is not None and known.client is not None and known.client != client_id:
+        holder = hub.clients.by_id.get(known.client)
+        if holder is not None and system.is_alive(holder.pid):
+            why = f"busy: another kernel (process {holder.pid}) holds the session of {greeting.name}"
+            hub.peers.send(identity, msg.Refuse(why))
+            return
+        hub.client_gone(at, known.client)
+    again = client_id in hub.clients.by_id
+    client = Client(client_id, session, greeting.pid, identity)
+    hub.clients.by_id[client_id] = hub.clients.by_identity[identity] = client
+    if not again:
+        hub.new_clients.append(client)
+    assert greeting.interpreter is not None
+    record = hub.store.sessions.get(session)
+    if record is None:
+        record = hub.store.sessions[session] = SessionRecord(hub.orders.logs(session))
+    if not again and not any(not job.finished for job in _jobs(hub, session)):
+        for name in record.objects:  # a former kernel's, that no running job can refer to
+            segments.unlink(name)
+        record.objects.clear()
+    record.prefixes.add(hub.orders.client_prefix(client_id))
+    record.template = hub.orders.pool.ensure(greeting.interpreter)
+    hub.feed(ev.SessionAttached(at, session, client_id, greeting.name, greeting.grace))
+    hub.peers.send(identity, _welcome(hub, client))
+    if again or greeting.returning:
+        for job_id, job in hub.store.jobs.items():
+            if job.client == client_id:
+                _send_kept(hub, identity, job_id, job, output=False)
+
+
+def _jobs(hub: Hub, session: SessionId) -> list[Job]:
+    known = hub.core.state.sessions.get(session)
+    return [] if known is None else [hub.core.state.jobs[job] for job in known.jobs]
+
+
+def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:
+    state = hub.core.state
+    pids, names = hub.orders.pool.pids, hub.orders.names
+    info = views.session(state, hub.store, client.session, pids, names) if client else None
+    return msg.Welcome(
+        protocol=msg.PROTOCOL,
+        epoch=state.epoch,
+        hub=hub.name,
+        session=info,
+        cpus=state.cpus,
+        gpus=list(state.gpus),
+        logs=hub.store.sessions[client.session].logs if client else "",
+        objects=hub.orders.client_prefix(client.id) if client else "",
+    )
+
+
+def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
+    session = client.session
+    record = hub.store.sessions.get(session)
+    if record is None:
+        return  # the session has ended; the client is on its way out
+    match message:
+        case msg.PutBlob(digest, data):
+            if digest not in record.blobs:
+                record.blobs[digest] = data
+            elif record.blobs[digest] != data:
+                release(data)  # same content in another segment
+        case msg.DropBlob(digest):
+            if hub.store.drop_blob(session, digest):
+                hub.orders.forget_blob(hub.core.state, session, digest)
+        case msg.OpenJob():
+            job = JobId(message.job)
+            if job not in hub.store.jobs:
+                hub.store.jobs[job] = JobRecord(session, client.id, hub.wall, message.cell, message.setup)
+            hub.feed(
+                ev.JobOpened(
+                    at, job, session, message.kind, message.title,
+                    message.background, message.stop_on_error, message.setup,
+                )
+            )  # fmt: skip
+        case msg.Cancel(job_id, tasks, force):
+            hub.feed(ev.CancelRequested(at, JobId(job_id), None if tasks is None else tuple(tasks), force))
+        case msg.Claim(job_id, tasks):
+            hub.feed(ev.ResultsClaimed(at, JobId(job_id), None if tasks is None else tuple(tasks)))
+        case msg.AttachJob(job_id):
+            _attach(hub, client, JobId(job_id))
+        case msg.SetMesh(size, gpus):
+            hub.feed(ev.MeshRequested(at, session, size, gpus))
+        case msg.SetContext(digest, data):
+            record.blobs.setdefault(digest, data)
+            record.context = digest
+            record.template = hub.orders.pool.ensure(msgspec.msgpack.decode(data, type=msg.Interpreter))
+        case msg.KeepObject(ref):
+            record.objects.add(ref.name)
+        case msg.DropObject(name):
+            record.objects.discard(name)
+            release(msg.Ref(name, 0))
+        case msg.ResetSession(end):
+            event = ev.SessionEnded(at, session) if end else ev.SessionReset(at, session)
+            hub.feed(event)
+        case msg.Goodbye():
+            hub.client_gone(at, client.id)
+        case msg.Ack():
+            pass
+
+
+def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
+    client = hub.clients.by_identity.get(identity)
+    job = JobId(order.job)
+    record = hub.store.jobs.get(job)
+    if client is None or record is None:
+        return  # refused before, or cleared since
+    context = hub.store.sessions[client.session].context
+    specs = []
+    for task in order.tasks:
+        if task.index not in record.tasks:
+            record.tasks[task.index] = TaskRecord(task, context)
+        specs.append(
+            ev.TaskSpec(task.index, task.size, ev.Pool(task.pool), task.worker, task.gpus, task.retries)
+        )
+    hub.feed(ev.TasksSubmitted(at, job, tuple(specs), order.last))
+
+
+def _attach(hub: Hub, client: Client, job_id: JobId) -> None:
+    record = hub.store.jobs.get(job_id)
+    info = views.job(hub.core.state, hub.store, job_id)
+    if record is None or info is None or record.session != client.session:
+        nothing = msg.JobInfo(job_id, 0, "", "", False, True, False, 0, 0, 0, 0, 0.0)
+        hub.peers.send(client.identity, msg.JobState(nothing, missing=True))
+        return
+    record.client = client.id
+    record.attached = True
+    _send_kept(hub, client.identity, job_id, record, output=True)
+    hub.peers.send(client.identity, msg.JobState(info))
+
+
+def _send_kept(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord, *, output: bool) -> None:
+    if output:
+        if job.output_lost:
+            text = f"… {job.output_lost} earlier outputs are only in %mesh logs …"
+            hub.peers.send(identity, msg.Output(job_id, 0, None, "note", text))
+        for kept in job.outputs:
+            hub.peers.send(identity, kept)
+    for task in job.tasks.values():
+        for results in task.results:
+            hub.peers.send(identity, results)
+        if task.settled is not None:
+            hub.peers.send(identity, task.settled)

@@ -1,0 +1,136 @@
+"""Templates: pre-warmed interpreters of the user's, and the workers that are asked of them.
+
+Owns which templates there are and who waits for a fork. Never reaps: the nursery does and tells (`gone`).
+Read next: `interpreters.py`, `../worker/template.py`.
+"""
+
+import selectors
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from cellmesh.scheduler.wire import folders
+from cellmesh.scheduler.wire.control import (
+    Channel,
+    EnsureTemplate,
+    Fork,
+    Forked,
+    FromTemplate,
+    StartProcess,
+    WorkerSpec,
+)
+
+from .interpreters import start_template, start_worker
+
+
+@dataclass
+class Template:
+    """A pre-warmed interpreter; `channel` is None where workers are started from nothing."""
+
+    order: EnsureTemplate
+    pid: int = 0
+    channel: Channel[Forked] | None = None
+    waiting: dict[int, WorkerSpec] = field(default_factory=dict)  # asked for, not yet forked
+
+
+class Templates:
+    """All templates of a hub. `born` and `unborn` tell of workers."""
+
+    def __init__(
+        self,
+        hub: str,
+        selector: selectors.BaseSelector,
+        born: Callable[[int, int], None],
+        unborn: Callable[[int, str], None],
+    ) -> None:
+        self._log = str(folders.data_folder(hub) / "workers.log")
+        self._selector = selector
+        self._born = born
+        self._unborn = unborn
+        self._templates: dict[str, Template] = {}
+
+    def ensure(self, order: EnsureTemplate) -> None:
+        """Have this template; it starts now, while other things go on."""
+        if order.digest in self._templates:
+            return
+        template = self._templates[order.digest] = Template(order)
+        if order.fork:
+            self._start(template)
+
+    def start_worker(self, order: StartProcess) -> None:
+        """Fork a worker, or start one from nothing where templates are not used."""
+        template = self._templates[order.template]
+        worker = order.spec.worker
+        if not template.order.fork:
+            try:
+                pid = start_worker(template.order.interpreter, order.spec, self._log)
+            except OSError as error:
+                self._unborn(worker, str(error.strerror))
+                return
+            self._born(worker, pid)
+            return
+        template.waiting[worker] = order.spec
+        if template.channel is None:
+            self._start(template)
+        if template.channel is not None:
+            try:
+                template.channel.send(Fork(order.spec))
+            except OSError:
+                pass  # the template died; its exit answers for all that waited
+
+    def gone(self, pid: int, how: str) -> bool:
+        """A child has ended; whether it was a template."""
+        for template in self._templates.values():
+            if template.pid == pid:
+                self._take(template)  # its last words
+                self._fail(template, f"its interpreter {how}: {self._last_line()}")
+                return True
+        return False
+
+    def pids(self) -> Iterator[int]:
+        """Processes of all templates."""
+        return (template.pid for template in self._templates.values())
+
+    def close(self) -> None:
+        """In a forked child: let go of the templates' sockets."""
+        for template in self._templates.values():
+            if template.channel is not None:
+                template.channel.close()
+
+    def _start(self, template: Template) -> None:
+        interpreter = template.order.interpreter
+        try:
+            template.pid, sock = start_template(interpreter, self._log)
+        except OSError as error:
+            self._fail(template, f"{interpreter.executable}: {error.strerror}")
+            return
+        template.channel = Channel(sock, FromTemplate)
+        self._selector.register(template.channel, selectors.EVENT_READ, lambda: self._take(template))
+
+    def _take(self, template: Template) -> None:
+        if template.channel is None:
+            return
+        try:
+            messages = template.channel.receive()
+        except EOFError:
+            return  # its exit tells the rest
+        for message in messages:
+            template.waiting.pop(message.worker, None)
+            self._born(message.worker, message.pid)
+
+    def _fail(self, template: Template, why: str) -> None:
+        waiting, template.waiting = list(template.waiting), {}
+        if template.channel is not None:
+            self._selector.unregister(template.channel)
+            template.channel.close()
+            template.channel = None
+        template.pid = 0
+        for worker in waiting:
+            self._unborn(worker, why)
+
+    def _last_line(self) -> str:
+        try:
+            with open(self._log, errors="replace") as file:
+                lines = file.read().strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1] if lines else ""

@@ -1,0 +1,119 @@
+"""The records inside messages: payloads, tasks, items, and what status views list.
+
+Owns their shapes. Never holds user objects: those are pickled bytes, or a `Ref` to shared memory when they
+are large. Read next: `messages.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Wire(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+class Ref(Wire, frozen=True, tag="ref"):
+    """A pickle (and its out-of-band buffers) in one shared-memory segment."""
+
+    name: str
+    size: int
+
+
+Payload = bytes | Ref
+
+
+class Interpreter(Wire, frozen=True):
+    """The Python that workers must run, and the surroundings they start in."""
+
+    executable: str
+    environ: dict[str, str]
+    cwd: str
+    path: list[str]
+
+
+class TaskWire(Wire, frozen=True):
+    """One task as the client submits it.
+
+    `verb` says what the worker does with `payload`:
+    "call" (one call: pickled (args, kwargs)), "map" (a list of argument tuples, one item each),
+    "cell" (a pickled `CellCode`), "over" (a list of values for a cell's item name).
+    `blobs` are digests of what the worker must have first; for call and map the first is the function,
+    for over the first is the pickled `CellCode`.
+    """
+
+    index: int
+    verb: Literal["call", "map", "cell", "over"]
+    payload: Payload
+    blobs: list[str] = []
+    size: int = 1
+    pool: Literal["mesh", "task"] = "task"
+    worker: int | None = None
+    gpus: int = 0
+    retries: int = 0
+    seeds: list[int] | None = None  # one per item, or none: leave random state alone
+
+
+class Item(Wire, frozen=True):
+    """One finished item of a task. A failed one's payload is a pickled `Failure`."""
+
+    index: int
+    ok: bool
+    payload: Payload
+
+
+class WorkerInfo(Wire, frozen=True):
+    """A mesh worker as a client sees it."""
+
+    number: int
+    id: int  # changes when the worker is replaced: its namespace is new
+    pid: int
+    state: str
+    gpus: list[str]
+    names: list[str]  # assigned there by distributed cells
+
+
+class JobInfo(Wire, frozen=True):
+    """A job as `%mesh jobs` lists it."""
+
+    id: int
+    number: int
+    kind: str
+    title: str
+    background: bool
+    finished: bool
+    cancelled: bool
+    items: int
+    done: int
+    failed: int
+    running: int
+    opened: float  # wall clock
+    cell: str = ""  # the launching cell's parent header, as JSON; "" outside a notebook
+
+
+class SessionInfo(Wire, frozen=True):
+    """A session as a status view lists it."""
+
+    id: str
+    name: str
+    attached: bool
+    slots: int
+    mesh: list[WorkerInfo]
+    task_workers: list[int]  # their pids
+    jobs: list[JobInfo]
+
+
+class HubInfo(Wire, frozen=True):
+    """The hub as a status view shows it."""
+
+    name: str
+    pid: int
+    nursery: int
+    epoch: int
+    cpus: int
+    slots_used: int
+    gpus: list[str]
+    sessions: list[SessionInfo]
+    started: float
