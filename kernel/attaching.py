@@ -90,16 +90,21 @@ def _open(engine: str | Engine) -> Session:
 
 
 def _open_embedded() -> Session:
+    from cellmesh.scheduler.nursery.start import HubStartError
+    from cellmesh.scheduler.wire.folders import FolderError
     from cellmesh.scheduler.wire.messages import PROTOCOL
 
     from . import identity
 
-    found = identity.find()
     try:
-        return _attach_embedded(found)
-    except VersionMismatchError:
-        found = identity.find_own(str(PROTOCOL))
-        return _attach_embedded(found)
+        found = identity.find()
+        try:
+            return _attach_embedded(found)
+        except VersionMismatchError:
+            found = identity.find_own(str(PROTOCOL))
+            return _attach_embedded(found)
+    except (FolderError, HubStartError) as error:
+        raise EngineError(str(error)) from None
 
 
 def _attach_embedded(found: "identity.Identity") -> Session:

@@ -12,6 +12,9 @@ import pytest
 from tests.support import leftovers
 from tests.support.server import CellError, Notebook, Server
 
+# Some of these kernels use the user's own hub, which lives on for their grace time.
+pytestmark = pytest.mark.parametrize("server", [{"CELLMESH_GRACE": "0.2"}], indirect=True)
+
 
 @pytest.fixture
 def book(server: Server) -> Notebook:
@@ -33,9 +36,9 @@ def test_options_and_targets(server: Server, book: Notebook) -> None:
     assert "--background" in refused(book, "%%distributed --bakground\n1")
     assert "not iterable" in refused(book, "%%distributed --over 5 --as x\nx")
     assert "there is no worker 7" in refused(book, "%%distributed --workers 7\n1")
-    assert "1 or more" in refused(book, "%%distributed -n 0\n1")
+    assert "at least one worker" in refused(book, "%%distributed -n 0\n1")
     assert "start" in refused(book, "%mesh strat")
-    assert "GPU" in refused(book, "%%distributed --gpus 1\n1")
+    assert "this machine has none" in refused(book, "%%distributed --gpus 1\n1")
     status = server.ask("GET", "cellmesh/api/status")
     assert status["hub"]["sessions"][0]["jobs"] == []
 
@@ -47,14 +50,14 @@ def test_a_second_load_ext_is_harmless(book: Notebook) -> None:
     assert "1" in book.run("%%distributed\nprint(x)")
 
 
-def test_a_hub_of_another_version_is_left_alone(book: Notebook, runtime: Path) -> None:
-    (runtime / "cellmesh").mkdir(mode=0o700, exist_ok=True)
-    book.run("%load_ext cellmesh\n%unload_ext cellmesh")
+def test_a_hub_of_another_version_is_left_alone(server: Server, book: Notebook, runtime: Path) -> None:
+    book.run("%load_ext cellmesh")
     (connection,) = (runtime / "cellmesh").glob("server-*/connection.json")
     content = json.loads(connection.read_text())
     connection.write_text(json.dumps({**content, "protocol": 99}))
-    shown = book.run("%load_ext cellmesh\nimport cellmesh as cm\nprint(cm.submit(abs, -5).result())")
-    assert "99" in shown
+    other = server.notebook("b.ipynb")
+    shown = other.run("%load_ext cellmesh\nimport cellmesh as cm\nprint(cm.submit(abs, -5).result())")
+    assert "another cellmesh version" in shown
     assert "5" in shown
     connection.write_text(json.dumps(content))
 
@@ -76,7 +79,7 @@ def test_a_doorbell_that_nobody_hears(book: Notebook) -> None:
         "import cellmesh as cm\nprint(cm.submit(abs, -5).result())"
     )
     assert "5" in shown
-    assert "/nowhere/doorbell.sock" in shown
+    assert "did not answer" in shown
 
 
 def test_a_runtime_folder_that_others_may_read(book: Notebook, tmp_path: Path) -> None:
@@ -84,7 +87,8 @@ def test_a_runtime_folder_that_others_may_read(book: Notebook, tmp_path: Path) -
     (open_folder / "cellmesh").mkdir(parents=True, mode=0o755)
     line = refused(
         book,
-        f"import os; os.environ.pop('CELLMESH_DOORBELL'); os.environ['XDG_RUNTIME_DIR'] = {str(open_folder)!r}\n"
+        "import os; os.environ.pop('CELLMESH_DOORBELL')\n"
+        f"os.environ['XDG_RUNTIME_DIR'] = {str(open_folder)!r}\n"
         "%load_ext cellmesh",
     )
     assert "chmod 700" in line

@@ -98,7 +98,8 @@ def test_stop_while_the_cell_waits_on_something_else_cancels_what_it_launched(
 
 def test_waiting_for_a_background_job_is_only_abandoned(server: Server, book: Notebook) -> None:
     book.run(
-        "def f(i):\n    pathlib.Path('in').touch()\n    while not pathlib.Path('go').exists(): time.sleep(0.01)\n    return i"
+        "def f(i):\n    pathlib.Path('in').touch()\n"
+        "    while not pathlib.Path('go').exists(): time.sleep(0.01)\n    return i"
     )
     book.run("r = cm.map(f, range(2), background=True)")
     cell = Running(book, "r.result()")
