@@ -11,7 +11,9 @@ at its first use. Read next: `kernel/api.py`.
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from cellmesh.scheduler.wire.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from cellmesh.kernel.api import (

@@ -92,7 +92,6 @@ def _open(engine: str | Engine) -> Session:
 def _open_embedded() -> Session:
     from cellmesh.scheduler.nursery.start import HubStartError
     from cellmesh.scheduler.wire.folders import FolderError
-    from cellmesh.scheduler.wire.messages import PROTOCOL
 
     from . import identity
 
@@ -101,7 +100,7 @@ def _open_embedded() -> Session:
         try:
             return _attach_embedded(found)
         except VersionMismatchError:
-            found = identity.find_own(str(PROTOCOL))
+            found = identity.find_own()
             return _attach_embedded(found)
     except (FolderError, HubStartError) as error:
         raise EngineError(str(error)) from None

@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire.messages import JobInfo, WorkerInfo
+from cellmesh.scheduler.wire.version import VERSION
 
 from . import attaching
 from .magics import MeshMagics
@@ -50,12 +51,10 @@ def unload_ipython_extension(shell: Any) -> None:
 
 def greeting(session: Session) -> list[str]:
     """What was found, in a few lines."""
-    from cellmesh import __version__
-
     capacity = session.engine.capacity()
     cores = f"{capacity.cpus} core{'s' * (capacity.cpus != 1)}"
     gpus = f", {len(capacity.gpus)} GPU{'s' * (len(capacity.gpus) != 1)}" if capacity.gpus else ""
-    lines = [f"cellmesh {__version__}: attached to {_where(session)}; {cores}{gpus}"]
+    lines = [f"cellmesh {VERSION}: attached to {_where(session)}; {cores}{gpus}"]
     workers, jobs = session.workers, session.survivors.jobs
     if workers:
         lines.append(f"found {_workers(workers)}")

@@ -18,8 +18,12 @@ import psutil
 from cellmesh.scheduler.engines.contract import SessionSpec
 from cellmesh.scheduler.nursery.start import ensure_hub
 from cellmesh.scheduler.wire.messages import PROTOCOL, Interpreter
+from cellmesh.scheduler.wire.version import VERSION
 
 from . import stop
+
+USER_HUB = f"user-{VERSION}"
+"""One hub per user, machine and version."""
 
 DOORBELL = "CELLMESH_DOORBELL"
 GRACE = "CELLMESH_GRACE"
@@ -53,15 +57,14 @@ def find() -> Identity:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             notes = (f"the Jupyter server's cellmesh did not answer ({why}); using your own hub.",)
     key, name, grace = own_session()
-    return Identity(ensure_hub(name="user", owner=None), key, name, grace, notes)
+    return Identity(ensure_hub(name=USER_HUB, owner=None), key, name, grace, notes)
 
 
-def find_own(version: str) -> Identity:
-    """A hub of this very version, for when the one found speaks another protocol."""
+def find_own() -> Identity:
+    """The user's hub of this very version, for when the one found speaks another protocol."""
     key, name, grace = own_session()
-    hub = f"user-p{PROTOCOL}-{version}"
-    note = f"the running hub is of another cellmesh version; this kernel uses its own ({hub})."
-    return Identity(ensure_hub(name=hub, owner=None), key, name, grace, (note,))
+    note = f"the running hub is of another cellmesh version; this kernel uses your own hub ({USER_HUB})."
+    return Identity(ensure_hub(name=USER_HUB, owner=None), key, name, grace, (note,))
 
 
 def for_this_process(found: Identity) -> Identity:

@@ -159,8 +159,11 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
     client = hub.clients.by_identity.get(identity)
     job = JobId(order.job)
     record = hub.store.jobs.get(job)
-    if client is None or record is None:
-        return  # refused before, or cleared since
+    if client is None:
+        return  # it said goodbye, or is gone
+    if record is None:
+        hub.peers.send(identity, msg.Refuse("this job is not known (any more)", job))
+        return
     context = hub.store.sessions[client.session].context
     specs = []
     for task in order.tasks:

@@ -21,7 +21,7 @@ class HubStartError(RuntimeError):
     """The hub could not be started; the message says why and what to do."""
 
 
-def ensure_hub(name: str = "user", owner: int | None = None) -> Path:
+def ensure_hub(name: str, owner: int | None = None) -> Path:
     """The folder of the living hub of this name; starts the hub if there is none.
 
     The hub ends when its last session has ended, and at once when the process `owner` ends.

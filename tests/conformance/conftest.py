@@ -5,24 +5,38 @@ Owns the two tables below. A test names the promise it needs; an engine without 
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 from conformance.recording import Desk
 
 from cellmesh.scheduler.engines.contract import Engine
+from cellmesh.scheduler.engines.embedded import EmbeddedEngine
 from cellmesh.scheduler.engines.inline import InlineEngine
+from cellmesh.scheduler.nursery.start import ensure_hub
 
 
 def _inline() -> AbstractContextManager[Engine]:
     return nullcontext(InlineEngine())
 
 
-ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {"inline": _inline}
+@contextmanager
+def _embedded() -> Iterator[Engine]:
+    """A hub of its own for each test, which ends with the session of the test."""
+    os.environ["CELLMESH_CPUS"] = "2"
+    yield EmbeddedEngine(ensure_hub(f"conformance-{uuid.uuid4().hex[:8]}"))
+
+
+ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {"embedded": _embedded, "inline": _inline}
 """How to make each engine; leaving the context frees whatever it started."""
 
-PROMISES: dict[str, set[str]] = {"inline": set()}
+PROMISES: dict[str, set[str]] = {
+    "embedded": {"processes", "interrupts", "shared memory", "logs"},
+    "inline": set(),
+}
 """What not every engine can do.
 
 "processes": workers are processes of their own (they die, they keep what they change of their surroundings).

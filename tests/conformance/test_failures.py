@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 from conformance.recording import Desk
@@ -137,17 +138,23 @@ def test_a_death_is_told_and_names_how(desk: Desk) -> None:
 
 
 @pytest.mark.promise("processes")
-def test_a_lost_chunk_runs_only_its_unreported_items_again(desk: Desk, tmp_path: os.PathLike[str]) -> None:
+def test_a_lost_chunk_runs_only_its_unreported_items_again(desk: Desk, tmp_path: Path) -> None:
     folder = str(tmp_path)
 
     def once(x: int) -> int:
         import os
+        import time
 
         open(os.path.join(folder, f"{x}-{os.getpid()}"), "x").close()
         if x == 1 and len([name for name in os.listdir(folder) if name.startswith("1-")]) == 1:
+            while not os.path.exists(os.path.join(folder, "reported")):
+                time.sleep(0.01)
             os._exit(1)
         return x
 
     job = desk.launch("map", desk.map_tasks(once, [0, 1, 2], 3, retries=1))
+    desk.told.wait(lambda: any(c[0] == "items" for c in desk.told.calls), "report of the first item")
+    (tmp_path / "reported").touch()  # only now may the second item die with its worker
     assert desk.told.wait_settled(job, 1) == {0: "done"}
+    (tmp_path / "reported").unlink()
     assert sorted(name[0] for name in os.listdir(folder)) == ["0", "1", "1", "2"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import cellmesh
 from tests.support import leftovers
 from tests.support.server import CellError, Notebook, Server
 
@@ -64,7 +65,7 @@ def test_a_hub_of_another_version_is_left_alone(server: Server, book: Notebook, 
 
 def test_a_stale_or_damaged_connection_file(book: Notebook, runtime: Path) -> None:
     (runtime / "cellmesh").mkdir(mode=0o700, exist_ok=True)
-    stale = runtime / "cellmesh" / "user"
+    stale = runtime / "cellmesh" / f"user-{cellmesh.__version__}"
     stale.mkdir(mode=0o700)
     (stale / "connection.json").write_text("{damaged")
     assert "5" in book.run(
