@@ -79,6 +79,16 @@ def interpreter() -> Interpreter:
     return Interpreter(sys.executable, environ, _cwd(), list(sys.path))
 
 
+def surroundings() -> tuple[object, ...]:
+    """What `interpreter()` is made of, to compare; this is asked before each submit.
+
+    Decoding every variable would cost more than the submit itself, so the raw table is copied where
+    there is one.
+    """
+    raw = getattr(os.environ, "_data", None)
+    return (_cwd(), list(sys.path), dict(os.environ) if raw is None else dict(raw))
+
+
 def own_session() -> tuple[str, str, float]:
     """(key, name, grace) of a kernel or script without a Jupyter server's extension."""
     notebook = _notebook_path()

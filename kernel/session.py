@@ -48,6 +48,7 @@ class Session:
         self.refusals: deque[str] = deque(maxlen=10)
         self._numbers = 0
         self._context = ""
+        self._surroundings: tuple[object, ...] = ()
 
     # --- attaching ----------------------------------------------------------------------------------
 
@@ -146,6 +147,10 @@ class Session:
 
     def refresh_context(self) -> None:
         """Have tasks from now on run with the cwd, environment and sys.path that the kernel has now."""
+        surroundings = identity.surroundings()
+        if surroundings == self._surroundings:
+            return
+        self._surroundings = surroundings
         spec = SessionSpec("", "", 0.0, identity.interpreter())
         digest = _digest(spec)
         if digest != self._context:

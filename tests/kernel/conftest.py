@@ -22,7 +22,6 @@ class Shown:
     msg_id: str
     status: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
 
     def stream(self, name: str) -> str:
         return "".join(
@@ -96,9 +95,7 @@ class Kernel:
 
     def finish(self, shown: Shown, timeout: float = 60.0) -> Shown:
         """Wait until the cell is idle."""
-        begun = time.monotonic()
         self.wait_until(lambda: bool(shown.status), timeout)
-        shown.seconds = time.monotonic() - begun
         return shown
 
     def run(self, code: str, *, live: bool = True, timeout: float = 60.0) -> Shown:

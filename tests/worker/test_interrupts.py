@@ -28,11 +28,10 @@ def test_a_flood_of_prints_is_interrupted() -> None:
 def test_a_subprocess_is_interrupted_with_its_cell() -> None:
     said = in_worker("""
         threading.Timer(0.5, interrupts.request, [7]).start()
-        begun = time.monotonic()
-        say(cell("!echo begun; sleep 60", 7).outcome)
-        say([time.monotonic() - begun < 10, shown()])
+        say(cell("!echo begun; sleep 600", 7).outcome)
+        say(shown())
     """)
-    assert said == ["interrupted", [True, [["stdout", "begun\n"]]]]
+    assert said == ["interrupted", [["stdout", "begun\n"]]]
 
 
 def test_an_await_is_interrupted_and_the_loop_lives_on() -> None:
