@@ -29,7 +29,7 @@ _session: Session | None = None
 
 def attached() -> Session | None:
     """The attached session, if there is one."""
-    return _session if _session is not None and not _session.closed else None
+    return _session if _session is not None and not _session.closed and not _session.lost else None
 
 
 def current() -> Session:
@@ -56,6 +56,8 @@ def _keep(session: Session) -> Session:
     if _session is None:
         # Last registered, first run: before IPython clears the namespace, so that nothing is claimed by that.
         atexit.register(_at_exit)
+    if _session is not None and _session.lost:
+        _session.close(end_session=False)
     _session = session
     for note in session.survivors.notes:
         session.notices.say(note)

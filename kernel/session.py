@@ -45,6 +45,7 @@ class Session:
         self.new_worker_ids_seen: set[int] = set()
         self.dying = False  # the interpreter ends: from now on nothing is claimed
         self.closed = False
+        self.lost = ""  # why the engine is gone, if it is
         self.refusals: deque[str] = deque(maxlen=10)
         self._numbers = 0
         self._context = ""
@@ -72,6 +73,16 @@ class Session:
                 "This cellmesh session is closed. Run %load_ext cellmesh or cm.connect() again."
             )
         return self
+
+    def lose(self, why: str) -> None:
+        """From the engine's thread: the engine is gone. What waits for it fails now."""
+        self.lost = why
+        self.refusals.append(why)  # for whoever waits for workers
+        self.workers = ()
+        self.survivors = Survivors()
+        for job in list(self.jobs.values()):
+            if not job.finished:
+                job.on_refused(why)
 
     def close(self, *, end_session: bool) -> None:
         """Leave the engine. With `end_session` everything of the session is stopped and freed."""

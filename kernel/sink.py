@@ -51,6 +51,10 @@ class SessionSink:
             self._session.refusals.append(why)
             self._session.notices.say(why)
 
+    def lost(self, why: str) -> None:
+        self._session.lose(why)
+        self._session.notices.say(why)
+
     def job(self, info: JobInfo, missing: bool) -> None:
         known = self._session.jobs.get(info.id)
         if known is None:

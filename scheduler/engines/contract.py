@@ -95,6 +95,9 @@ class Sink(Protocol):
     def refused(self, why: str, job: int | None) -> None:
         """A job (or, with None, a request) was not taken."""
 
+    def lost(self, why: str) -> None:
+        """The engine is gone for good, and with it all that was running; nothing more will come."""
+
     def job(self, info: JobInfo, missing: bool) -> None:
         """Answer to `attach_job`, after everything kept of that job has been sent."""
 

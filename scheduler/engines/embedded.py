@@ -100,15 +100,16 @@ class EmbeddedEngine(Engine):
     def close(self, *, end_session: bool) -> None:
         if self._dealer is None:
             return
-        self._dealer.post(msg.ResetSession(end=True) if end_session else msg.Goodbye())
-        self._dealer.drain(GOODBYE_SECONDS)
+        if not self._gone:
+            self._dealer.post(msg.ResetSession(end=True) if end_session else msg.Goodbye())
+            self._dealer.drain(GOODBYE_SECONDS)
         self._dealer.close()
         self._dealer = None
 
     def _post(self, *messages: msg.Wire) -> None:
         if self._dealer is None or self._gone:
             raise EngineError(
-                "The hub of this session has ended. Run %load_ext cellmesh (or cm.connect()) to start anew."
+                "The hub of this session has ended, and its workers with it. Run the cell again."
             )
         self._dealer.post(*messages)
 
@@ -262,9 +263,5 @@ class EmbeddedEngine(Engine):
             self._refused = f"gone: The hub at {self._folder} has ended."
             self._answered.set()
         elif self._sink is not None:
-            self._sink.refused(
-                "The hub of this session has ended, and its workers with it. "
-                "Run %load_ext cellmesh (or cm.connect()) to start anew.",
-                None,
-            )
+            self._sink.lost("The hub of this session has ended, and its workers with it. Run the cell again.")
             self._sink.flushed()

@@ -56,6 +56,9 @@ class Recorder:
     def refused(self, why: str, job: int | None) -> None:
         self._note("refused", why, job)
 
+    def lost(self, why: str) -> None:
+        self._note("lost", why)
+
     def job(self, info: JobInfo, missing: bool) -> None:
         self._note("job", info, missing)
 

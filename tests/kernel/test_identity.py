@@ -58,4 +58,4 @@ def test_an_unusable_runtime_folder_is_one_clear_line(kernel: Kernel, tmp_path: 
     (tmp_path / "cellmesh").mkdir(mode=0o755)
     (tmp_path / "cellmesh").chmod(0o755)
     kernel.ok(f"import os; os.environ['XDG_RUNTIME_DIR'] = '{tmp_path}'")
-    assert kernel.run(LOOK).error.startswith("FolderError: cellmesh will not use")
+    assert kernel.run(LOOK).error.startswith("EngineError: cellmesh will not use")
