@@ -22,7 +22,12 @@ CASES = {  # name -> (title, unit, scale, operations a round)
     "submit": ("no-op submit, round trip", "µs", 1e6, 100),
     "submit_many": ("no-op submits, 1,000 outstanding, per task", "µs", 1e6, 1000),
     "cell": ("no-op %%distributed cell on 2 workers", "µs", 1e6, 20),
-    "attach": ("new process attaches to warm workers, import to first result", "ms", 1e3, 1),
+    "attach": (
+        "new process attaches to a running pool: interpreter start, import, first result, end",
+        "ms",
+        1e3,
+        1,
+    ),
 }
 
 

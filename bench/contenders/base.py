@@ -5,6 +5,8 @@ Owns the interface. Never imports a peer before it is asked for. Read next: `cel
 
 import importlib
 import importlib.util
+import subprocess
+import sys
 from typing import Any
 
 _WHERE = {  # name -> (module of ours, package that must be installed)
@@ -18,6 +20,11 @@ _WHERE = {  # name -> (module of ours, package that must be installed)
 
 def noop() -> None:
     """What every contender runs."""
+
+
+def run_script(script: str, *arguments: str) -> None:
+    """Run a script in a new interpreter to its end."""
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
 class Contender:

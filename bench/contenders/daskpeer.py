@@ -2,7 +2,7 @@
 
 import distributed
 
-from .base import Contender, noop
+from .base import Contender, noop, run_script
 
 COLD = """
 import time; t = time.perf_counter()
@@ -13,6 +13,14 @@ if __name__ == "__main__":
     assert client.submit(abs, -1).result() == 1
     print(time.perf_counter() - t, flush=True)
     client.close(); cluster.close()
+"""
+
+
+ATTACH = """
+import sys
+from distributed import Client
+with Client(sys.argv[1]) as client:
+    assert client.submit(abs, -1).result() == 1
 """
 
 
@@ -39,5 +47,4 @@ class Peer(Contender):
 
     def attach(self, count: int) -> None:
         for _ in range(count):
-            with distributed.Client(self.cluster.scheduler_address, set_as_default=False) as client:
-                client.submit(noop, pure=False).result()
+            run_script(ATTACH, self.cluster.scheduler_address)

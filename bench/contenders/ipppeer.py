@@ -2,7 +2,7 @@
 
 import ipyparallel
 
-from .base import Contender, noop
+from .base import Contender, noop, run_script
 
 COLD = """
 import time; t = time.perf_counter()
@@ -12,6 +12,15 @@ client = cluster.start_and_connect_sync(activate=False)
 assert client.load_balanced_view().apply_sync(abs, -1) == 1
 print(time.perf_counter() - t, flush=True)
 cluster.stop_cluster_sync()
+"""
+
+
+ATTACH = """
+import sys
+import ipyparallel
+client = ipyparallel.Client(cluster_id=sys.argv[1], profile_dir=sys.argv[2])
+assert client.load_balanced_view().apply_sync(abs, -1) == 1
+client.close()
 """
 
 
@@ -45,8 +54,4 @@ class Peer(Contender):
 
     def attach(self, count: int) -> None:
         for _ in range(count):
-            client = ipyparallel.Client(
-                cluster_id=self.cluster.cluster_id, profile_dir=self.cluster.profile_dir
-            )
-            client.load_balanced_view().apply_sync(noop)
-            client.close()
+            run_script(ATTACH, self.cluster.cluster_id, self.cluster.profile_dir)

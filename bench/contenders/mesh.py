@@ -1,13 +1,11 @@
 """cellmesh: the embedded engine with two workers."""
 
 import os
-import subprocess
-import sys
 from typing import Any
 
 import cellmesh as cm
 
-from .base import Contender, noop
+from .base import Contender, noop, run_script
 
 COLD = """
 import time; t = time.perf_counter()
@@ -45,6 +43,5 @@ class Peer(Contender):
             self.shell.run_cell_magic("distributed", "", "pass")
 
     def attach(self, count: int) -> None:
-        """New processes attach to the living hub; each has imported Python only."""
         for _ in range(count):
-            subprocess.run([sys.executable, "-c", COLD], check=True, stdout=subprocess.DEVNULL)
+            run_script(COLD)

@@ -11,7 +11,7 @@ COLD = """
 import time; t = time.perf_counter()
 import ray
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-assert ray.get(ray.remote(abs).remote(-1)) == 1
+assert ray.get(ray.remote(lambda x: -x).remote(-1)) == 1
 print(time.perf_counter() - t, flush=True)
 ray.shutdown()
 """
