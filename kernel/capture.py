@@ -8,10 +8,11 @@ Read next: `flow.py` (what a cell reads), `blame.py` (what cannot be pickled), `
 import builtins
 import re
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cellmesh.scheduler.engines.contract import Engine
 from cellmesh.scheduler.objects import codec, namespaces, segments
 from cellmesh.scheduler.objects.codec import Persist
 from cellmesh.scheduler.wire.messages import Payload, Ref
@@ -68,10 +69,21 @@ class Captured:
         """Values that some workers keep their own of, and others do not have."""
         return [entry for entry in self.entries if entry.kept_by]
 
-    def put(self, put_blob: Callable[[Payload, str], None]) -> None:
-        """Hand everything to the engine, which keeps one of equal content."""
+    def put(self, engine: Engine, last: dict[str, str]) -> None:
+        """Hand everything to the engine. `last`: the digest that each name was captured with before.
+
+        A content that no name stands for any more is dropped, or a table that changes in every cell would
+        pile up in shared memory; the engine keeps it as long as a running task needs it.
+        """
+        outdated = []
         for entry in self.entries:
-            put_blob(entry.payload, entry.digest)
+            engine.put_blob(entry.payload, entry.digest)
+            before = last.get(entry.name)
+            if before is not None and before != entry.digest:
+                outdated.append(before)
+            last[entry.name] = entry.digest
+        for digest in set(outdated).difference(last.values()):
+            engine.drop_blob(digest)
 
     def discard(self) -> None:
         """Take back the segments of a cell that is not launched after all."""

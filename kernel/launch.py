@@ -179,7 +179,7 @@ def _send_captured(prepared: Prepared) -> None:
             known.announced.add(entry.digest)
             to = f"{count} worker{'s' * (count != 1)}"
             session.notices.say(f"sending `{entry.name}` ({capture.show_size(size)}) to {to}")
-    prepared.captured.put(session.engine.put_blob)
+    prepared.captured.put(session.engine, session.captured)
     for entry in prepared.captured.entries:
         before = known.digests.get(entry.name)
         known.digests[entry.name] = entry.digest

@@ -45,6 +45,7 @@ class Session:
         self.new_worker_ids_seen: set[int] = set()
         self.dying = False  # the interpreter ends: from now on nothing is claimed
         self.closed = False
+        self.captured: dict[str, str] = {}  # name -> digest of what cells captured last
         self.lost = ""  # why the engine is gone, if it is
         self.refusals: deque[str] = deque(maxlen=10)
         self._numbers = 0

@@ -36,7 +36,7 @@ def adopt_orphans() -> None:
 def die_with_parent(parent: int) -> None:
     """Have the kernel end this process when `parent` dies; end now if it has died already.
 
-    Where there is no such signal, workers notice by the loss of their lifeline (`worker/main.py`).
+    Where there is no such signal, workers notice that their hub's lock is free (`worker/main.py`).
     """
     if LINUX:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -7,11 +7,12 @@ Read next: `runner.py` (what happens to a task), `interrupts.py`.
 
 import os
 import queue
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cellmesh.scheduler.wire import system
+from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import WorkerSpec
 from cellmesh.scheduler.wire.dealer import Dealer
 from cellmesh.scheduler.wire.messages import (
@@ -85,6 +86,7 @@ class Worker:
             ToWorker,
             greeting=self._greet,
             on_messages=self._on_messages,
+            on_lost=self._on_lost,
             readers=dict.fromkeys(self._capture.filenos(), self._capture.pump),
             name="cellmesh-talk",
         )
@@ -118,6 +120,14 @@ class Worker:
             list(self._holding.values()),
             self._runner.names(),
         )
+
+    def _on_lost(self) -> None:
+        """The hub's socket is gone. It comes back, unless nursery and hub are gone both.
+
+        On Linux the nursery's death has killed us before; elsewhere this is how a worker notices.
+        """
+        if not folders.is_locked(Path(self._spec.address.removeprefix("ipc://")).parent / "lock"):
+            os._exit(1)
 
     def _on_messages(self, messages: list[Any]) -> None:
         if self._over and self._dealer.idle:
