@@ -5,7 +5,9 @@ frames, from which the kernel rebuilds a traceback in the cell's own lines. Neve
 itself. Read next: `cellmesh/kernel/tracebacks.py`.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +18,37 @@ class RemoteFrame:
     name: str
     lineno: int
     source: str = ""  # whole text of the file if the notebook may not have it (a cell, a <string>)
+    firstlineno: int = 1  # where the function begins
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """An exception whose own pickling fails, in parts: it can be made again without its `__init__`."""
+
+    cls: type[BaseException]
+    args: tuple[Any, ...]
+    state: dict[str, Any]  # of its attributes those that can be pickled
+
+    def make(self) -> BaseException:
+        """The exception.
+
+        >>> Rebuilt(KeyError, ("x",), {"hint": "y"}).make()
+        KeyError('x')
+        """
+        error = self.cls.__new__(self.cls)
+        builtin = next(base for base in self.cls.__mro__ if base.__module__ == "builtins")
+        with suppress(Exception):  # errno and the like are in no __dict__: the base's own __init__ sets them
+            builtin.__init__(error, *self.args)  # type: ignore[misc]
+        error.args = self.args
+        error.__dict__.update(self.state)
+        return error
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Everything the notebook needs to raise the remote exception as its own."""
 
-    exception: bytes | None  # pickled; None if that failed
+    exception: bytes | None  # pickled: itself, or a `Rebuilt`; None if that failed too
     type_name: str
     message: str
     frames: tuple[RemoteFrame, ...]
@@ -34,4 +60,4 @@ class Failure:
     notes: tuple[str, ...] = field(default=())
 
 
-__all__ = ["Failure", "RemoteFrame"]
+__all__ = ["Failure", "Rebuilt", "RemoteFrame"]

@@ -105,7 +105,7 @@ def _frames(frames: list[tuple[FrameType, int]], sources: Mapping[str, str]) -> 
     for frame, line in frames:
         code = frame.f_code
         source = sources.get(code.co_filename, "")
-        found.append(RemoteFrame(code.co_filename, code.co_qualname, line, source))
+        found.append(RemoteFrame(code.co_filename, code.co_qualname, line, source, code.co_firstlineno))
     if len(found) > _FRAMES:
         found = [*found[: _FRAMES // 2], *found[-_FRAMES // 2 :]]
     return tuple(found)
