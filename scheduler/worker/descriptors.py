@@ -22,7 +22,7 @@ class FdCapture:
 
     def __init__(self) -> None:
         self._output: TaskOutput | None = None
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # the output's own, once there is one
         self._libc = ctypes.CDLL(None)
         self._pipes: dict[int, Stream] = {}
         self._decoders: dict[int, codecs.IncrementalDecoder] = {}
@@ -45,6 +45,7 @@ class FdCapture:
     def attach(self, output: TaskOutput) -> None:
         """Say where the text goes; until then it stays in the pipes."""
         self._output = output
+        self._lock = output.lock  # one lock: text is passed on while a pipe is read, and the other way round
         output.drain = self.drain
 
     def filenos(self) -> list[int]:
@@ -62,8 +63,9 @@ class FdCapture:
         self._libc.fflush(None)
         with self._lock:
             for fd in self._pipes:
-                while self._read(fd):
-                    pass
+                for _ in range(_ROOM // _READ):  # all that fits into it: a flood may refill it for ever
+                    if not self._read(fd):
+                        break
 
     def close(self) -> None:
         """Give the descriptors back."""

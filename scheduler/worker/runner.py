@@ -251,7 +251,7 @@ class Runner:
             raise codec.CannotPickleError(
                 f"The result, a {kind.__qualname__}, cannot be pickled: {error}. Return plain data "
                 "(numbers, arrays, state_dict(), a path), or keep it on a worker in a %%distributed cell."
-            ) from error
+            ) from None
 
     def _failure(self, error: BaseException, index: int, subject: tuple[Any, ...] | None) -> Payload:
         described = ""

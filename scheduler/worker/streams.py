@@ -89,10 +89,11 @@ class TaskStream(io.TextIOBase):
         with self._lock:
             self._held.append(text)
             self._size += len(text)
-            if self._size > _CHUNK or (not self._quiet and ("\n" in text or "\r" in text)):
-                self.pass_on()
-            elif not self._timer.armed:
-                self._timer.arm()
+            due = self._size > _CHUNK or (not self._quiet and ("\n" in text or "\r" in text))
+        if due:
+            self.pass_on()
+        elif not self._timer.armed:
+            self._timer.arm()
         if self._interrupts.pending:
             self._interrupts.check()
         return len(text)
@@ -106,17 +107,18 @@ class TaskStream(io.TextIOBase):
 
     def pass_on(self) -> None:
         """Hand over what is held."""
+        if not self._held:
+            return
+        if not self.forked:  # what a subprocess printed before this text comes before it
+            self._output.drain()  # not under the lock: it may wait for a full pipe to be read elsewhere
         with self._lock:
-            if not self._held:
-                return
             text = "".join(self._held)
             self._held.clear()
             self._size = 0
             if self.forked:
                 os.write(self.fileno(), text.encode("utf-8", "backslashreplace"))
-                return
-            self._output.drain()  # what a subprocess printed before this text comes before it
-            self._quiet = self._output.text(self._kind, text)
+            elif text:
+                self._quiet = self._output.text(self._kind, text)
 
     def awake(self) -> None:
         """A new task: nothing is withheld yet."""

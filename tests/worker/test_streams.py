@@ -112,3 +112,35 @@ def test_what_comes_after_the_task_is_not_the_next_tasks() -> None:
         say(shown())
     """)
     assert shown == [["stdout", "next\n"]]
+
+
+def test_python_and_raw_output_read_by_the_talking_thread_never_wait_for_each_other() -> None:
+    said = in_worker("""
+        import select
+        def talk():
+            while True:
+                for fd in select.select(capture.filenos(), [], [])[0]:
+                    capture.pump(fd)
+        threading.Thread(target=talk, daemon=True).start()
+        say(cell('''
+        import os
+        for _ in range(20_000):
+            os.write(1, b"raw\\\\n")
+            print("text")
+        ''').outcome)
+        say("".join(text for kind, text in shown() if kind == "stdout").startswith("raw\\ntext\\n"))
+    """)
+    assert said == ["ok", True]
+
+
+def test_a_flood_of_a_subprocess_does_not_keep_a_print_waiting() -> None:
+    (said,) = in_worker("""
+        say(cell('''
+        import subprocess
+        with subprocess.Popen(["yes"]) as flood:
+            for _ in range(5):
+                print("text")
+            flood.kill()
+        ''').outcome)
+    """)
+    assert said == "ok"
