@@ -2,7 +2,8 @@
 
 Owns SIGINT in a worker. An interrupt is raised in the main thread only while its attempt runs and only out
 of user code: when the signal lands in this package's own frames, it waits until they are left (`check`), so
-that reports are whole and none ever hits the next task. Never decides what an interrupt means. Read next:
+that reports are whole and none ever hits the next task. One that overtakes its attempt is kept until that
+begins. Never decides what an interrupt means. Read next:
 `runner.py`.
 """
 
@@ -10,6 +11,7 @@ import signal
 import threading
 import time
 from types import FrameType
+from typing import NoReturn
 
 _MACHINERY = __name__.rpartition(".")[0]
 _WAITING = f"{_MACHINERY}.commands"  # waits for subprocesses in its own frames, so it must be interruptible
@@ -18,15 +20,22 @@ _AGAIN = 0.02
 
 
 class Interrupts:
-    """The door for interrupts. `request` comes from the IO thread, everything else from the main thread."""
+    """The door for interrupts.
+
+    `expect` and `request` come from the IO thread, everything else from the thread that runs the code.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # never taken by the main thread: its handler could not wait for itself
+        self._lock = threading.RLock()  # never taken by the handler: it could not wait for its own thread
+        self._expected: set[int] = set()  # attempts that are queued, and have not begun
+        self._early: set[int] = set()  # those of them that are to be interrupted
+        self._thread: int | None = None
         self._running: int | None = None
         self._wanted: int | None = None
         self._main: int | None = None
         self._raised: int | None = None
         self._insisting: int | None = None
+        self._hit = False
         self.pending = False
         self.shielded = False  # set while something that must be whole calls out of this package
 
@@ -35,22 +44,46 @@ class Interrupts:
         self._main = threading.main_thread().ident
         signal.signal(signal.SIGINT, self._handle)
 
+    @property
+    def installed(self) -> bool:
+        """Whether this process and its SIGINT are ours; the inline engine's are the notebook's."""
+        return self._main is not None
+
+    def expect(self, attempt: int) -> None:
+        """This attempt is going to begin."""
+        with self._lock:
+            self._expected.add(attempt)
+
     def begin(self, attempt: int) -> None:
-        """From now on this attempt may be interrupted."""
-        self.pending = False
-        self._wanted = self._raised = None
-        self._running = attempt
+        """From now on this attempt may be interrupted; if it is to be already, `check` raises it."""
+        with self._lock:
+            early = attempt in self._early
+            self._early.discard(attempt)
+            self._expected.discard(attempt)
+            self._thread = threading.get_ident()
+            self._hit = False
+            self._raised = None
+            self._wanted = attempt if early else None
+            self._running = attempt
+            self.pending = early
 
     def end(self) -> None:
         """From now on no interrupt is raised; late ones are dropped."""
-        self._running = None
-        self.pending = False
+        with self._lock:
+            self._running = None
+            self.pending = False
+
+    def is_one(self, error: BaseException) -> bool:
+        """Whether this is an interrupt, and no exception of the code's own."""
+        return isinstance(error, KeyboardInterrupt) and (self._hit or not self.installed)
 
     def request(self, attempt: int) -> bool:
-        """Interrupt this attempt if it is the one that runs. Again is harmless."""
+        """Interrupt this attempt if it is the one that runs, or is going to. Again is harmless."""
         with self._lock:
             if self._running != attempt:
-                return False
+                if attempt in self._expected:
+                    self._early.add(attempt)
+                return attempt in self._expected
             if self._insisting == attempt:
                 return True
             self._wanted, self._raised = attempt, None
@@ -77,11 +110,9 @@ class Interrupts:
                 self._insisting = None
 
     def check(self) -> None:
-        """Raise what had to wait."""
-        if self.pending and not self.shielded:
-            self.pending = False
-            self._raised = self._running
-            raise KeyboardInterrupt
+        """Raise what had to wait. In other threads than the one that runs the code, nothing happens."""
+        if self.pending and not self.shielded and threading.get_ident() == self._thread:
+            self._raise()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._running is None or self._wanted != self._running:
@@ -91,8 +122,12 @@ class Interrupts:
         if self.shielded or _is_machinery(frame):
             self.pending = True
             return
+        self._raise()
+
+    def _raise(self) -> NoReturn:
         self.pending = False
         self._raised = self._running
+        self._hit = True
         raise KeyboardInterrupt
 
 

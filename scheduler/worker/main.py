@@ -137,6 +137,7 @@ class Worker:
             match message:
                 case Run():
                     self._holding[message.attempt] = (message.job, message.task.index, message.attempt)
+                    self._interrupts.expect(message.attempt)
                     self._runs.put(message)
                 case Blob(digest, data):
                     self._blobs[digest] = data

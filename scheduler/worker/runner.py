@@ -88,6 +88,7 @@ class Runner:
         self.output.begin(run.job, run.task.index)
         self.interrupts.begin(run.attempt)
         try:
+            self.interrupts.check()  # it may have come before us
             self._prepare(run, blobs)
             self.notebook.before()
             match run.task.verb:
@@ -100,12 +101,11 @@ class Runner:
                 case "over":
                     self._over(run, blobs, reporter)
             outcome = "error" if reporter.failed else "ok"
-        except KeyboardInterrupt:
-            outcome = "interrupted"
         except BaseException as error:  # noqa: BLE001 - a worker outlives every task
             self.interrupts.end()
-            self._fail_rest(run, error, reporter)
-            outcome = "error"
+            outcome = "interrupted" if self.interrupts.is_one(error) else "error"
+            if outcome == "error":
+                self._fail_rest(run, error, reporter)
         self.interrupts.end()
         self.output.end()
         self._modules.look()
@@ -231,9 +231,9 @@ class Runner:
             finally:
                 self.notebook.after()
             item = Item(index, True, self._dump(value, stand_in))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - SystemExit too: the worker lives on
+        except BaseException as error:  # SystemExit too: the worker lives on
+            if self.interrupts.is_one(error):
+                raise
             item = Item(index, False, self._failure(error, index, subject))
         reporter.add(item)
 
@@ -245,7 +245,7 @@ class Runner:
             return codec.dumps(value, self._prefix)
         except StoreFullError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - pickling runs code of the value's own
             if stand_in:
                 return codec.dumps(Unpicklable(kind.__qualname__, errors.describe(value), str(error)))
             raise codec.CannotPickleError(

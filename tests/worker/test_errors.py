@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import pytest
 from worker.running import Local
 
+from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.wire.messages import TaskWire
 from cellmesh.scheduler.worker.errors import describe, failure
 
 
@@ -102,3 +105,10 @@ class _Loud:
 @pytest.mark.parametrize("value", [_Loud(), "x" * 10_000, list(range(10_000)), b"x" * 10_000, 7**5000])
 def test_descriptions_are_bounded(value: object) -> None:
     assert 0 < len(describe(value)) <= 200
+
+
+def test_what_pickling_tried_is_no_part_of_the_failure() -> None:
+    lock = TaskWire(0, "call", codec.dumps(((), {})), ["f"])
+    kept = Local().run(lock, {"f": codec.dumps(threading.Lock)})[0]
+    assert kept.type_name == "CannotPickleError"
+    assert "direct cause" not in kept.text

@@ -88,3 +88,51 @@ def test_a_storm_of_interrupts_never_kills_the_worker_nor_doubles_an_item() -> N
         say(cell("1", 1000).outcome)
     """)
     assert said == [[0, True, False], "ok"]
+
+
+def test_a_request_that_overtakes_its_attempt_is_kept_for_it_alone() -> None:
+    said = in_worker("""
+        for attempt in (7, 8):
+            interrupts.expect(attempt)
+        say([interrupts.request(8), interrupts.request(8)])
+        say([cell("x = 1", 7).outcome, cell("x = 2", 8).outcome, cell("x", 9).outcome])
+        say(loaded(reports[-1]))
+        say([interrupts.request(8), cell("1", 8).outcome])
+        say([len(interrupts._early), len(interrupts._expected)])
+    """)
+    assert said == [[True, True], ["ok", "interrupted", "ok"], [1], [False, "ok"], [0, 0]]
+
+
+def test_a_helper_thread_that_prints_does_not_take_the_interrupt() -> None:
+    said = in_worker("""
+        def helper():
+            interrupts.pending = True  # as when the signal lands in our own frames
+            try:
+                print("helper")
+                took.append(False)
+            except KeyboardInterrupt:
+                took.append(True)
+        took = []
+        runner.namespace["helper"] = helper
+        report = cell('''
+        import threading
+        thread = threading.Thread(target=helper)
+        thread.start()
+        thread.join()
+        print("main")
+        ''', 7)
+        say([took, report.outcome])
+    """)
+    assert said == [[[False], "interrupted"]]
+
+
+def test_the_codes_own_keyboard_interrupt_is_an_ordinary_failure() -> None:
+    said = in_worker("""
+        import pickle
+        report = cell("def f():\\n    raise KeyboardInterrupt('mine')\\nf()")
+        (failure,) = loaded(report)
+        error = pickle.loads(failure.exception)
+        say([report.outcome, type(error).__name__, error.args, [frame.lineno for frame in failure.frames]])
+        say(cell("1").outcome)
+    """)
+    assert said == [["error", "KeyboardInterrupt", ["mine"], [4, 3]], "ok"]
