@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from cellmesh.scheduler.nursery.start import HubStartError
-from cellmesh.scheduler.wire.folders import FolderError, doorbell_path
+from cellmesh.scheduler.wire.folders import DOORBELL_PROTOCOL, FolderError, doorbell_path
 
 from .hubs import Hubs
 from .notebooks import NotebookKeys, identify
 
-PROTOCOL = 1
 VARIABLE = "CELLMESH_DOORBELL"
 LONGEST_REQUEST = 4096
 
@@ -99,9 +98,10 @@ class Doorbell:
             protocol, kernel_id = request["protocol"], request["kernel_id"]
         except (ValueError, KeyError, TypeError):
             return {"error": "The Jupyter server's cellmesh extension did not understand the kernel."}
-        if protocol != PROTOCOL:
+        if protocol != DOORBELL_PROTOCOL:
             return {
-                "error": f"The server's cellmesh speaks protocol {PROTOCOL}, the kernel's {protocol}. "
+                "error": f"The server's cellmesh speaks protocol {DOORBELL_PROTOCOL}, "
+                f"the kernel's {protocol}. "
                 "Install the same cellmesh version in both environments."
             }
         try:

@@ -15,6 +15,7 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado import web
+from tornado.log import app_log
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from .hubs import Hubs, plain
@@ -60,7 +61,11 @@ class Viewers:
 
     async def _look(self) -> None:
         while True:
-            text = json.dumps({"hub": plain(await self._hubs.status())})
+            try:
+                text = json.dumps({"hub": plain(await self._hubs.status())})
+            except Exception:  # noqa: BLE001 - or no open page would ever be told anything again
+                app_log.exception("cellmesh: the page's look at the hub failed; it goes on")
+                text = self._last or json.dumps({"hub": None})
             if text != self._last:
                 self._last = text
                 for socket in list(self._sockets):

@@ -66,6 +66,9 @@ def worker_ready(turn: Turn, event: WorkerReady) -> None:
     if worker is None:
         turn.out.append(KillWorker(event.worker))
         return
+    if worker.state is WorkerState.ENDING:
+        turn.out.append(KillWorker(worker.id))  # it was to end before it could be told
+        return
     if worker.state is not WorkerState.STARTING:
         return
     turn.cancel_timer(f"rejoin:{worker.id}")

@@ -41,11 +41,16 @@ assert set(_HANDLERS) == set(get_args(e.Event)), "an event without a handler"
 
 
 class Core:
-    """The scheduler's mind. `state` is for reading; only `handle` changes it."""
+    """The scheduler's mind. `state` is for reading; only `handle` (and `restore`) change it."""
 
     def __init__(self) -> None:
         self.state = State()
         self._turn = Turn(self.state)  # kept, so that an event does not pay for making it
+
+    def restore(self, state: State) -> None:
+        """Go on from a state that an earlier core led to."""
+        self.state = state
+        self._turn = Turn(state)
 
     def handle(self, event: e.Event) -> list[Command]:
         """Take a fact; return what is to be done, in order."""

@@ -30,6 +30,10 @@ class VersionMismatchError(EngineError):
     """The hub speaks another protocol than this kernel."""
 
 
+class HubGoneError(EngineError):
+    """The hub ended while we attached to it; another may be found, or started."""
+
+
 class SessionBusyError(EngineError):
     """Another living kernel holds the session of this notebook."""
 

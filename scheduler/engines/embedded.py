@@ -23,6 +23,7 @@ from .contract import (
     Capacity,
     Engine,
     EngineError,
+    HubGoneError,
     JobSpec,
     SessionBusyError,
     SessionSpec,
@@ -30,9 +31,13 @@ from .contract import (
     Survivors,
     VersionMismatchError,
 )
+from .delivered import Delivered
 
 ATTACH_SECONDS = 15.0
+LOOK_SECONDS = 0.5  # a hub that ended before we connected never says so: its lock does
 GOODBYE_SECONDS = 2.0
+
+_REFUSALS = {"busy": SessionBusyError, "protocol": VersionMismatchError, "gone": HubGoneError}
 
 
 class EmbeddedEngine(Engine):
@@ -55,15 +60,19 @@ class EmbeddedEngine(Engine):
         self._context = ""
         self._statuses: dict[int, msg.HubInfo] = {}
         self._status_changed = threading.Condition()
-        self._settled: dict[int, set[int]] = {}
-        self._seen: dict[tuple[int, int], set[int]] = {}
+        self._delivered: dict[int, Delivered] = {}  # by job; those that were wholly claimed are gone from it
         self._dealer: Dealer[Any] | None = None
         self._gone = False
 
     # --- life ------------------------------------------------------------------------------------
 
     def open(self, session: SessionSpec, sink: Sink) -> Survivors:
-        connection = folders.read_connection(self._folder)
+        try:
+            connection = folders.read_connection(self._folder)
+        except folders.FolderError as error:
+            if isinstance(error.__context__, FileNotFoundError):
+                raise HubGoneError(str(error)) from None
+            raise
         if connection.protocol != msg.PROTOCOL:
             raise VersionMismatchError(
                 f"The hub {connection.hub} speaks protocol {connection.protocol}, "
@@ -80,15 +89,11 @@ class EmbeddedEngine(Engine):
             name="cellmesh-client",
         )
         self._dealer.start()
-        if not self._answered.wait(ATTACH_SECONDS):
-            self._dealer.close()
-            raise EngineError(
-                f"The hub at {self._folder} does not answer. Run: python -m cellmesh doctor --clean"
-            )
+        self._await_answer(self._dealer)
         if self._refused is not None:
             self._dealer.close()
             kind, _, why = self._refused.partition(": ")
-            raise {"busy": SessionBusyError, "protocol": VersionMismatchError}.get(kind, EngineError)(why)
+            raise _REFUSALS.get(kind, EngineError)(why)
         assert self._welcome is not None
         info = self._welcome.session
         self.set_context(session.interpreter)
@@ -96,6 +101,18 @@ class EmbeddedEngine(Engine):
             return Survivors()
         jobs = tuple(info.jobs)
         return Survivors(workers=tuple(info.mesh), jobs=jobs)
+
+    def _await_answer(self, dealer: Dealer[Any]) -> None:
+        for _ in range(round(ATTACH_SECONDS / LOOK_SECONDS)):
+            if self._answered.wait(LOOK_SECONDS):
+                return
+            if not folders.is_locked(self._folder / "lock"):
+                dealer.close()
+                raise HubGoneError(f"The hub at {self._folder} has ended.")
+        dealer.close()
+        raise EngineError(
+            f"The hub at {self._folder} does not answer. Run: python -m cellmesh doctor --clean"
+        )
 
     def close(self, *, end_session: bool) -> None:
         if self._dealer is None:
@@ -146,11 +163,16 @@ class EmbeddedEngine(Engine):
             self._post(msg.SetContext(digest, data))
 
     def open_job(self, job: JobSpec) -> None:
+        self._delivered[job.job] = Delivered()
         self._post(
             msg.OpenJob(job.job, job.kind, job.title, job.background, job.stop_on_error, job.setup, job.cell)
         )
 
     def submit(self, job: int, tasks: Sequence[msg.TaskWire], *, last: bool) -> None:
+        delivered = self._delivered.get(job)
+        if delivered is not None:
+            delivered.sent += len(tasks)
+            delivered.last = delivered.last or last
         self._post(msg.Submit(job, list(tasks), last))
 
     def cancel(self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False) -> None:
@@ -159,8 +181,12 @@ class EmbeddedEngine(Engine):
     def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:
         if self._dealer is not None and not self._gone:
             self._post(msg.Claim(job, None if tasks is None else list(tasks)))
+        delivered = self._delivered.get(job)
+        if delivered is not None and delivered.claim(tasks):
+            self._delivered.pop(job, None)
 
     def attach_job(self, job: int) -> None:
+        self._delivered.setdefault(job, Delivered())
         self._post(msg.AttachJob(job))
 
     def object_prefix(self) -> str:
@@ -177,6 +203,7 @@ class EmbeddedEngine(Engine):
 
     def reset(self) -> None:
         self._post(msg.ResetSession())
+        self._delivered.clear()
 
     def status(self, timeout: float = 5.0) -> msg.HubInfo:
         request = next(self._count)
@@ -214,10 +241,8 @@ class EmbeddedEngine(Engine):
                 case msg.Results(job, task, worker, items):
                     self._on_results(sink, job, task, worker, items)
                 case msg.Settled(job, task, state, why, worker):
-                    settled = self._settled.setdefault(job, set())
-                    if task not in settled:
-                        settled.add(task)
-                        self._seen.pop((job, task), None)
+                    delivered = self._delivered.get(job)
+                    if delivered is not None and delivered.settle(task):
                         sink.settled(job, task, state, why, worker)
                 case msg.Output():
                     sink.output(message)
@@ -226,6 +251,11 @@ class EmbeddedEngine(Engine):
                 case msg.Notice(text):
                     sink.notice(text)
                 case msg.JobState(info, missing):
+                    delivered = self._delivered.get(info.id)
+                    if missing:
+                        self._delivered.pop(info.id, None)
+                    elif delivered is not None and info.finished:
+                        delivered.end()
                     sink.job(info, missing)
                 case msg.Status(request, hub):
                     with self._status_changed:
@@ -246,11 +276,8 @@ class EmbeddedEngine(Engine):
 
     def _on_results(self, sink: Sink, job: int, task: int, worker: int | None, items: list[msg.Item]) -> None:
         """Pass items on, once each: a hub that came back sends again what is unclaimed."""
-        if task in self._settled.get(job, ()):
-            return
-        seen = self._seen.setdefault((job, task), set())
-        fresh = [item for item in items if item.index not in seen]
-        seen.update(item.index for item in fresh)
+        delivered = self._delivered.get(job)
+        fresh = delivered.fresh(task, items) if delivered is not None else []
         if fresh:
             sink.items(job, task, worker, fresh)
 

@@ -32,6 +32,7 @@ class Hub:
         self.wall = self.started
         self.new_clients: list[Client] = []  # the loop watches their processes
         self.reporter_number: int | None = None  # mesh number of the worker whose report is at hand
+        self.left_clients: list[ClientId] = []  # and watches these no more
         self.ending = False
 
     # --- what the loop calls ---------------------------------------------------------------------
@@ -42,6 +43,8 @@ class Hub:
 
     def take(self, at: float, identity: bytes, message: msg.Wire) -> None:
         """One message from a peer."""
+        if isinstance(message, msg.Report | msg.Output | msg.Ready) and not is_worker(identity):
+            raise ValueError(f"{identity!r} is no worker")
         match message:
             case msg.Report():
                 self._on_report(at, identity, message)
@@ -68,6 +71,7 @@ class Hub:
         if client is None:
             return
         self.clients.by_identity.pop(client.identity, None)
+        self.left_clients.append(client_id)
         if self.core.state.sessions.get(client.session) is None:
             return
         self.feed(ev.ClientLost(at, client_id))
@@ -117,7 +121,7 @@ class Hub:
 
     def _on_ready(self, at: float, identity: bytes, ready: msg.Ready) -> None:
         worker = WorkerId(ready.worker)
-        self.peers.renew(identity)
+        self.peers.greeted(identity)
         self.orders.pool.pids[worker] = ready.pid
         self.orders.names[worker] = ready.names
         holding = tuple((JobId(job), task, attempt) for job, task, attempt in ready.holding)
@@ -153,6 +157,11 @@ class Hub:
         client = self.clients.by_id.get(ClientId(record.client)) if record else None
         if client is not None:
             self.peers.send(client.identity, output)
+
+
+def is_worker(identity: bytes) -> bool:
+    """Whether this is how workers call themselves."""
+    return identity[:1] == b"w" and identity[1:].isdigit()
 
 
 def worker_identity(worker: WorkerId) -> bytes:

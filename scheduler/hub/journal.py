@@ -36,14 +36,31 @@ _decode = msgspec.msgpack.Decoder(Entry).decode
 class Journal:
     """Append with `add`, write with `flush`.
 
-    The file may be torn at its end by the death that makes it needed: `read` stops there.
+    The file may be torn at its end by the death that makes it needed: `read` cuts that off, or nothing
+    that is appended later could be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.size = os.fstat(self._fd).st_size
+        self.compacted = 0  # size after the last rewrite
         self._pending: list[bytes] = []
+
+    def read(self) -> Iterator[Entry]:
+        """All whole entries of a former life, oldest first."""
+        data = self.path.read_bytes()
+        offset = 0
+        while len(data) - offset >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(data, offset)
+            end = offset + _LENGTH.size + length
+            if end > len(data):
+                break
+            yield _decode(data[offset + _LENGTH.size : end])
+            offset = end
+        if offset < len(data):
+            os.ftruncate(self._fd, offset)
+            self.size = offset
 
     def add(self, entry: Entry) -> None:
         """Queue an entry; it is in the file after the next flush."""
@@ -69,24 +86,9 @@ class Journal:
         os.close(self._fd)
         fresh.replace(self.path)
         self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self.size = len(data) + 4
+        self.size = self.compacted = len(data) + 4
         self._pending.clear()
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
-
-
-def read(path: Path) -> Iterator[Entry]:
-    """All whole entries of a journal, oldest first."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    offset = 0
-    while len(data) - offset >= 4:
-        (length,) = _LENGTH.unpack_from(data, offset)
-        if len(data) - offset - 4 < length:
-            return
-        yield _decode(data[offset + 4 : offset + 4 + length])
-        offset += 4 + length

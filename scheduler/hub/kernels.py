@@ -44,7 +44,7 @@ class Clients:
 
 
 def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
-    hub.peers.renew(identity)
+    hub.peers.greeted(identity)
     if greeting.protocol != msg.PROTOCOL:
         why = f"protocol: this hub speaks {msg.PROTOCOL}, the kernel {greeting.protocol}"
         hub.peers.send(identity, msg.Refuse(why))

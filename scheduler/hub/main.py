@@ -60,10 +60,12 @@ class Shell:
         self._router.setsockopt(zmq.RCVHWM, 0)
         self._router.setsockopt(zmq.LINGER, int(GOODBYE_SECONDS * 1000))
         self._timers = Timers()
-        self._peers = Peers(self._router)
+        self._peers = Peers(self._router, epoch)
         self._pool = Pool(control)
         self._journal = Journal(self._data / "journal")
         self._watched: dict[int, ClientId] = {}
+        self._unwatched: dict[ClientId, int] = {}  # where processes cannot be watched
+        self._wake_read, self._wake_write = socket.socketpair()
         self._poller = zmq.Poller()
         path = self._folder / "hub.sock"
         path.unlink(missing_ok=True)  # a killed hub leaves its socket
@@ -74,6 +76,10 @@ class Shell:
 
     def begin(self) -> None:
         """Start fresh, or from the journal of a hub that died; then be reachable."""
+        # Without a descriptor to wake it the poll below would go on sleeping after a signal.
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_term)
         if self._epoch == 1:
             cpus = int(os.environ.get("CELLMESH_CPUS", 0)) or system.usable_cpus()
@@ -88,6 +94,7 @@ class Shell:
         )
         self._poller.register(self._router, zmq.POLLIN)
         self._poller.register(self._pool.fileno(), zmq.POLLIN)
+        self._poller.register(self._wake_read.fileno(), zmq.POLLIN)
 
     def _recover(self) -> None:
         recovery.replay(self._hub, self._journal)
@@ -108,6 +115,7 @@ class Shell:
         )
         for worker in self._hub.core.state.workers.values():
             self._hub.orders.leases.take(worker.id, worker.gpus)  # the locks went with the dead hub
+        self._hub.new_clients.clear()
         for client in list(self._hub.clients.by_id.values()):
             self._watch(client.id, client.pid)
 
@@ -125,11 +133,15 @@ class Shell:
     def _once(self) -> None:
         wake = self._timers.next()
         timeout = None if wake is None else max(0, math.ceil((wake - system.monotonic()) * 1000))
+        if self._unwatched:
+            timeout = min(1000, 1000 if timeout is None else timeout)
         for source, _ in self._poller.poll(timeout):
             if source is self._router:
                 self._read_router()
             elif source == self._pool.fileno():
                 self._read_nursery()
+            elif source == self._wake_read.fileno():
+                self._wake_read.recv(64)
             elif source in self._watched:
                 self._client_ended(source)
         for timer in self._timers.due(system.monotonic()):
@@ -140,9 +152,15 @@ class Shell:
         for client in self._hub.new_clients:
             self._watch(client.id, client.pid)
         self._hub.new_clients.clear()
+        for client_id in self._hub.left_clients:
+            self._unwatch(client_id)
+        self._hub.left_clients.clear()
+        self._look_at_unwatched()
+        if self._hub.ending:
+            (self._folder / "connection.json").unlink(missing_ok=True)  # nobody attaches from here on
         self._journal.flush()  # before anything that follows from it leaves
         self._peers.flush()
-        if self._journal.size > COMPACT_AT:
+        if self._journal.size > max(COMPACT_AT, 2 * self._journal.compacted):
             recovery.compact(self._hub, self._journal, system.monotonic())
 
     def _read_router(self) -> None:
@@ -152,7 +170,7 @@ class Shell:
                 identity, frame = self._router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            name = identity.decode("ascii", "replace")
+            name = identity.decode("latin-1")  # any bytes, and back
             entry = Entry("frame", at, wall, name, frame)
             if name.startswith("o"):
                 recovery.apply(self._hub, entry)  # onlookers change nothing
@@ -174,8 +192,23 @@ class Shell:
         if fd is not None:
             self._watched[fd] = client
             self._poller.register(fd, zmq.POLLIN)
-        elif system.can_watch() or not system.is_alive(pid):
+        elif system.can_watch():
             self._record(self._entry("client-lost", client))
+        else:
+            self._unwatched[client] = pid
+
+    def _unwatch(self, client: ClientId) -> None:
+        self._unwatched.pop(client, None)
+        for fd in [fd for fd, watched in self._watched.items() if watched == client]:
+            del self._watched[fd]
+            self._poller.unregister(fd)
+            os.close(fd)
+
+    def _look_at_unwatched(self) -> None:
+        for client, pid in list(self._unwatched.items()):
+            if not system.is_alive(pid):
+                del self._unwatched[client]
+                self._record(self._entry("client-lost", client))
 
     def _client_ended(self, fd: int) -> None:
         self._poller.unregister(fd)
@@ -191,7 +224,6 @@ class Shell:
         recovery.apply(self._hub, entry)
 
     def _farewell(self) -> None:
-        (self._folder / "connection.json").unlink(missing_ok=True)  # nobody attaches from here on
         self._peers.flush()
         self._journal.close()
         self._router.close()

@@ -11,7 +11,7 @@ from typing import Any
 import zmq
 
 from cellmesh.scheduler.wire.link import Link
-from cellmesh.scheduler.wire.messages import ToHub
+from cellmesh.scheduler.wire.messages import Refuse, ToHub
 
 
 @dataclass(slots=True)
@@ -22,8 +22,10 @@ class Peer:
 
 
 class Peers:
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], epoch: int) -> None:
         self._socket = socket
+        # A hub that came back may answer before it is greeted: its numbers must not look like old ones.
+        self._first = epoch << 32
         self._peers: dict[bytes, Peer] = {}
         self._dirty: set[bytes] = set()
 
@@ -33,13 +35,9 @@ class Peers:
         self._dirty.add(identity)
         return messages
 
-    def renew(self, identity: bytes) -> Peer:
-        """The peer has (re)connected: nothing sent to its former life counts any more."""
-        old = self._peers.pop(identity, None)
-        peer = self._peer(identity)
-        if old is not None:
-            peer.link.take_over(old.link)
-        return peer
+    def greeted(self, identity: bytes) -> None:
+        """The peer has (re)connected: send again what its former connection may have lost."""
+        self._peer(identity).link.resend()
 
     def get(self, identity: bytes) -> Peer | None:
         return self._peers.get(identity)
@@ -53,11 +51,30 @@ class Peers:
         self._dirty.add(identity)
         return True
 
+    def refuse(self, identity: bytes, why: str) -> None:
+        """Tell a peer that it cannot be understood, and forget it."""
+        self.drop(identity)
+        peer = self._peer(identity)
+        peer.link.send(Refuse(why))
+        peer.link.flush()
+        self.drop(identity)
+
+    def counts(self) -> dict[bytes, tuple[int, int]]:
+        """How far each link has come, for a hub that goes on after us."""
+        return {identity: peer.link.counts for identity, peer in self._peers.items()}
+
+    def restore(self, counts: dict[bytes, tuple[int, int]]) -> None:
+        """Go on from there."""
+        for identity, count in counts.items():
+            self._peer(identity).link.counts = count
+
     def restart(self) -> None:
         """After a replay: what it queued was sent by the hub that died, or will be asked for again."""
-        for identity in list(self._peers):
-            self.renew(identity)
+        counts = self.counts()
+        self._peers.clear()
         self._dirty.clear()
+        for identity, (seen, seq) in counts.items():
+            self._peer(identity).link.counts = seen, max(seq, self._first)
 
     def drop(self, identity: bytes) -> None:
         """Forget a peer that is gone."""
@@ -76,6 +93,7 @@ class Peers:
         peer = self._peers.get(identity)
         if peer is None:
             link: Link[Any] = Link(ToHub, lambda frame: self._transmit(identity, frame))
+            link.counts = 0, self._first
             peer = self._peers[identity] = Peer(identity, link)
         return peer
 

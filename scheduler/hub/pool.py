@@ -62,7 +62,7 @@ class Pool:
 
 
 def template_digest(interpreter: Interpreter) -> str:
-    """Equal for interpreters that can share a template."""
+    """Equal for interpreters that can share a template. The path is no part of it: jobs bring their own."""
     environ = {k: v for k, v in sorted(interpreter.environ.items()) if k.startswith(_STARTUP)}
-    identity = msgspec.msgpack.encode((interpreter.executable, interpreter.path, environ))
+    identity = msgspec.msgpack.encode((interpreter.executable, environ))
     return hashlib.blake2b(identity, digest_size=8).hexdigest()

@@ -5,12 +5,16 @@ Owns the replay and the compaction of the journal. Never talks to anyone: while 
 """
 
 import pickle
+import traceback
+
+import msgspec
 
 from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.ids import ClientId, WorkerId
+from cellmesh.scheduler.wire.messages import Refuse
 
 from .hub import Hub
-from .journal import Entry, Journal, read
+from .journal import Entry, Journal
 
 
 def started(at: float, wall: float, epoch: int, cpus: int, gpus: tuple[str, ...]) -> Entry:
@@ -23,7 +27,7 @@ def replay(hub: Hub, journal: Journal) -> bool:
     hub.orders.replaying = True
     found = False
     try:
-        for entry in read(journal.path):
+        for entry in journal.read():
             found = True
             apply(hub, entry)
     finally:
@@ -36,9 +40,7 @@ def apply(hub: Hub, entry: Entry) -> None:
     hub.wall = entry.wall
     match entry.kind:
         case "frame":
-            identity = entry.name.encode()
-            for message in hub.peers.receive(identity, entry.data):
-                hub.take(entry.at, identity, message)
+            _take_frame(hub, entry)
         case "timer":
             hub.feed(ev.TimerFired(entry.at, entry.name))
         case "client-lost":
@@ -56,16 +58,37 @@ def apply(hub: Hub, entry: Entry) -> None:
                 restore(hub, state)
 
 
+def _take_frame(hub: Hub, entry: Entry) -> None:
+    """A frame from outside. Whatever is wrong with it is its sender's trouble and nobody else's.
+
+    An error must not end the hub: the journal would bring the same frame again at every restart.
+    """
+    identity = entry.name.encode("latin-1")
+    try:
+        messages = hub.peers.receive(identity, entry.data)
+    except msgspec.MsgspecError as error:
+        hub.peers.refuse(identity, f"protocol: the hub cannot read this message ({error})")
+        return
+    for message in messages:
+        try:
+            hub.take(entry.at, identity, message)
+        except Exception:  # noqa: BLE001 - see above; the log has it, the sender is told
+            traceback.print_exc()
+            why = f"internal: the hub failed on {type(message).__name__}; its log has the details"
+            hub.peers.send(identity, Refuse(why))
+
+
 def compact(hub: Hub, journal: Journal, at: float) -> None:
     """Replace the journal by the state that it led to."""
-    state = (hub.core.state, hub.store, hub.clients, hub.orders.names)
+    state = (hub.core.state, hub.store, hub.clients, hub.orders.names, hub.peers.counts())
     journal.rewrite(Entry("state", at, hub.wall, "compacted", pickle.dumps(state, protocol=5)))
 
 
 def restore(hub: Hub, state: tuple[object, ...]) -> None:
     """Take over a compacted state."""
-    core_state, store, clients, names = state
-    hub.core.state = core_state  # type: ignore[assignment]
+    core_state, store, clients, names, counts = state
+    hub.core.restore(core_state)  # type: ignore[arg-type]
+    hub.peers.restore(counts)  # type: ignore[arg-type]
     hub.store.sessions = store.sessions  # type: ignore[attr-defined]
     hub.store.jobs = store.jobs  # type: ignore[attr-defined]
     hub.clients = clients  # type: ignore[assignment]

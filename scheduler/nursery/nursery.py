@@ -42,7 +42,8 @@ class Nursery:
         self._hub: Channel[ToNursery] | None = None
         self._workers: dict[int, int] = {}  # worker -> pid
         self._pids: dict[int, int] = {}  # pid -> worker
-        self._early: dict[int, int] = {}  # exits of pids that no template has told us of yet
+        self._early: dict[int, int] = {}  # exits of pids that a template may tell us of yet
+        self._doomed: set[int] = set()  # workers that were to be killed before they were born
         self._selector = selectors.DefaultSelector()
         self._templates = Templates(name, self._selector, self._born, self._unborn)
         self._wake_read, self._wake_write = socket.socketpair()
@@ -103,7 +104,8 @@ class Nursery:
         self._hub = Channel(ours, ToNursery)
         self._selector.register(self._hub, selectors.EVENT_READ, self._on_hub)
         if self._epoch > 1:
-            self._tell_hub(Children(list(self._workers.items())))
+            unborn = [(worker, 0) for worker in self._templates.expected()]
+            self._tell_hub(Children([*self._workers.items(), *unborn]))
 
     def _become_hub(self, channel: socket.socket) -> None:
         """In the forked child: drop the nursery's things, then run the hub. Never returns."""
@@ -169,15 +171,20 @@ class Nursery:
         status = self._early.pop(pid, None)
         if status is not None:
             self._gone(pid, status)
+        elif worker in self._doomed:
+            self._kill(worker)
+        self._doomed.discard(worker)
 
     def _unborn(self, worker: int, why: str) -> None:
+        self._doomed.discard(worker)
         self._tell_hub(ProcessEnded(worker, f"could not be started ({why})"))
 
     def _kill(self, worker: int) -> None:
         pid = self._workers.get(worker)
         if pid is None:
-            # Not born yet (its template is slow) or gone: the answer is on its way either way.
-            return
+            if self._templates.expects(worker):
+                self._doomed.add(worker)
+            return  # else it is gone, and its end has been told
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -201,7 +208,8 @@ class Nursery:
 
     def _gone(self, pid: int, status: int) -> None:
         if pid == self._hub_pid:
-            self._drop_hub_channel()
+            while self._hub is not None:
+                self._on_hub()  # its last orders; then the end of the stream drops the channel
             if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
                 self._ending = True
             elif not self._ending:
@@ -216,8 +224,12 @@ class Nursery:
                 pass
             self._tell_hub(ProcessEnded(worker, describe_exit(status)))
             return
-        if not self._templates.gone(pid, describe_exit(status)):
+        if self._templates.gone(pid, describe_exit(status)):
+            return
+        if self._templates.expected():
             self._early[pid] = status
+        else:
+            self._early.clear()  # an orphan of some user's code; its number may be a worker's some day
 
 
 def main(arguments: list[str]) -> None:

@@ -27,10 +27,16 @@ def ensure_hub(name: str, owner: int | None = None) -> Path:
     The hub ends when its last session has ended, and at once when the process `owner` ends.
     """
     _started[:] = [process for process in _started if process.poll() is None]
-    root = folders.runtime_root()
-    starting = folders.take_lock(root / f"{name}.starting", wait=True)
-    if starting is None:  # cannot be: we waited
-        raise HubStartError(f"Could not lock {root / name}.starting.")
+    while True:
+        starting = folders.runtime_root() / "starting"
+        try:
+            lock = folders.take_lock(starting, wait=True)
+        except FileNotFoundError:
+            continue  # a hub that ended has just removed the empty folder
+        break
+    if lock is None:  # cannot be: we waited
+        raise HubStartError(f"Could not lock {starting}.")
+    # One start at a time, whatever the hub's name: sweeping must not meet a folder that is just being made.
     try:
         folder = folders.hub_folder(name)
         if folders.is_locked(folder / "lock"):
@@ -40,8 +46,8 @@ def ensure_hub(name: str, owner: int | None = None) -> Path:
         folders.sweep()
         return _start(name, owner)
     finally:
-        (root / f"{name}.starting").unlink(missing_ok=True)
-        os.close(starting)
+        starting.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def _wait_for_the_end(folder: Path) -> None:

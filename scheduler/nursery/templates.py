@@ -86,6 +86,14 @@ class Templates:
                 return True
         return False
 
+    def expects(self, worker: int) -> bool:
+        """Whether this worker has been asked for and not been forked yet."""
+        return worker in self.expected()
+
+    def expected(self) -> list[int]:
+        """Workers whose forks are under way."""
+        return [worker for template in self._templates.values() for worker in template.waiting]
+
     def pids(self) -> Iterator[int]:
         """Processes of all templates."""
         return (template.pid for template in self._templates.values())

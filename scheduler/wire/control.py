@@ -67,7 +67,7 @@ class ProcessEnded(Control, frozen=True):
 
 
 class Children(Control, frozen=True):
-    """First message to a hub that was restarted: (worker, pid) of all that live."""
+    """First message to a hub that was restarted: (worker, pid) of all that live; 0: being forked."""
 
     living: list[tuple[int, int]]
 

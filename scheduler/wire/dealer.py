@@ -58,6 +58,7 @@ class Dealer(Generic[M]):
         self._closing = False
         self._connected = False
         self._drained = threading.Event()
+        self._posting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._socket.connect(address)
 
@@ -67,8 +68,9 @@ class Dealer(Generic[M]):
 
     def post(self, *messages: Any) -> None:
         """Send messages, from any thread; returns at once."""
-        self._drained.clear()
-        self._outbox.extend(messages)
+        with self._posting:  # or the thread might find all sent between the two
+            self._drained.clear()
+            self._outbox.extend(messages)
         if self._asleep:  # a busy thread looks at the outbox before it sleeps
             self._waker.wake()
 
@@ -148,5 +150,7 @@ class Dealer(Generic[M]):
             self._link.send(outbox.popleft())
         if self._connected:
             self._link.flush()
-        if self._link.idle and not outbox:
-            self._drained.set()
+        if self._link.idle and not self._drained.is_set():
+            with self._posting:
+                if not outbox:
+                    self._drained.set()

@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,10 +57,14 @@ def _private(folder: Path) -> Path:
     return folder
 
 
+LONGEST_BASE = 50
+"""Bytes; a socket's whole path may have some 100."""
+
+
 def runtime_root() -> Path:
-    """The folder of this user's sockets: $XDG_RUNTIME_DIR/cellmesh, else cellmesh-UID in /tmp."""
+    """The folder of this user's sockets: $XDG_RUNTIME_DIR/cellmesh if that is short, else in /tmp."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    if base and Path(base).is_dir():
+    if base and Path(base).is_dir() and len(os.fsencode(base)) <= LONGEST_BASE:
         return _private(Path(base) / "cellmesh")
     return _private(Path("/tmp") / f"cellmesh-{os.getuid()}")  # noqa: S108 - short path, checked above
 
@@ -103,12 +108,17 @@ def take_lock(path: Path, *, wait: bool = False) -> int | None:
 
     The lock file may be unlinked by its last holder while we wait, so the inode is checked after.
     """
+    probes = 3  # somebody's look at the lock (`is_locked`) holds it for a moment
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             os.close(fd)
+            probes -= 1
+            if probes:
+                time.sleep(0.005)
+                continue
             return None
         try:
             if os.fstat(fd).st_ino == path.stat().st_ino:
@@ -125,7 +135,7 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
@@ -199,6 +209,10 @@ def _remove_free_gpu_locks() -> None:
         folder.rmdir()
     except OSError:
         pass  # not there, or a living hub holds a GPU
+
+
+DOORBELL_PROTOCOL = 1
+"""Of the one question and the one answer between a kernel and its server's extension."""
 
 
 def doorbell_path(pid: int) -> Path:

@@ -5,7 +5,7 @@ sends bytes. A frame is `[seq, ack, messages]`; everything that gathers between 
 frame, so that load makes batches and idleness makes none. At most `WINDOW` frames are unacknowledged:
 beyond that messages wait here, which is the flow control that zmq's ROUTER does not give (a default
 ROUTER drops). Unacknowledged frames are sent again after the hub came back; the receiver drops frames it
-has seen. Read next: `../hub/hub.py`, `../worker/main.py`, `../engines/client.py`.
+has seen. Read next: `../hub/hub.py`, `../worker/main.py`, `../engines/embedded.py`.
 """
 
 from collections import deque
@@ -80,17 +80,26 @@ class Link(Generic[M]):
         return messages
 
     def reconnect(self, greeting: Any) -> None:
-        """The peer is new or came back: greet it, and send again what it may have missed."""
-        self._seen = self._acked = 0
+        """The peer came back: greet it, and send again what it may have missed.
+
+        What was seen of it is not forgotten: a peer in a new life numbers its frames from above the old.
+        """
         self._transmit(_encode((0, 0, (greeting,))))
+        self.resend()
+
+    def resend(self) -> None:
+        """Send again what has not been acknowledged; the other side drops what it has."""
         for _, frame in self._unacked:
             self._transmit(frame)
 
-    def take_over(self, former: "Link[M]") -> None:
-        """Be the link to a peer that reconnected; what is still of use to it will be sent anew.
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(highest frame taken, highest frame sent): what a new life of this link must know.
 
-        Both counts go on. The peer sends its unacknowledged frames again, which are known by their numbers;
-        and a frame of the former link may reach the peer after it reconnected, so no number is used twice.
+        It must number its frames from above the old ones, as it may be heard before it is greeted.
         """
-        self._seen = former._seen
-        self._seq = former._seq
+        return self._seen, self._seq
+
+    @counts.setter
+    def counts(self, counts: tuple[int, int]) -> None:
+        self._seen, self._seq = counts

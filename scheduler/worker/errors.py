@@ -1,7 +1,7 @@
 """An exception of user code as the record that goes to the notebook.
 
 Owns what is kept of it: user frames without our own at the top, the text a person reads, a hint, and the
-exception itself if it survives a round trip. Never raises for what an exception's own methods do wrong. Read
+exception itself, or what of it survives a round trip. Never raises for what an exception's own methods do wrong. Read
 next: `cellmesh/scheduler/objects/failures.py`.
 """
 
@@ -14,12 +14,13 @@ from types import FrameType, TracebackType
 
 import cellmesh.scheduler
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.objects.failures import Failure, RemoteFrame
+from cellmesh.scheduler.objects.failures import Failure, Rebuilt, RemoteFrame
 
 _REPR = 200
 _TEXT = 100_000
 _FRAMES = 100  # of a deep recursion the first and last of these are kept
-_EXCEPTION = 1024 * 1024  # a larger exception carries data; its text is enough
+_EXCEPTION = 1024 * 1024  # a larger exception carries data; it goes without
+_PART = 64 * 1024  # and these are the parts it goes without
 
 _OURS = tuple(
     os.path.join(os.path.realpath(os.path.dirname(file)), "")
@@ -130,15 +131,42 @@ def _message(error: BaseException) -> str:
 
 def _pickled(error: BaseException) -> bytes | None:
     """Only what also loads: many exceptions pickle, and then fail for their __init__'s arguments."""
+    return _survives(error, error) or _survives(_parts(error), error)
+
+
+def _survives(value: BaseException | Rebuilt, error: BaseException) -> bytes | None:
+    """The pickle of `value`, if that becomes an exception like `error`."""
     try:
-        data = codec.dumps(error)
+        data = codec.dumps(value)
         if not isinstance(data, bytes) or len(data) > _EXCEPTION:
             return None
         back = codec.loads(data)
-        same = type(back).__qualname__ == type(error).__qualname__ and str(back) == str(error)
+        if isinstance(back, Rebuilt):
+            back = back.make()
+        # One in parts need not say the same, for some may be missing; but it must say something.
+        says = str(back) == str(error) or isinstance(value, Rebuilt)
+        same = says and type(back).__qualname__ == type(error).__qualname__
     except Exception:  # noqa: BLE001 - and its pickling; the text goes instead
         return None
     return data if same else None
+
+
+def _parts(error: BaseException) -> Rebuilt:
+    """What the exception can be made from without its `__init__`, as far as it can be pickled."""
+    args = tuple(each if _travels(each) else describe(each) for each in error.args)
+    state = {name: each for name, each in getattr(error, "__dict__", {}).items() if _travels(each)}
+    return Rebuilt(type(error), args, state)
+
+
+def _travels(value: object) -> bool:
+    try:
+        data = codec.dumps(value)
+        if not isinstance(data, bytes) or len(data) > _PART:
+            return False
+        codec.loads(data)
+    except Exception:  # noqa: BLE001 - as above
+        return False
+    return True
 
 
 def _hint(error: BaseException) -> str:

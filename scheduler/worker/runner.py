@@ -66,9 +66,9 @@ class Runner:
         )
         if capture is not None:
             capture.attach(self.output)
+        self._reporter = Reporter(report, self.output, self.interrupts)
         self._label = label
         self._prefix = prefix
-        self._report = report
         self._logs = logs
         self._loop = Loop()
         self._modules = modules or LocalModules()
@@ -82,10 +82,11 @@ class Runner:
 
     def run(self, run: Run, blobs: Mapping[str, Payload]) -> None:
         """Run the task. Ends with exactly one report whose outcome is set."""
-        reporter = Reporter(run, self._report, self.output, self.interrupts)
+        reporter = self._reporter
         outcome: Literal["ok", "error", "interrupted"]
         self.streams.awake()
         self.output.begin(run.job, run.task.index)
+        reporter.begin(run)
         self.interrupts.begin(run.attempt)
         try:
             self.interrupts.check()  # it may have come before us

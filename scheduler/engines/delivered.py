@@ -1,0 +1,47 @@
+"""What a kernel has been told already.
+
+Owns the memory that makes delivery exactly-once: a hub that came back sends again what is unclaimed. It
+lives as long as something of the job can still come. Never tells anything itself. Read next: `embedded.py`.
+"""
+
+from collections.abc import Sequence
+
+from cellmesh.scheduler.wire import messages as msg
+
+
+class Delivered:
+    """What of one job the sink has been told, so that it is told each thing once."""
+
+    def __init__(self) -> None:
+        self.sent = 0  # tasks
+        self.last = False  # no more will be sent
+        self._items: dict[int, set[int]] = {}  # of tasks that are not over
+        self._settled: set[int] = set()
+        self._claimed: set[int] = set()
+
+    def fresh(self, task: int, items: list[msg.Item]) -> list[msg.Item]:
+        """Those of the task's items that are news."""
+        if task in self._settled:
+            return []
+        seen = self._items.setdefault(task, set())
+        fresh = [item for item in items if item.index not in seen]
+        seen.update(item.index for item in fresh)
+        return fresh
+
+    def settle(self, task: int) -> bool:
+        """Whether it is news that this task is over."""
+        if task in self._settled:
+            return False
+        self._settled.add(task)
+        self._items.pop(task, None)
+        return True
+
+    def claim(self, tasks: Sequence[int] | None) -> bool:
+        """Whether nothing can come any more that anybody wants."""
+        self._claimed.update(self._settled if tasks is None else tasks)
+        over = self.last and len(self._settled) >= self.sent
+        return over and self._claimed >= self._settled
+
+    def end(self) -> None:
+        """A surviving job, whose tasks another kernel sent, is over: all of it has been delivered."""
+        self.last = True
