@@ -9,9 +9,8 @@ import asyncio
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 BEAT = 0.1
@@ -21,30 +20,36 @@ def _nothing() -> None:
     return
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
     done: Callable[[], bool]
     wake: Callable[[], object]
+
+
+class _Beats:
+    """Who is told now and then in one event loop, and the timer that does it."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[], None]] = []
+        self.timer: asyncio.TimerHandle | None = None
 
 
 class Bell:
     """Wakes threads whose condition has come true; ring it after changing what they look at."""
 
     def __init__(self) -> None:
-        self._waiters: deque[_Waiter] = deque()
-        self._beats: list[Callable[[], None]] = []  # of those who wait in coroutines
+        # A dict, for its single operations need no lock: whoever takes a waiter out is the one to wake it.
+        self._waiters: dict[_Waiter, bool] = {}
+        self._beats: dict[asyncio.AbstractEventLoop, _Beats] = {}  # of those who wait in coroutines
 
     def ring(self) -> None:
-        """Look at every waiter's condition, and wake those whose has come true."""
-        for _ in range(len(self._waiters)):
-            try:
-                waiter = self._waiters.popleft()
-            except IndexError:  # another thread rings too
-                return
-            if waiter.done():
+        """Look at every waiter's condition, and wake those whose has come true.
+
+        Waiters stay in their place while they are looked at: another thread that rings must find them.
+        """
+        for waiter in list(self._waiters):
+            if waiter.done() and self._waiters.pop(waiter, False):
                 waiter.wake()
-            else:
-                self._waiters.append(waiter)
 
     def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
         """Sleep until `done()`; False if `timeout` seconds passed first.
@@ -56,27 +61,23 @@ class Bell:
         lock = threading.Lock()
         lock.acquire()  # the waiter's own alarm, released by `ring`
         waiter = _Waiter(done, lock.release)
-        self._waiters.append(waiter)
+        self._waiters[waiter] = True
         try:
             if done():
                 return True
             return lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)) or done()
         finally:
-            try:
-                self._waiters.remove(waiter)
-            except ValueError:
-                pass  # `ring` took it out
+            self._waiters.pop(waiter, None)
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _beat(self, loop: asyncio.AbstractEventLoop, beats: _Beats) -> None:
         """Wake the event loop ten times a second while somebody awaits us.
 
         ipykernel's SIGINT handler only schedules a callback, which a sleeping loop does not notice (measured
         with ipykernel 7.4, tornado 6.5): without this, Stop would wait for the next message.
         """
-        for on_beat in set(self._beats):
+        for on_beat in set(beats.listeners):
             on_beat()
-        if self._beats:
-            loop.call_later(BEAT, self._beat, loop)
+        beats.timer = loop.call_later(BEAT, self._beat, loop, beats)
 
     async def wait_async(self, done: Callable[[], bool], on_beat: Callable[[], None] = _nothing) -> None:
         """Wait in a coroutine until `done()`; `on_beat` is called now and then meanwhile."""
@@ -89,20 +90,25 @@ class Bell:
             if not future.done():
                 future.set_result(None)
 
-        waiter = _Waiter(done, lambda: loop.call_soon_threadsafe(finish))
-        self._waiters.append(waiter)
-        self._beats.append(on_beat)
-        if len(self._beats) == 1:
-            self._beat(loop)
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+                loop.call_soon_threadsafe(finish)
+
+        waiter = _Waiter(done, wake)
+        self._waiters[waiter] = True
+        beats = self._beats.setdefault(loop, _Beats())
+        beats.listeners.append(on_beat)
+        if beats.timer is None:
+            self._beat(loop, beats)
         try:
             if not done():
                 await future
         finally:
-            self._beats.remove(on_beat)
-            try:
-                self._waiters.remove(waiter)
-            except ValueError:
-                pass  # as above
+            self._waiters.pop(waiter, None)
+            beats.listeners.remove(on_beat)
+            if not beats.listeners and beats.timer is not None:
+                beats.timer.cancel()
+                del self._beats[loop]
 
 
 @contextmanager
