@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cellmesh.scheduler.objects import namespaces
-from cellmesh.scheduler.objects.failures import Failure, RemoteFrame
+from cellmesh.scheduler.objects.failures import Failure, Rebuilt, RemoteFrame
 
 _CHAIN = re.compile(
     r"\n(The above exception was the direct cause of the following exception:"
@@ -113,13 +113,17 @@ def _stub(frame: RemoteFrame) -> types.TracebackType:
     line = max(1, frame.lineno)
     text = linecache.getline(frame.filename, line)
     start = len(text) - len(text.lstrip())
+    # Where the function begins: IPython takes the lines that it shows from there. Code has its lines relative
+    # to that, so it is compiled as if the function began at line 1.
+    first = min(line, max(1, frame.firstlineno))
     # The whole line as its place: `traceback` then draws no carets, for we know no columns.
-    place = {"lineno": line, "end_lineno": line, "col_offset": start}
+    place = {"lineno": line - first + 1, "end_lineno": line - first + 1, "col_offset": start}
     place["end_col_offset"] = max(start, len(text.rstrip().encode()))
     statement = ast.Raise(ast.Name("_Raised", ast.Load(), **place), None, **place)
     code = compile(ast.Module([statement], []), frame.filename or "<unknown>", "exec")
     trace: types.TracebackType | None = None
-    code = code.replace(co_name=frame.name.rpartition(".")[2] or "<module>", co_qualname=frame.name)
+    name = frame.name.rpartition(".")[2] or "<module>"
+    code = code.replace(co_name=name, co_qualname=frame.name, co_firstlineno=first)
     try:
         exec(code, {"__name__": "__main__", "_Raised": _Raised}, {})  # noqa: S102 - one `raise`, made above
     except _Raised as raised:
@@ -133,6 +137,8 @@ def _load(failure: Failure, namespace: dict[str, Any]) -> BaseException:
     if failure.exception is not None:
         try:
             error = namespaces.loads(failure.exception, namespace)
+            if isinstance(error, Rebuilt):
+                error = error.make()
         except Exception as trouble:  # noqa: BLE001 - whatever its own __init__ raises here; the stand-in says so
             stand_in = remote_error(failure.type_name, failure.message)
             stand_in.add_note(f"(the exception itself cannot be loaded here: {trouble!r})")
@@ -161,7 +167,7 @@ def _earlier(text: str) -> tuple[BaseException | None, bool]:
 
 
 def _from_text(text: str) -> BaseException:
-    frames = [RemoteFrame(file, name or "<module>", int(line)) for file, line, name in _FRAME.findall(text)]
+    frames = [_frame(file, int(line), name or "<module>") for file, line, name in _FRAME.findall(text)]
     tail: list[str] = []
     for line in reversed(text.rstrip().splitlines()):
         if line.startswith(("  ", "Traceback (")):
@@ -170,6 +176,16 @@ def _from_text(text: str) -> BaseException:
     match = _LAST_LINE.match("\n".join(tail))
     error = remote_error(match[1], match[2] or "") if match else RemoteError("\n".join(tail))
     return error.with_traceback(stub_traceback(frames))
+
+
+def _frame(filename: str, line: int, name: str) -> RemoteFrame:
+    """A frame of which a formatted traceback tells; where its function begins is looked up in its source."""
+    first = 1 if name == "<module>" else line
+    if name.isidentifier():
+        definition = re.compile(rf"\s*(?:(?:async\s+)?def|class)\s+{name}\b")
+        above = enumerate(linecache.getlines(filename)[:line], start=1)
+        first = max((number for number, text in above if definition.match(text)), default=line)
+    return RemoteFrame(filename, name, line, firstlineno=first)
 
 
 def _know_source(frame: RemoteFrame) -> None:
