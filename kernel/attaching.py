@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cellmesh.scheduler.engines.contract import (
     Engine,
     EngineError,
+    HubGoneError,
     SessionBusyError,
     SessionSpec,
     VersionMismatchError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from . import identity
 
 ENGINE = "CELLMESH_ENGINE"
+ATTEMPTS = 3  # a hub may end between being found and being attached to
 _session: Session | None = None
 
 
@@ -95,17 +97,25 @@ def _open_embedded() -> Session:
     from cellmesh.scheduler.nursery.start import HubStartError
     from cellmesh.scheduler.wire.folders import FolderError
 
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _find_and_attach()
+        except (FolderError, HubStartError) as error:
+            raise EngineError(str(error)) from None
+        except HubGoneError:
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _find_and_attach() -> Session:
     from . import identity
 
+    found = identity.find()
     try:
-        found = identity.find()
-        try:
-            return _attach_embedded(found)
-        except VersionMismatchError:
-            found = identity.find_own()
-            return _attach_embedded(found)
-    except (FolderError, HubStartError) as error:
-        raise EngineError(str(error)) from None
+        return _attach_embedded(found)
+    except VersionMismatchError:
+        return _attach_embedded(identity.find_own())
 
 
 def _attach_embedded(found: "identity.Identity") -> Session:
