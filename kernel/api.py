@@ -121,6 +121,7 @@ def cancel(what: Any) -> None:
 def jobs() -> JobsView[Job | JobInfo]:
     """The session's jobs, oldest first: those of this kernel, and those that survived an earlier one."""
     session = _session()
+    submissions_of(session).seal_idle()
     known = {job.id: job for job in [*session.history, *session.jobs.values()]}
     infos = {job.id: (info_of(job), job.cell.label if job.cell else "") for job in known.values()}
     found: dict[int, Job | JobInfo] = dict(known)

@@ -81,6 +81,8 @@ class Job:
                     self._holds[task.index] = list(holds)
             self.sealed = self.sealed or last
         self.session.engine.submit(self.id, tasks, last=last)
+        if last and not tasks and self.finished:
+            self.on_finished()  # all were over before it was known that no more would come
         self.session.drain_claims()
 
     def set_timeout(self, seconds: float) -> None:
@@ -135,7 +137,9 @@ class Job:
         """`40/100, 2 failed, running`."""
         done = self.done + self.failed
         failed = f", {self.failed} failed" if self.failed else ""
-        state = "cancelled" if self.cancelled else "finished" if self.finished else "running"
+        idle = self.kind == "submit" and not self.sealed and self.over == len(self.records)
+        state = "finished" if self.finished else "idle" if idle else "running"
+        state = "cancelled" if self.cancelled else state
         return f"{done}/{self.total}{failed}, {state}"
 
     def add_listener(self, listener: Listener) -> None:
@@ -233,6 +237,8 @@ class Job:
             record.why, record.worker, record.state = why, worker, state
             self.over += 1
             self._holds.pop(task, None)
+        if self.claimed or task in self._claims:  # nobody wants it any more; claimed earlier, it was kept
+            self.session.claims.append((self.id, [task]))
         self._tell(record, None)
         if self.finished:
             self.on_finished()

@@ -214,10 +214,11 @@ class Session:
         return job
 
     def on_job_finished(self, job: Job) -> None:
-        """From the engine's thread."""
+        """From the engine's thread, mostly: all of the job's tasks are over."""
         job.on_claimed(())
         if job.claimed:
-            self._retire(job)
+            # Again: the engine drops claims of what was not over. `drain_claims` retires the job.
+            self.claims.append((job.id, None))
 
     def _retire(self, job: Job) -> None:
         if self.jobs.pop(job.id, None) is not None:
@@ -235,10 +236,10 @@ class Session:
                 job_id, tasks = self.claims.popleft()
             except IndexError:
                 return
-            self.engine.claim(job_id, tasks)
             job = self.jobs.get(job_id)
             if job is not None:
-                job.on_claimed(tasks)
+                job.on_claimed(tasks)  # first: a task that ends from now on is claimed again as it does
+            self.engine.claim(job_id, tasks)
             if job is not None and job.claimed and job.finished:
                 self._retire(job)
 

@@ -85,6 +85,14 @@ class Submissions:
                 batch.seal()
             self._open.clear()
 
+    def seal_idle(self) -> None:
+        """Before jobs are shown: one whose calls are all over would be `running` as long as it is open."""
+        with self._lock:
+            for background, batch in list(self._open.items()):
+                if batch.idle():
+                    batch.seal()
+                    del self._open[background]
+
     def _batch(self, title: str, o: Options) -> "_Open":
         if o.timeout is not None:  # a timeout is its job's
             batch = _Open(
@@ -122,6 +130,7 @@ class _Open:
         self._futures: dict[int, Future] = {}
         self._count = 0
         self._unsent = 0
+        self._unwanted = 0  # over before they were sent
         self._sealing = False
         self._used = time.monotonic()
         self._lock = threading.RLock()
@@ -135,6 +144,10 @@ class _Open:
             return False
         recent = time.monotonic() - self._used < ROLL_SECONDS
         return self._count < ROLL_TASKS and (here is not None or recent)
+
+    def idle(self) -> bool:
+        """Whether all of its calls are over."""
+        return self.job.over + self._unwanted == self._count
 
     def add(self, title: str) -> Future:
         with self._lock:
@@ -150,6 +163,7 @@ class _Open:
     def sent(self, task: TaskWire | None, holds: list[Any] | None = None) -> None:
         with self._lock:
             self._unsent -= 1
+            self._unwanted += task is None
             last = self._sealing and self._unsent == 0
         if task is not None:
             self.job.submit([task], last, holds=holds or ())
