@@ -1,8 +1,8 @@
 """An exception of user code as the record that goes to the notebook.
 
 Owns what is kept of it: user frames without our own at the top, the text a person reads, a hint, and the
-exception itself, or what of it survives a round trip. Never raises for what an exception's own methods do wrong. Read
-next: `cellmesh/scheduler/objects/failures.py`.
+exception itself, or what of it survives a round trip. Never raises for what an exception's own methods do
+wrong. Read next: `cellmesh/scheduler/objects/failures.py`.
 """
 
 import asyncio

@@ -24,9 +24,7 @@ Outcome = Literal["ok", "error", "interrupted"]
 class Reporter:
     """Reports one task after another."""
 
-    def __init__(
-        self, report: Callable[[Report], None], output: TaskOutput, interrupts: Interrupts
-    ) -> None:
+    def __init__(self, report: Callable[[Report], None], output: TaskOutput, interrupts: Interrupts) -> None:
         self._report = report
         self._output = output
         self._interrupts = interrupts
@@ -78,8 +76,8 @@ class Reporter:
                 self._due = time.monotonic() + _BATCH
 
     def left(self) -> float:
-        """In how many seconds what is held is due; none if nothing is held."""
-        return self._due - time.monotonic() if self._items else 0.0
+        """In how many seconds what is held is overdue; none if nothing is held."""
+        return max(0.0, self._due + _GRACE - time.monotonic()) if self._items else 0.0
 
     def _taken(self) -> list[Item]:
         items = self._items[:]
@@ -115,7 +113,7 @@ class _Timer:
         while True:
             self._event.wait()
             self._event.clear()
-            while (left := self._reporter.left()) > -_GRACE and left != 0.0:
-                time.sleep(left + _GRACE)
+            while left := self._reporter.left():
+                time.sleep(left)
             self.armed = False  # before the report: what comes after it arms again
             self._reporter.hand_over()

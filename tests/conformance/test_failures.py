@@ -10,7 +10,7 @@ import pytest
 from conformance.recording import Desk
 
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.objects.failures import Failure, Rebuilt
 from cellmesh.scheduler.wire.messages import Ref, TaskWire
 
 
@@ -76,12 +76,29 @@ def test_a_result_that_cannot_be_pickled_says_what_to_do(desk: Desk) -> None:
     assert "Return plain data" in failure.message
 
 
-def test_an_exception_that_does_not_load_again_goes_as_text(desk: Desk) -> None:
+def test_an_exception_that_does_not_load_again_goes_in_parts(desk: Desk) -> None:
     desk.mesh(1)
     odd = "class Odd(Exception):\n    def __init__(self, a, b):\n        super().__init__('odd')\n"
     failure = desk.value(desk.cell(odd + "raise Odd(1, 2)"))
-    assert failure.exception is None
     assert (failure.type_name, failure.message) == ("Odd", "odd")
+    parts = codec.loads(failure.exception)
+    assert isinstance(parts, Rebuilt)
+    assert (type(parts.make()).__name__, parts.make().args) == ("Odd", ("odd",))
+
+
+@pytest.mark.promise("interrupts")
+def test_the_codes_own_keyboard_interrupt_fails_its_item_alone(desk: Desk) -> None:
+    def stop(x: int) -> int:
+        if x == 1:
+            raise KeyboardInterrupt("mine")
+        return x
+
+    job = desk.launch("map", desk.map_tasks(stop, [0, 1, 2], 3))
+    assert desk.told.wait_settled(job, 1) == {0: "failed"}
+    values = desk.told.values(job)
+    failure = values.pop((0, 1))
+    assert values == {(0, 0): 0, (0, 2): 2}
+    assert (failure.type_name, failure.message) == ("KeyboardInterrupt", "mine")
 
 
 def test_exit_is_an_error_and_the_worker_lives(desk: Desk) -> None:

@@ -9,7 +9,7 @@ import pytest
 from worker.running import Local
 
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.objects.failures import Failure, Rebuilt
 from cellmesh.scheduler.wire.messages import TaskWire
 from cellmesh.scheduler.worker.errors import describe, failure
 
@@ -49,10 +49,85 @@ def test_whatever_it_is_there_is_a_failure(error: Exception) -> None:
     assert kept.message is not None
 
 
-def test_an_exception_that_does_not_load_goes_as_text() -> None:
-    kept = _kept(PickyError(1, 2))
+class LockedError(Exception):
+    """Holds what cannot be pickled, and more than should travel."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message, threading.Lock())
+        self.code = code
+        self.lock = threading.Lock()
+        self.data = bytes(10_000_000)
+
+
+class FileError(OSError):
+    """Its errno is in no __dict__."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(2, "gone")
+        self.path = path
+        self.lock = threading.Lock()
+
+
+class DemandingError(Exception):
+    """Cannot even be made without arguments."""
+
+    def __new__(cls, first: int, second: int) -> DemandingError:
+        return super().__new__(cls)
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__("demanding")
+
+
+def _made(error: BaseException) -> BaseException:
+    kept = _kept(error)
+    assert kept.exception is not None
+    parts = pickle.loads(kept.exception)
+    assert isinstance(parts, Rebuilt)
+    return parts.make()
+
+
+def test_an_exception_that_does_not_load_goes_in_parts() -> None:
+    made = _made(PickyError(1, 2))
+    assert type(made) is PickyError
+    assert made.args == ("picky",)
+
+
+def test_what_of_an_exception_cannot_be_pickled_or_is_large_stays() -> None:
+    made = _made(LockedError(5, "shut"))
+    assert isinstance(made, LockedError)
+    assert made.args[0] == "shut"
+    assert "lock" in made.args[1]
+    assert made.__dict__ == {"code": 5}
+
+
+def test_a_large_exception_keeps_its_type() -> None:
+    made = _made(ValueError("large", bytes(10_000_000)))
+    assert type(made) is ValueError
+    assert made.args[0] == "large"
+    assert len(made.args[1]) <= 200
+
+
+def test_an_os_error_in_parts_keeps_its_number() -> None:
+    made = _made(FileError("/x"))
+    assert isinstance(made, FileError)
+    assert (made.errno, made.strerror, made.path) == (2, "gone", "/x")
+    assert str(made) == "[Errno 2] gone"
+
+
+def test_an_exception_that_cannot_be_made_goes_as_text() -> None:
+    kept = _kept(DemandingError(1, 2))
     assert kept.exception is None
-    assert kept.message == "picky"
+    assert kept.message == "demanding"
+
+
+def test_an_exception_class_of_a_cell_is_the_same_class_again() -> None:
+    local = Local()
+    kept = local.cell(
+        "class Mine(Exception):\n    def __init__(self, a, b):\n        super().__init__(a)\nraise Mine(1, 2)"
+    )
+    made = codec.loads(kept.exception).make()
+    assert type(made) is local.runner.namespace["Mine"]
+    assert made.args == (1,)
 
 
 def test_causes_and_notes_are_in_the_text() -> None:
