@@ -27,7 +27,7 @@ unexport CELLMESH_DOORBELL CELLMESH_GRACE PYTHONPATH
 setup: $(STAMP)
 
 lab: $(STAMP)
-	$(BIN)/jupyter lab $(ROOT_FLAG) $(QUICKSTART) $(LAB_ARGS)
+	$(BIN)/jupyter lab $(ROOT_FLAG) $(wildcard $(QUICKSTART)) $(LAB_ARGS)
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py $(QUICKSTART)

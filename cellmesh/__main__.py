@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m cellmesh",
         description=f"cellmesh {number}: one notebook that drives every core and GPU it can reach. "
-        "In a notebook: %%load_ext cellmesh",
+        "In a notebook: %load_ext cellmesh",
     )
     parser.add_argument("--version", action="version", version=f"cellmesh {number}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

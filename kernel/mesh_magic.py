@@ -30,6 +30,9 @@ def run(shell: Any, line: str) -> Any:
     command, arguments = (words[0], words[1:]) if words else ("", [])
     if command in _LATER:
         raise UsageError(f"%mesh {command} is not in this version yet")
+    if command == "help":
+        print("%mesh alone shows the state. Commands: " + ", ".join(name for name in _COMMANDS if name))
+        return None
     if command not in _COMMANDS:
         raise UsageError(
             f"%mesh: there is no {command!r}{near(command, [name for name in _COMMANDS if name])}"
@@ -142,19 +145,23 @@ def _logs(session: Session, options: Options) -> None:
     tail = options.get("--tail", TAIL)
     begun = True  # whether the next text begins a line
     label = ""
-    for record in read_logs(folder, options.get("--worker"), job_id, tail):
-        if record.worker != label and not begun:
+    worker = options.get("--worker")
+    known = {item.number for item in session.workers}
+    for record in read_logs(folder, worker, job_id, tail):
+        if record.worker.removeprefix("w") != label and not begun:
             sys.stdout.write("\n")
             begun = True
-        label = record.worker
+        label = record.worker.removeprefix("w")  # as the cells label it
         for text in record.text.splitlines(keepends=True):
             sys.stdout.write(f"[{label}] {text}" if begun else text)
             begun = text.endswith("\n")
     if label and not begun:
         sys.stdout.write("\n")
     if not label:
-        print("cellmesh: nothing was printed")
-    print(f"cellmesh: the last {tail} lines at most; the files are in {folder}")
+        gone = worker is not None and worker not in known
+        print(f"cellmesh: there is no worker {worker}" if gone else "cellmesh: nothing was printed")
+        return
+    print(f"cellmesh: the last {tail} lines at most; --tail N shows more; the files are in {folder}")
 
 
 def _connect(options: Options) -> None:

@@ -148,6 +148,7 @@ class Job:
     items_done: int = 0
     items_failed: int = 0
     cancelled: bool = False  # someone asked for it
+    told_again: bool = False  # that work of it is repeated: said once
     halted: bool = False  # cancelled, or stopped by its first error: tasks that still come are cancelled
     claimed: set[TaskIndex] = field(default_factory=set)  # forgotten tasks; re-sent, they stay forgotten
     born: int = 0  # workers from this id on were started after it was opened

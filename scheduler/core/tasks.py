@@ -147,6 +147,9 @@ def orphan(turn: Turn, task: Task, why: str) -> None:
         settle(turn, job, task, TaskState.CANCELLED, why)
     elif task.deaths < task.spec.retries and not why_never(turn.state, session, task.spec):
         task.deaths += 1
+        if not job.told_again:
+            job.told_again = True
+            turn.notify(session, f"{why}; what it ran of job {job.number} ({job.title}) runs again elsewhere")
         put_back(turn, job, task)
     else:
         task.deaths += 1

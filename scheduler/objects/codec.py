@@ -45,8 +45,14 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return (payload.name, payload.size) if isinstance(payload, Ref) else payload
 
     def reducer_override(self, obj: Any) -> Any:
+        """Refuse open files: cloudpickle would send a copy of what is left to read, one for each worker."""
         if isinstance(obj, type):
             classes.going_out(obj)
+        elif isinstance(obj, io.TextIOWrapper | io.BufferedReader | io.BufferedRandom | io.FileIO):
+            raise CannotPickleError(
+                f"An open file ({getattr(obj, 'name', '?')!r}) cannot be sent to workers. "
+                "Send its path, and open it in the function."
+            )
         return super().reducer_override(obj)
 
 

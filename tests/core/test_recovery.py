@@ -85,7 +85,9 @@ def test_workers_that_died_meanwhile_are_lost():
     s = running(retries=1)
     s.ready_mesh(1)
     text = "worker 0 died while the hub was away; a new worker 0 takes its place"
+    again = "a task worker died while the hub was away; what it ran of job 1 (f) runs again elsewhere"
     assert s.hub_dies() == [
+        Notify("s", again),
         Notify("s", text),
         StartWorker(W2, "s", 0),
         GRACE,

@@ -152,7 +152,8 @@ def test_stop_on_error_cancels_the_others():
 def test_a_death_costs_a_retry_and_reruns_only_what_was_not_reported():
     s = running(size=3, retries=1)
     s.report(W, A, 0, 2)
-    assert s.lost(W) == [StartWorker(W + 1, "s", None)]
+    again = "a task worker was killed by SIGKILL; what it ran of job 1 (f) runs again elsewhere"
+    assert s.lost(W) == [c.Notify("s", again), StartWorker(W + 1, "s", None)]
     assert s.ready(W + 1) == [StartTask(W + 1, 1, 0, A + 1, (0, 2))]
     assert s.ok(W, A, 1) == []
     lost = SettleTask(1, 0, TaskState.LOST, "a task worker was killed by SIGKILL")
