@@ -10,6 +10,8 @@ begins. Never decides what an interrupt means. Read next:
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -108,6 +110,15 @@ class Interrupts:
         with self._lock:
             if self._insisting == attempt:
                 self._insisting = None
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """The code goes on in this thread meanwhile; the one that ran it waits."""
+        before, self._thread = self._thread, threading.get_ident()
+        try:
+            yield
+        finally:
+            self._thread = before
 
     def check(self) -> None:
         """Raise what had to wait. In other threads than the one that runs the code, nothing happens."""

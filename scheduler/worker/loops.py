@@ -9,11 +9,14 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
+from .interrupts import Interrupts
+
 
 class Loop:
     """Runs coroutines to their end."""
 
-    def __init__(self) -> None:
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -52,7 +55,8 @@ class Loop:
 
         def work() -> None:
             try:
-                values.append(loop.run_until_complete(task))
+                with self._interrupts.here():
+                    values.append(loop.run_until_complete(task))
             except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
                 errors.append(error)
             finally:

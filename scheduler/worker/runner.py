@@ -70,7 +70,7 @@ class Runner:
         self._label = label
         self._prefix = prefix
         self._logs = logs
-        self._loop = Loop()
+        self._loop = Loop(self.interrupts)
         self._modules = modules or LocalModules()
         self._generation = self._modules.generation
         self._names = Names()

@@ -84,6 +84,23 @@ def test_running_code_is_interrupted_and_its_worker_keeps_its_names(desk: Desk) 
 
 
 @pytest.mark.promise("interrupts")
+def test_code_that_has_hardly_begun_is_interrupted_and_its_worker_keeps_its_names(desk: Desk) -> None:
+    from cellmesh.scheduler.objects.cells import CellCode
+
+    desk.mesh(1)
+    desk.cell("kept = 1")
+    pid = desk.told.mesh()[0].pid
+    code = CellCode("import time\nwhile True: time.sleep(0.01)", "<cell>", 1, ())
+    task = TaskWire(0, "cell", codec.dumps(code), [], pool="mesh", worker=0)
+    for _ in range(30):  # each at another moment of its beginning
+        job = desk.launch("cell", [task])
+        desk.engine.cancel(job)
+        assert desk.told.wait_settled(job, 1) == {0: "cancelled"}
+    assert desk.value(desk.cell("kept")) == 1
+    assert desk.told.mesh()[0].pid == pid
+
+
+@pytest.mark.promise("interrupts")
 def test_an_interrupted_map_keeps_what_is_done(desk: Desk) -> None:
     def wait(x: int) -> int:
         import time

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from worker.running import in_worker
+import asyncio
+
+from worker.running import Local, in_worker
+
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.cells import CellCode
+from cellmesh.scheduler.wire.messages import TaskWire
 
 
 def test_running_code_is_interrupted_and_the_names_stay() -> None:
@@ -136,3 +142,15 @@ def test_the_codes_own_keyboard_interrupt_is_an_ordinary_failure() -> None:
         say(cell("1").outcome)
     """)
     assert said == [["error", "KeyboardInterrupt", ["mine"], [4, 3]], "ok"]
+
+
+def test_a_cell_that_awaits_beside_the_notebooks_own_loop_is_interrupted() -> None:
+    local = Local()
+    local.runner.namespace["stop"] = lambda: local.runner.interrupts.request(1)
+    code = CellCode("import asyncio\nstop()\nprint('x')\nawait asyncio.sleep(60)", "<cell>", 1, ())
+
+    async def notebook() -> None:
+        local.run(TaskWire(0, "cell", codec.dumps(code)), {})
+
+    asyncio.run(notebook())
+    assert local.reports[-1].outcome == "interrupted"
