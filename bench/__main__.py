@@ -14,7 +14,7 @@ import platform
 import sys
 from functools import partial
 
-from . import core_events
+from . import core_events, stop
 from .contenders import base, names
 from .harness import Driver, Table, cold, rounds
 
@@ -34,11 +34,11 @@ CASES = {  # name -> (title, unit, scale, operations a round)
 def main() -> None:
     """Run the cases asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("cases", nargs="*", help=f"cold, core, {', '.join(CASES)} (default: all)")
+    parser.add_argument("cases", nargs="*", help=f"cold, stop, core, {', '.join(CASES)} (default: all)")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--only", default="", help="contenders, separated by commas")
     options = parser.parse_args()
-    wanted = options.cases or ["cold", *CASES, "core"]
+    wanted = options.cases or ["cold", *CASES, "stop", "core"]
     who = [name for name in names() if not options.only or name in options.only.split(",")]
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {options.rounds} rounds", flush=True)
     missing = [name for name in base._WHERE if name not in names()]
@@ -61,6 +61,12 @@ def main() -> None:
                 show(rounds(options.rounds, able, Table(title, unit, scale)))
         for driver in drivers:
             driver.close()
+    if "stop" in wanted:
+        for kind in stop.BUSY:
+            table = Table(f"Stop of a busy {kind}: interrupt to idle kernel", "ms", 1e3)
+            for value in stop.seconds(kind, options.rounds):
+                table.add("cellmesh", value)
+            show(table)
     if "core" in wanted:
         table = Table("the pure core, per event", "µs", 1e6)
         for _ in range(options.rounds):

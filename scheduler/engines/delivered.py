@@ -13,11 +13,17 @@ class Delivered:
     """What of one job the sink has been told, so that it is told each thing once."""
 
     def __init__(self) -> None:
-        self.sent = 0  # tasks
-        self.last = False  # no more will be sent
+        self.last = False  # no more tasks will be sent
+        self._open: set[int] = set()  # tasks sent that are not over
         self._items: dict[int, set[int]] = {}  # of tasks that are not over
         self._settled: set[int] = set()
         self._claimed: set[int] = set()
+
+    def send(self, tasks: Sequence[msg.TaskWire], last: bool) -> None:
+        """These are about to be sent."""
+        for task in tasks:  # one by one: an addition to a set needs no lock, whereas counting would
+            self._open.add(task.index)
+        self.last = self.last or last
 
     def fresh(self, task: int, items: list[msg.Item]) -> list[msg.Item]:
         """Those of the task's items that are news."""
@@ -33,14 +39,14 @@ class Delivered:
         if task in self._settled:
             return False
         self._settled.add(task)
+        self._open.discard(task)
         self._items.pop(task, None)
         return True
 
     def claim(self, tasks: Sequence[int] | None) -> bool:
         """Whether nothing can come any more that anybody wants."""
         self._claimed.update(self._settled if tasks is None else tasks)
-        over = self.last and len(self._settled) >= self.sent
-        return over and self._claimed >= self._settled
+        return self.last and not self._open and self._claimed >= self._settled
 
     def end(self) -> None:
         """A surviving job, whose tasks another kernel sent, is over: all of it has been delivered."""

@@ -171,8 +171,7 @@ class EmbeddedEngine(Engine):
     def submit(self, job: int, tasks: Sequence[msg.TaskWire], *, last: bool) -> None:
         delivered = self._delivered.get(job)
         if delivered is not None:
-            delivered.sent += len(tasks)
-            delivered.last = delivered.last or last
+            delivered.send(tasks, last)
         self._post(msg.Submit(job, list(tasks), last))
 
     def cancel(self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False) -> None:

@@ -27,16 +27,7 @@ def ensure_hub(name: str, owner: int | None = None) -> Path:
     The hub ends when its last session has ended, and at once when the process `owner` ends.
     """
     _started[:] = [process for process in _started if process.poll() is None]
-    while True:
-        starting = folders.runtime_root() / "starting"
-        try:
-            lock = folders.take_lock(starting, wait=True)
-        except FileNotFoundError:
-            continue  # a hub that ended has just removed the empty folder
-        break
-    if lock is None:  # cannot be: we waited
-        raise HubStartError(f"Could not lock {starting}.")
-    # One start at a time, whatever the hub's name: sweeping must not meet a folder that is just being made.
+    lock = _take_turn()
     try:
         folder = folders.hub_folder(name)
         if folders.is_locked(folder / "lock"):
@@ -45,9 +36,29 @@ def ensure_hub(name: str, owner: int | None = None) -> Path:
             _wait_for_the_end(folder)  # it is just ending
         folders.sweep()
         return _start(name, owner)
+    except BaseException:
+        _give_turn(lock)
+        folders.remove_empty_roots()
+        raise
     finally:
-        starting.unlink(missing_ok=True)
-        os.close(lock)
+        _give_turn(lock)
+
+
+def _take_turn() -> list[int]:
+    """One start at a time, whatever the name: a sweep must not meet a folder that is just being made."""
+    while True:
+        try:
+            lock = folders.take_lock(folders.start_lock(), wait=True)
+        except FileNotFoundError:
+            continue  # a hub that ended has just removed the empty folder
+        if lock is not None:
+            return [lock]
+
+
+def _give_turn(lock: list[int]) -> None:
+    while lock:
+        folders.start_lock().unlink(missing_ok=True)
+        os.close(lock.pop())
 
 
 def _wait_for_the_end(folder: Path) -> None:

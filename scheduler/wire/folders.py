@@ -185,12 +185,31 @@ def remove_hub(hub: str) -> list[str]:
         removed.append(str(segment))
     removed += _remove_dead_doorbells()
     _remove_free_gpu_locks()
-    for root in (runtime_root(), data_root()):
-        try:
-            root.rmdir()  # only if nothing else is in it: leave no empty folder behind
-        except OSError:
-            pass
+    remove_empty_roots()
     return removed
+
+
+def start_lock() -> Path:
+    """The file whose lock a starter holds: one start at a time, whatever the hub's name."""
+    return runtime_root() / "starting"
+
+
+def remove_empty_roots() -> None:
+    """Leave no empty folder behind; but never take one away from under somebody who starts a hub."""
+    root, data = runtime_root(), data_root()
+    starting = take_lock(start_lock())
+    if starting is None:
+        return
+    try:
+        data.rmdir()
+    except OSError:
+        pass  # other hubs are in it
+    start_lock().unlink(missing_ok=True)
+    os.close(starting)
+    try:
+        root.rmdir()
+    except OSError:
+        pass
 
 
 def gpu_locks() -> Path:
