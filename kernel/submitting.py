@@ -161,13 +161,16 @@ class _Open:
             return future
 
     def sent(self, task: TaskWire | None, holds: list[Any] | None = None) -> None:
-        with self._lock:
-            self._unsent -= 1
-            self._unwanted += task is None
-            last = self._sealing and self._unsent == 0
-        if task is not None:
-            self.job.submit([task], last, holds=holds or ())
-        elif last:
+        try:
+            if task is not None:
+                self.job.submit([task], False, holds=holds or ())
+        finally:
+            # Only now: were it counted first, another thread could seal the job before this task is in it.
+            with self._lock:
+                self._unsent -= 1
+                self._unwanted += task is None
+                last = self._sealing and self._unsent == 0
+        if last:
             self.job.submit([], True)
 
     def seal(self) -> None:
