@@ -54,8 +54,7 @@ def test_a_second_kernel_of_the_same_notebook_works_alone(kernel: Kernel) -> Non
     assert "another running kernel already holds the session of /tmp/b.ipynb" in shown
 
 
-def test_an_unusable_runtime_folder_is_one_clear_line(kernel: Kernel, tmp_path: Path) -> None:
-    (tmp_path / "cellmesh").mkdir(mode=0o755)
-    (tmp_path / "cellmesh").chmod(0o755)
-    kernel.ok(f"import os; os.environ['XDG_RUNTIME_DIR'] = '{tmp_path}'")
+def test_an_unusable_runtime_folder_is_one_clear_line(runtime: Path, kernel: Kernel) -> None:
+    (runtime / "cellmesh").mkdir(mode=0o755)
+    (runtime / "cellmesh").chmod(0o755)
     assert kernel.run(LOOK).error.startswith("EngineError: cellmesh will not use")
