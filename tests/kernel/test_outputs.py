@@ -1,5 +1,7 @@
 """Where workers' output appears, in a real kernel with real workers."""
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import Kernel
@@ -45,11 +47,16 @@ def test_a_background_job_prints_into_the_cell_that_launched_it(kernel: Kernel) 
     assert second.stdout == ""
 
 
-def test_a_headless_run_shows_late_output_when_the_result_is_taken(kernel: Kernel) -> None:
+def test_a_headless_run_shows_late_output_when_the_result_is_taken(kernel: Kernel, tmp_path: Path) -> None:
     kernel.ok(LOAD, live=False)
-    kernel.ok("def f():\n    import time; time.sleep(0.5); print('late'); return 1", live=False)
+    gate = tmp_path / "gate"
+    kernel.ok(
+        f"import pathlib; gate = pathlib.Path({str(gate)!r})\n"
+        "def f():\n    while not gate.exists(): time.sleep(0.01)\n    print('late'); return 1",
+        live=False,
+    )
     first = kernel.ok("fut = cm.submit(f)", live=False)
-    kernel.ok("time.sleep(1)", live=False)
+    kernel.ok("gate.touch()\nwhile not fut.done(): time.sleep(0.01)", live=False)
     taken = kernel.ok("fut.result()", live=False)
     assert (first.stdout, taken.stdout) == ("", "late\n")
     assert "output of cell [3]" in taken.stderr

@@ -80,7 +80,7 @@ def test_results_survive_a_kernel_restart(kernel: Kernel, monkeypatch: pytest.Mo
     key = "import os; os.environ['JPY_SESSION_NAME'] = '/tmp/survivor.ipynb'\n"
     kernel.ok(key + LOAD + "\n" + SLEEP)
     kernel.ok("def f(x):\n    import time; time.sleep(0.2); print('item', x); return x * x")
-    kernel.ok("r = cm.map(f, range(20)); time.sleep(1)")
+    kernel.ok("r = cm.map(f, range(20)); r[0]")
     kernel.restart()
     kernel.ok(key + LOAD)
     assert "map f" in kernel.ok("cm.jobs()").result
