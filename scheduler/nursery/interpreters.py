@@ -29,11 +29,11 @@ THREAD_CAPS = (
 """Each worker has one core, so libraries that would start a thread a core are held to one."""
 
 
-def start_template(interpreter: Interpreter, log: str) -> tuple[int, socket.socket]:
+def start_template(interpreter: Interpreter, log: str, umask: int) -> tuple[int, socket.socket]:
     """Start a template; returns its pid and our end of its control socket."""
     ours, theirs = socket.socketpair()
     try:
-        process = _start(interpreter, "template", str(theirs.fileno()), log, (theirs.fileno(),))
+        process = _start(interpreter, "template", str(theirs.fileno()), log, umask, (theirs.fileno(),))
     except OSError:
         ours.close()
         raise
@@ -42,10 +42,10 @@ def start_template(interpreter: Interpreter, log: str) -> tuple[int, socket.sock
     return process.pid, ours
 
 
-def start_worker(interpreter: Interpreter, spec: WorkerSpec, log: str) -> int:
+def start_worker(interpreter: Interpreter, spec: WorkerSpec, log: str, umask: int) -> int:
     """Start one worker from nothing; returns its pid."""
     argument = msgspec.json.encode(spec).decode()
-    return _start(interpreter, "main", argument, log, (), set_number=spec).pid
+    return _start(interpreter, "main", argument, log, umask, (), spec=spec).pid
 
 
 def _start(
@@ -53,14 +53,15 @@ def _start(
     module: str,
     argument: str,
     log: str,
+    umask: int,
     fds: tuple[int, ...],
-    set_number: WorkerSpec | None = None,
+    spec: WorkerSpec | None = None,
 ) -> "subprocess.Popen[bytes]":
     environ = dict(interpreter.environ)
     for name in THREAD_CAPS:
         environ.setdefault(name, "1")
-    if set_number is not None and set_number.gpus:
-        environ["CUDA_VISIBLE_DEVICES"] = ",".join(set_number.gpus)
+    if spec is not None and spec.gpus:
+        environ["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
     with open(log, "ab") as output:
         process = subprocess.Popen(
             [
@@ -76,6 +77,7 @@ def _start(
             cwd=interpreter.cwd if os.path.isdir(interpreter.cwd) else "/",
             env=environ,
             start_new_session=True,
+            umask=umask,
             pass_fds=fds,
         )
     process.returncode = 0  # the nursery reaps by pid

@@ -31,7 +31,7 @@ MOST_HUB_RESTARTS = 5  # in a row, without a minute of peace between them
 
 
 class Nursery:
-    def __init__(self, name: str, owner: int, lock: int, ready: int) -> None:
+    def __init__(self, name: str, owner: int, lock: int, ready: int, umask: int) -> None:
         self._name = name
         self._lock = lock
         self._ready = ready
@@ -45,7 +45,7 @@ class Nursery:
         self._early: dict[int, int] = {}  # exits of pids that a template may tell us of yet
         self._doomed: set[int] = set()  # workers that were to be killed before they were born
         self._selector = selectors.DefaultSelector()
-        self._templates = Templates(name, self._selector, self._born, self._unborn)
+        self._templates = Templates(name, umask, self._selector, self._born, self._unborn)
         self._wake_read, self._wake_write = socket.socketpair()
         self._ending = False
 
@@ -235,8 +235,8 @@ class Nursery:
 def main(arguments: list[str]) -> None:
     """Entry point of the nursery's process (see `start.py`)."""
     name, owner, lock, ready = arguments
-    os.umask(0o077)
-    nursery = Nursery(name, int(owner), int(lock), int(ready))
+    umask = os.umask(0o077)  # ours alone; what users' code writes follows the user's own
+    nursery = Nursery(name, int(owner), int(lock), int(ready), umask)
     nursery.run()
     os.close(int(lock))
 

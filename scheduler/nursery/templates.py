@@ -38,11 +38,13 @@ class Templates:
     def __init__(
         self,
         hub: str,
+        umask: int,
         selector: selectors.BaseSelector,
         born: Callable[[int, int], None],
         unborn: Callable[[int, str], None],
     ) -> None:
         self._log = str(folders.data_folder(hub) / "workers.log")
+        self._umask = umask
         self._selector = selector
         self._born = born
         self._unborn = unborn
@@ -62,7 +64,7 @@ class Templates:
         worker = order.spec.worker
         if not template.order.fork:
             try:
-                pid = start_worker(template.order.interpreter, order.spec, self._log)
+                pid = start_worker(template.order.interpreter, order.spec, self._log, self._umask)
             except OSError as error:
                 self._unborn(worker, str(error.strerror))
                 return
@@ -107,7 +109,7 @@ class Templates:
     def _start(self, template: Template) -> None:
         interpreter = template.order.interpreter
         try:
-            template.pid, sock = start_template(interpreter, self._log)
+            template.pid, sock = start_template(interpreter, self._log, self._umask)
         except OSError as error:
             self._fail(template, f"{interpreter.executable}: {error.strerror}")
             return
