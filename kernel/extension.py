@@ -55,12 +55,15 @@ def greeting(session: Session) -> list[str]:
     cores = f"{capacity.cpus} core{'s' * (capacity.cpus != 1)}"
     gpus = f", {len(capacity.gpus)} GPU{'s' * (len(capacity.gpus) != 1)}" if capacity.gpus else ""
     lines = [f"cellmesh {VERSION}: attached to {_where(session)}; {cores}{gpus}"]
-    workers, jobs = session.workers, session.survivors.jobs
+    workers = session.workers
+    # What was stopped is nothing to come back to; what runs comes first.
+    jobs = sorted((job for job in session.survivors.jobs if not job.cancelled), key=lambda job: job.finished)
     if workers:
         lines.append(f"found {_workers(workers)}")
     lines += [_job(job) for job in jobs[:2]]
     if len(jobs) > 2:
-        lines.append(f"and {len(jobs) - 2} more jobs: %mesh jobs lists them")
+        more = len(jobs) - 2
+        lines.append(f"and {more} more job{'s' * (more > 1)}: %mesh jobs lists them")
     return lines
 
 
@@ -81,5 +84,10 @@ def _workers(workers: tuple[WorkerInfo, ...]) -> str:
 
 
 def _job(job: JobInfo) -> str:
-    state = f"running {job.done + job.failed}/{job.items}" if not job.finished else "finished, not taken yet"
+    if not job.finished:
+        state = f"running {job.done + job.failed}/{job.items}"
+    elif job.failed or job.done < job.items:  # what its worker's death ended has no outcome of its own
+        state = "failed" if job.items == 1 else f"failed ({job.items - job.done} of {job.items})"
+    else:
+        state = "finished, results waiting"
     return f"job {job.number} ({job.title}) {state}: %mesh attach {job.number} shows it"

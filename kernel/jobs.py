@@ -4,12 +4,13 @@ Owns `Job`. Results stay undecoded until someone asks. Only the engine's thread 
 reading them needs no lock. Never shows anything. Read next: `futures.py`, `mapping.py`, `session.py`.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cellmesh.scheduler.wire.messages import Item, JobInfo, TaskWire
+from cellmesh.scheduler.wire.messages import Item, JobInfo, Ref, TaskWire
 
 from . import cells, progress, stop, waiting
 from .records import Kind as Kind
@@ -171,6 +172,7 @@ class Job:
                     bar.show()
         except KeyboardInterrupt:
             stop.interrupted(self)
+            bar.stop("stopped" if stop.own(self) else "not waited for any more")
             raise
         finally:
             bar.pause()
@@ -180,6 +182,9 @@ class Job:
         bar = progress.of(self)
         try:
             await self.session.bell.wait_async(done, bar.show)
+        except asyncio.CancelledError:
+            bar.stop("stopped" if stop.own(self) else "not waited for any more")
+            raise
         finally:
             bar.pause()
 
@@ -197,6 +202,12 @@ class Job:
             return
         self.session.claims.append((self.id, tasks))
         self.session.drain_claims()
+
+    def relinquish(self) -> None:
+        """Stopped: the engine may forget it, unless large results lie there that somebody may still read."""
+        items = [item for record in list(self.records.values()) for item in list(record.items.values())]
+        if self.cancelled and not any(isinstance(item.payload, Ref) for item in items):
+            self.claim()
 
     def on_claimed(self, tasks: Sequence[int] | None) -> None:
         """The engine has been told. A job is claimed when all of its tasks are."""

@@ -7,6 +7,7 @@ end; headless, plain lines far apart. Never runs a thread: whoever waits calls `
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class Progress:
         self._display_id = ""
         self._last: ProgressRow | None = None
         self._ended = False
+        self._stopped = False
 
     def until_next(self, deadline: float | None = None) -> float:
         """Seconds that may be slept before `show` is due."""
@@ -62,6 +64,7 @@ class Progress:
         now = time.monotonic()
         if now < self._next:
             return
+        self._stopped = False  # the cell waits for it again
         self._next = now + (LIVE_PERIOD if self._live else HEADLESS_PERIOD)
         self._put(self._row(now - self._begun))
 
@@ -69,10 +72,22 @@ class Progress:
         """The wait is over. If the work is too, the line becomes its last word."""
         seconds = time.monotonic() - self._begun
         row = self._row(seconds)
-        if row.finished and row != self._last and (self._display_id or seconds >= FIRST):
+        if (
+            row.finished
+            and not self._stopped
+            and row != self._last
+            and (self._display_id or seconds >= FIRST)
+        ):
             if self._live or not self._ended:  # headless, nothing can be taken back: one line
                 self._put(row)
             self._ended = True
+
+    def stop(self, ending: str) -> None:
+        """Nobody waits any more, though the work is not over: what is on screen must not say that it runs."""
+        row = self._row(time.monotonic() - self._begun)
+        if self._last is not None and (not row.finished or row.ending == "cancelled"):
+            self._put(replace(row, finished=True, ending=ending))
+        self._stopped = True
 
     def _put(self, row: ProgressRow) -> None:
         if row == self._last:
@@ -146,6 +161,9 @@ def wait(session: "Session", done: Callable[[], bool], timeout: float, title: st
                 if time.monotonic() >= deadline:
                     return False
                 bar.show()
+    except KeyboardInterrupt:
+        bar.stop("stopped")
+        raise
     finally:
         bar.pause()
     return True

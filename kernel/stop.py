@@ -79,17 +79,23 @@ class Hooks:
 
     def _cancel(self, cell: cells.Cell) -> None:
         for job in list(self.session.jobs.values()):
-            if not job.background and not job.finished and job.cell and job.cell.msg_id == cell.msg_id:
+            if not job.background and job.cell and job.cell.msg_id == cell.msg_id:
                 job.cancel()
+                job.relinquish()
+
+
+def own(job: "Job") -> bool:
+    """Whether the running cell launched it and Stop is meant for it."""
+    current = job.session.hooks.current
+    own = job.cell.msg_id == current.msg_id if job.cell and current else job.cell is None and current is None
+    return own and not job.background
 
 
 def interrupted(job: "Job") -> None:
     """Stop was pressed while something waited for this job."""
     if job.finished:
         return
-    current = job.session.hooks.current
-    own = job.cell.msg_id == current.msg_id if job.cell and current else job.cell is None and current is None
-    if own and not job.background:
+    if own(job):
         job.cancel()
         return
     where = f" of cell {job.cell.label}" if job.cell and job.cell.label else ""

@@ -25,7 +25,7 @@ class ProgressRow:
     rate: float  # items a second
     left: float | None  # seconds, if they can be told
     finished: bool
-    ending: str  # "done", "cancelled"
+    ending: str  # "done", "cancelled"; or how the wait ended before the work: "stopped"
 
 
 @dataclass(frozen=True, slots=True)

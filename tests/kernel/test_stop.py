@@ -76,6 +76,35 @@ def test_cancelled_futures_free_their_workers(kernel: Kernel) -> None:
     assert kernel.ok("cm.submit(nap, 0).result(10)").result == "0"
 
 
+def test_the_progress_line_does_not_go_on_after_stop(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\n" + SLEEP)
+    shown = kernel.start("cm.map(nap, [0.1, 60, 60, 60]).result()")
+    kernel.wait_until(lambda: bool(shown.of("display_data")))
+    kernel.interrupt()
+    kernel.finish(shown)
+    last = shown.of("display_data", "update_display_data")[-1]["content"]["data"]
+    assert ": stopped after " in last["text/plain"]
+    assert "/4 done)" in last["text/plain"]
+    assert "<progress" not in last["text/html"]
+
+
+def test_a_restarted_kernel_hears_of_what_runs_first_and_of_nothing_stopped(kernel: Kernel) -> None:
+    key = "import os; os.environ['JPY_SESSION_NAME'] = '/tmp/greeted.ipynb'\n"
+    kernel.ok(key + LOAD + "\n" + SLEEP)
+    kernel.ok("def ready(x): return x\ndone = cm.map(ready, [1, 2]); done.wait()")
+    kernel.ok("def bad(x): return 1 / x\nbroken = cm.map(bad, [0, 2]); broken.wait()")
+    stopped(kernel, "dropped = cm.map(nap, [60, 60]); dropped.result()")
+    code = "kept = [one.id for s in dropped._session.engine.status().sessions for one in s.jobs]"
+    kernel.ok(f"{code}\nwhile dropped.job.id in kept:\n    time.sleep(0.01); {code}")
+    kernel.ok("long = cm.map(nap, [0, 9, 9, 9]); long[0]; cm.cancel(cm.map(nap, [30, 30], background=True))")
+    kernel.restart()
+    lines = kernel.ok(key + "%load_ext cellmesh").stdout.splitlines()
+    assert lines[1].startswith("job 4 (map nap) running 1/4: ")
+    assert lines[2].startswith("job 1 (map ready) finished, results waiting: ")
+    assert lines[3] == "and 1 more job: %mesh jobs lists them"
+    kernel.ok("import cellmesh as cm; cm.cancel(4)")
+
+
 def test_results_survive_a_kernel_restart(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "import os; os.environ['JPY_SESSION_NAME'] = '/tmp/survivor.ipynb'\n"
     kernel.ok(key + LOAD + "\n" + SLEEP)

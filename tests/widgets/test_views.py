@@ -54,6 +54,9 @@ def test_progress_lines() -> None:
     assert text.progress(running) == "cell [5] map f: 40/100, 2 failed, 12/s, ~5 s left"
     ended = ProgressRow("", "map f", 100, 100, 0, 8.2, 12.0, None, True, "done")
     assert text.progress(ended) == "map f: 100/100, done in 8.2 s"
+    stopped = ProgressRow("", "map f", 3, 100, 1, 4.3, 12.0, 5.0, True, "stopped")
+    assert text.progress(stopped) == "map f: stopped after 4 s (3/100 done, 1 failed)"
+    assert "<progress" not in html.progress(stopped)
 
 
 def test_html_escapes_everything_and_has_no_scripts() -> None:
