@@ -70,6 +70,11 @@ def _at_exit() -> None:
     session = attached()
     if session is None or session.pid != os.getpid():
         return
+    if session.watcher is not None:
+        from .unattended import Watcher
+
+        assert isinstance(session.watcher, Watcher)
+        session.watcher.script_ends()
     session.dying = True
     session.close(end_session=session.spec.grace == 0)
 

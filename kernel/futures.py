@@ -7,7 +7,7 @@ Never submits anything. Callbacks run in the engine's thread: keep them short. R
 
 import asyncio
 import concurrent.futures
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from cellmesh.scheduler.engines.contract import EngineError
@@ -67,6 +67,12 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             self._job.cancel(tasks=[self._index])
         self._session.bell.ring()
         return True
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        """As concurrent.futures has it; whoever asks for a callback hears of a failure."""
+        if self._job is not None:
+            self._job.attended = True
+        super().add_done_callback(fn)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._awaited().__await__()
@@ -184,6 +190,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
 
     def _decode(self) -> None:
         if self._job is not None:
+            self._job.attended = True
             self._session.router.release(self._job)
         if self._decoded:
             return

@@ -51,6 +51,11 @@ class Job:
         self.done = 0
         self.failed = 0
         self.first_failure: Item | None = None
+        self.first_failed: tuple[int, Item] | None = (
+            None  # the lowest task that failed, and its first failure
+        )
+        self.attended = False  # somebody has waited for it, or looked at its results
+        self.on_end: list[Callable[[Job], None]] = []  # called once, as all is over
         self.over = 0  # tasks that are over
         self.sealed = False
         self.cancelled = False
@@ -160,6 +165,7 @@ class Job:
 
     def wait_for(self, done: Callable[[], bool], timeout: float | None = None) -> None:
         """Wait until `done()`, which must become true through this job; as `wait` otherwise."""
+        self.attended = True
         if done():
             return
         deadline = waiting.deadline_of(timeout)
@@ -179,6 +185,7 @@ class Job:
 
     async def wait_for_async(self, done: Callable[[], bool]) -> None:
         """`wait_for` in a coroutine; whoever awaits decides what being cancelled means."""
+        self.attended = True
         bar = progress.of(self)
         try:
             await self.session.bell.wait_async(done, bar.show)
@@ -235,6 +242,8 @@ class Job:
                 else:
                     self.failed += 1
                     self.first_failure = self.first_failure or item
+                    if self.first_failed is None or task < self.first_failed[0]:
+                        self.first_failed = (task, item)
             if len(record.items) > record.size:  # a surviving job: sizes are learnt from what comes
                 self._grow(len(record.items) - record.size)
                 record.size = len(record.items)
@@ -268,6 +277,9 @@ class Job:
     def on_finished(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        callbacks, self.on_end = self.on_end, []
+        for callback in callbacks:
+            callback(self)
         self.session.on_job_finished(self)
 
     def forget(self) -> None:

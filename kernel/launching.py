@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import partial
 from typing import Any
 
-from . import packing
+from . import packing, unattended
 from .chunking import slots_for
 from .feeding import Feeder, Template
 from .jobs import Kind
@@ -54,6 +54,8 @@ def fan_out(
     feeder = Feeder(job, iter(items), total, template, slots)
     results = Results(job, feeder)
     results.holds = list(holds)
+    if kind == "map":
+        unattended.watch(job, feeder.starts.__getitem__)
     try:
         feeder.start()
     except BaseException:

@@ -78,6 +78,15 @@ class Router:
         """A line of our own in the running cell."""
         self._publisher.stream(self._session.hooks.current, "stderr", text)
 
+    def tell(self, job: "Job", text: str) -> None:
+        """A line of our own about a job: in its launching cell if that still shows it, else in the next."""
+        cell = job.cell
+        if cell is not None and not cell.live and cell.msg_id in self._session.hooks.ended:
+            self._session.notices.say(text)
+            return
+        with self._lock:
+            self._publisher.stream(cell, "stderr", f"cellmesh: {text}\n")
+
     def release(self, job: "Job") -> None:
         """The results are being taken: show here what no front end would have shown there."""
         if job.id not in self._late:

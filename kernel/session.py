@@ -42,6 +42,7 @@ class Session:
         self.claims: deque[tuple[int, Sequence[int] | None]] = deque()
         self.drops: deque[str] = deque()  # segments of `cm.put` whose Future is gone
         self.submissions: object = None  # made by `submitting.submissions_of`
+        self.watcher: object = None  # made by `unattended.watch`
         self.new_worker_ids_seen: set[int] = set()
         self.dying = False  # the interpreter ends: from now on nothing is claimed
         self.closed = False

@@ -11,7 +11,7 @@ from typing import Any
 
 from cellmesh.scheduler.wire.messages import TaskWire
 
-from . import packing
+from . import packing, unattended
 from .futures import Future
 from .jobs import Job, Record
 from .options import Options
@@ -135,6 +135,7 @@ class _Open:
         self._used = time.monotonic()
         self._lock = threading.RLock()
         job.add_listener(self._hear)
+        unattended.watch(job)
 
     def takes_more(self) -> bool:
         if self._sealing or self.job.finished or self.job.cancelled:

@@ -1,9 +1,12 @@
-"""Cells that nobody waits for, or not yet: their first failure is told at once.
+"""Work that nobody waits for, or not yet: its failure is told.
 
-Owns that line, and the handles that have no name. Never raises. Read next: `launch.py`, `notices.py`.
+Owns those lines, and the handles that have no name. A cell's first failure is told at once; a map's or a
+submit's once it is over, its launching cell (a script) has ended and nobody has asked for the results.
+Never raises. Read next: `launch.py`, `notices.py`.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cellmesh.scheduler.objects import codec
@@ -38,6 +41,92 @@ def tell_failure(job: Job, *, background: bool = False) -> None:
             job.session.notices.say(f"{where}{failure.worker} failed: {_first_line(failure)}{others}")
 
     job.add_listener(hear)
+
+
+def watch(job: Job, start_of: Callable[[int], int] | None = None) -> None:
+    """Have a map's or a submit's failures told if nobody asks for them. `start_of`: a task's first item."""
+    watcher = job.session.watcher
+    if watcher is None:
+        watcher = job.session.watcher = Watcher(job.session)
+    assert isinstance(watcher, Watcher)
+    watcher.add(job, start_of)
+
+
+class Watcher:
+    """The launches of a session whose results nobody has asked for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._watched: dict[int, tuple[Job, Callable[[int], int] | None]] = {}
+        self._ended: dict[int, tuple[Job, str]] = {}  # with what is to be said once their cell has ended
+        session.hooks.on_end.append(self.cell_ends)
+
+    def add(self, job: Job, start_of: Callable[[int], int] | None) -> None:
+        self._watched[job.id] = (job, start_of)
+        job.on_end.append(self.job_ends)
+
+    def job_ends(self, job: Job) -> None:
+        """From the engine's thread, mostly."""
+        _, start_of = self._watched.pop(job.id, (job, None))
+        unwanted = job.attended or job.refused or (job.cancelled and not job.timed_out)
+        line = "" if unwanted else _failures(job, start_of)
+        if not line:
+            return
+        current = self._session.hooks.current
+        here = current is not None and job.cell is not None and current.msg_id == job.cell.msg_id
+        if here or not self._session.hooks.interactive:
+            self._ended[job.id] = (job, line)  # it may still be asked for
+        else:
+            self._session.router.tell(job, line)
+
+    def cell_ends(self) -> None:
+        for id in list(self._ended):
+            job, line = self._ended.pop(id)
+            if not job.attended:
+                self._session.router.tell(job, line)
+
+    def script_ends(self) -> None:
+        """The last occasion to say what went wrong, or what is cut off."""
+        if self._session.hooks.interactive:
+            return
+        for job, _ in list(self._watched.values()):
+            self.job_ends(job)  # a submit's job takes more calls until now
+        self.cell_ends()
+        running = sum(_runs(job) for job in list(self._session.jobs.values()))
+        if running and self._session.spec.grace == 0:
+            were = "job was" if running == 1 else "jobs were"
+            and_were = "was" if running == 1 else "were"
+            print(
+                f"cellmesh: {running} {were} still running and {and_were} cancelled as the script ended",
+                file=sys.stderr,
+            )
+
+
+def _runs(job: Job) -> bool:
+    return not job.finished and (job.kind != "submit" or job.over < len(job.records))
+
+
+def _failures(job: Job, start_of: Callable[[int], int] | None) -> str:
+    """`map f: 2 of 2 items failed, first: ValueError: … (item 0)`, or "" if none did."""
+    lost = [r for r in list(job.records.values()) if r.state == "lost"]
+    bad = job.failed + sum(record.size - len(record.items) for record in lost)
+    title = job.title if job.kind == "map" else f"submit {job.title}"
+    if job.timed_out:
+        return f"{title}: its timeout has passed, {job.done} of {job.total} done; .result() raises it"
+    if not bad:
+        return ""
+    first = ""
+    if job.first_failed is not None:
+        task, item = job.first_failed
+        failure = codec.loads(item.payload)
+        if isinstance(failure, Failure):
+            place = f" (item {start_of(task) + item.index})" if start_of is not None else ""
+            first = f"{_first_line(failure)}{place}"
+    if not first and lost:
+        first = f"WorkerLost: {' '.join(lost[0].why.split())[:120]}"
+    what = "item" if job.kind == "map" else "call"
+    counted = f"{bad} of {job.total} {what}s failed, first: {first}"
+    return f"{title}: {counted}; .result() raises it"
 
 
 def _first_line(failure: Failure) -> str:
