@@ -49,10 +49,13 @@ def test_stop_cancels_what_the_cell_launched(kernel: Kernel, code: str) -> None:
 
 def test_waiting_for_another_cells_job_is_only_abandoned(kernel: Kernel) -> None:
     kernel.ok(LOAD + "\n" + SLEEP)
-    kernel.ok("fut = cm.submit(nap, 3)")
-    cell = stopped(kernel, "print('in', flush=True); fut.result()")
+    kernel.ok("fut = cm.submit(nap, 6)")
+    cell = kernel.start("fut.result()")
+    kernel.wait_until(lambda: bool(cell.of("display_data")))  # its progress: it is waiting
+    kernel.interrupt()
+    kernel.finish(cell)
     assert "goes on; cm.cancel(1) cancels it." in cell.stderr
-    assert kernel.ok("fut.result()").result == "3"
+    assert kernel.ok("fut.result()").result == "6"
 
 
 def test_a_background_job_is_only_abandoned(kernel: Kernel) -> None:
