@@ -17,7 +17,8 @@ import psutil
 
 from cellmesh.scheduler.engines.contract import SessionSpec
 from cellmesh.scheduler.nursery.start import ensure_hub
-from cellmesh.scheduler.wire.messages import PROTOCOL, Interpreter
+from cellmesh.scheduler.wire.folders import DOORBELL_PROTOCOL
+from cellmesh.scheduler.wire.messages import Interpreter
 from cellmesh.scheduler.wire.version import VERSION
 
 from . import stop
@@ -140,7 +141,7 @@ def _kernel_id() -> str:
 
 
 def _ring(doorbell: str, kernel_id: str) -> Identity:
-    question = {"protocol": PROTOCOL, "kernel_id": kernel_id, "pid": os.getpid()}
+    question = {"protocol": DOORBELL_PROTOCOL, "kernel_id": kernel_id, "pid": os.getpid()}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bell:
         bell.settimeout(30.0)  # the first ring starts the hub
         bell.connect(doorbell)
