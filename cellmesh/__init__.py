@@ -3,11 +3,18 @@
     %load_ext cellmesh
     import cellmesh as cm
 
-    ys = cm.map(f, xs).result()
+    ys = cm.map(f, xs).result()          # f(x) for all xs, in parallel, in order
+    fut = cm.submit(f, x)                # one call; fut.result() waits for it
+    big = cm.put(array)                  # shared memory: many calls use it without copies
+    cm.jobs(); cm.cancel(3)              # what runs; end job 3
+    r = cm.attach()                      # after a kernel restart: the results of what ran on
 
-Owns public names only. Importing it loads nothing but the standard library; each name brings what it needs
-at its first use. Read next: `kernel/api.py`.
+A cell that begins with `%%distributed` runs on every worker of the mesh, `%mesh` shows them. Help on each:
+`cm.map?`, `%%distributed?`, `%mesh?`.
 """
+
+# Owns public names only. Importing it loads nothing but the standard library; each name brings what it needs
+# at its first use. Read next: `kernel/api.py`.
 
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +66,11 @@ def __getattr__(name: str) -> Any:
 
         value = globals()[name] = getattr(api, name)
         return value
-    raise AttributeError(f"module 'cellmesh' has no attribute {name!r}")
+    import difflib
+
+    close = [] if name.startswith("_") else difflib.get_close_matches(name, __all__, n=1)
+    hint = f". Did you mean: {close[0]!r}?" if close else ""
+    raise AttributeError(f"module 'cellmesh' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -51,6 +51,8 @@ def map(
     Returns:
         `Results`: iterate as they come, `await`, or `.result(timeout)`.
     """
+    __tracebackhide__ = True
+    options.check_names("map", function, more)
     session = _session()
     title = options.title_of(function)
     chosen = options.checked(
@@ -77,6 +79,8 @@ def submit(
     Futures among the arguments (also inside lists and dicts) arrive as their results. The options are
     those of `cm.map`.
     """
+    __tracebackhide__ = True
+    options.check_names("submit", function, more)
     session = _session()
     title = options.title_of(function)
     chosen = options.checked(session, options.Options(gpus, retries, timeout, background, False, seed))
@@ -144,7 +148,7 @@ def info_of(job: Job) -> JobInfo:
         background=job.background,
         finished=job.finished,
         cancelled=job.cancelled,
-        items=job.total,
+        items=job.items,
         done=job.done,
         failed=job.failed,
         running=job.running,

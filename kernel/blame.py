@@ -11,7 +11,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from cellmesh.scheduler.objects.codec import CannotPickleError
@@ -19,6 +19,8 @@ from cellmesh.scheduler.objects.codec import CannotPickleError
 DEPTH = 8
 WIDTH = 10_000
 SECONDS = 2.0
+
+_OTHERWISE_CALL = "Create it inside the function, or send what it is made from."
 
 Dump = Callable[[Any], object]
 """Pickles a value, or raises."""
@@ -57,13 +59,50 @@ def explain(path: str, value: Any, error: Exception, dump: Dump) -> CannotPickle
     return CannotPickleError(f"{where} cannot be sent to workers ({_brief(why)}). {hint}")
 
 
-def _search(value: Any, error: Exception, dump: Dump) -> tuple[list[str], Any, Exception]:
+def explain_call(who: str, what: Any, error: Exception, dump: Dump) -> CannotPickleError:
+    """The error to raise for a part of a `cm.map` or `cm.submit`. `who`: "your function"."""
+    steps, culprit, why = _search(what, error, dump, into_globals=True)
+    hint = next((hint for kinds, hint in _HINTS if isinstance(culprit, kinds)), _OTHERWISE_CALL)
+    hint = hint.replace("inside the cell", "inside the function")
+    kind = _plain_name(culprit)
+    if not steps:
+        found = f"{who} is {kind}"
+    elif len(steps) == 1 and steps[0].startswith(("global `", "closure `")):
+        found = f"{who} uses {steps[0].partition(' ')[2]}, {kind}"
+    else:
+        found = f"{who} has {kind} in it: {' -> '.join(steps)}"
+    return CannotPickleError(f"{found}, which cannot be sent to workers ({_brief(why)}). {hint}")
+
+
+def _plain_name(value: Any) -> str:
+    """`a lock`, `an open file`, or the type's name with its article."""
+    if isinstance(value, _LOCKS[:2]):
+        return "a lock"
+    if isinstance(value, io.IOBase):
+        return "an open file"
+    name = _type_name(value)
+    return a(name)
+
+
+def a(name: str) -> str:
+    """The name with its article.
+
+    >>> a("int"), a("list")
+    ('an int', 'a list')
+    """
+    return f"a{'n' * name.lower().startswith(tuple('aeio'))} {name}"
+
+
+def _search(
+    value: Any, error: Exception, dump: Dump, into_globals: bool = False
+) -> tuple[list[str], Any, Exception]:
     """Walk down while some part of the value fails by itself."""
     steps: list[str] = []
     seen = {id(value)}
     end = time.monotonic() + SECONDS
     while len(steps) < DEPTH:
-        found = _failing(_parts(value), seen, end, dump)
+        parts = chain(_parts(value), _globals(value)) if into_globals else _parts(value)
+        found = _failing(parts, seen, end, dump)
         if found is None:
             break
         label, value, error = found
@@ -127,6 +166,19 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
                     yield f"attribute `{slot}`", member.__get__(value)
                 except AttributeError:  # not set
                     continue
+
+
+def _globals(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a function of the notebook uses of the notebook: it travels with the function."""
+    function = getattr(value, "__func__", value)
+    if isinstance(function, types.FunctionType):
+        codes = [function.__code__]
+        while codes:
+            code = codes.pop()
+            codes += [const for const in code.co_consts if isinstance(const, types.CodeType)]
+            for name in code.co_names:
+                if name in function.__globals__:
+                    yield f"global `{name}`", function.__globals__[name]
 
 
 def _type_name(value: Any) -> str:

@@ -73,6 +73,7 @@ class Feeder:
 
     def start(self) -> None:
         """Send the first chunks from here; the rest from a thread."""
+        __tracebackhide__ = True
         self._begun = time.monotonic()
         first = self._window if self.total is None else min(self._window, self.total)
         self._send([1] * first)
@@ -138,6 +139,7 @@ class Feeder:
     # --- sending ------------------------------------------------------------------------------------
 
     def _send(self, sizes: list[int]) -> None:
+        __tracebackhide__ = True
         tasks: list[TaskWire] = []
         holds: list[Any] = []
         for size in sizes:
@@ -177,7 +179,14 @@ class Feeder:
         self, index: int, chunk: list[Any], seeds: list[int] | None, holds: list[Any]
     ) -> TaskWire | None:
         prefix = self._job.session.engine.object_prefix()
-        packed = packing.pack(chunk, prefix)
+        __tracebackhide__ = True
+        try:
+            packed = packing.pack(chunk, prefix)
+        except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
+            places = range(self.starts[index], self.count)
+            items = [item[0] if isinstance(item, tuple) and len(item) == 1 else item for item in chunk]
+            named = [(f"item {place}", item) for place, item in zip(places, items, strict=True)]
+            raise packing.explained(error, named) from None
         template = self._template
 
         def task() -> TaskWire:

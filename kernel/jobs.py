@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cellmesh.scheduler.wire.messages import Item, JobInfo, Ref, TaskWire
+from cellmesh.scheduler.wire.messages import Item, JobInfo, TaskWire
 
 from . import cells, progress, stop, waiting
 from .records import Kind as Kind
@@ -48,6 +48,7 @@ class Job:
         self.opened = time.time()
         self.first_item_at = 0.0
         self.total = 0
+        self.planned = 0  # items that there will be, if that is known before they are sent
         self.done = 0
         self.failed = 0
         self.first_failure: Item | None = None
@@ -129,9 +130,14 @@ class Job:
         return self.sealed and self.over == len(self.records)
 
     @property
+    def items(self) -> int:
+        """How many items there are in all, as far as is known."""
+        return self.total if self.sealed and not self.cancelled else max(self.total, self.planned)
+
+    @property
     def running(self) -> int:
         """Items that are not over, queued ones included."""
-        return 0 if self.finished else max(0, self.total - self.done - self.failed)
+        return 0 if self.finished else max(0, self.items - self.done - self.failed)
 
     def is_over(self, tasks: Iterable[int] | None = None) -> bool:
         """Whether these tasks (all, if None) are over."""
@@ -146,7 +152,7 @@ class Job:
         idle = self.kind == "submit" and not self.sealed and self.over == len(self.records)
         state = "finished" if self.finished else "idle" if idle else "running"
         state = "cancelled" if self.cancelled else state
-        return f"{done}/{self.total}{failed}, {state}"
+        return f"{done}/{self.items}{failed}, {state}"
 
     def add_listener(self, listener: Listener) -> None:
         """Hear of items and endings from now on, from the engine's thread: be quick."""
@@ -209,12 +215,6 @@ class Job:
             return
         self.session.claims.append((self.id, tasks))
         self.session.drain_claims()
-
-    def relinquish(self) -> None:
-        """Stopped: the engine may forget it, unless large results lie there that somebody may still read."""
-        items = [item for record in list(self.records.values()) for item in list(record.items.values())]
-        if self.cancelled and not any(isinstance(item.payload, Ref) for item in items):
-            self.claim()
 
     def on_claimed(self, tasks: Sequence[int] | None) -> None:
         """The engine has been told. A job is claimed when all of its tasks are."""

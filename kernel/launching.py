@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import partial
 from typing import Any
 
-from . import packing, unattended
+from . import blame, packing, unattended
 from .chunking import slots_for
 from .feeding import Feeder, Template
 from .jobs import Kind
@@ -34,6 +34,7 @@ def fan_out(
     `total` is their number if that is known (it is looked up for anything sized). `holds` live as long as the
     results do.
     """
+    __tracebackhide__ = True
     options = options or Options()
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -51,6 +52,7 @@ def fan_out(
         stop_on_error=options.stop_on_error,
         timeout=options.timeout,
     )
+    job.planned = total or 0
     feeder = Feeder(job, iter(items), total, template, slots)
     results = Results(job, feeder)
     results.holds = list(holds)
@@ -73,6 +75,7 @@ def map_function(
     options: Options,
 ) -> Results:
     """`cm.map`: like the built-in `map`, it ends with the shortest iterable."""
+    __tracebackhide__ = True
     if not iterables:
         raise TypeError("cm.map needs something to iterate over: cm.map(f, xs).")
     for position, iterable in enumerate(iterables):
@@ -80,11 +83,16 @@ def map_function(
             iter(iterable)
         except TypeError:
             raise TypeError(
-                f"Argument {position + 2} of cm.map is a {type(iterable).__name__}, which cannot be iterated "
-                "over. A value that is the same for all items goes in by name: cm.map(f, xs, scale=2)."
+                f"Argument {position + 2} of cm.map is {blame.a(type(iterable).__name__)}, which cannot be "
+                "iterated over. A value that is the same for all items goes in "
+                "by name: cm.map(f, xs, scale=2)."
             ) from None
     prefix = session.engine.object_prefix()
-    packed = packing.pack(partial(function, **kwargs) if kwargs else function, prefix)
+    try:
+        packed = packing.pack(partial(function, **kwargs) if kwargs else function, prefix)
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
+        given = [(f"argument `{name}`", part) for name, part in kwargs.items()]
+        raise packing.explained(error, [("your function", function), *given]) from None
     for future in packed.waits:  # shared by all items: nothing can start before it is there
         future.result()
     blob = session.put_blob(packed.finish(prefix))

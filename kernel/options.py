@@ -3,6 +3,8 @@
 Owns `Options` and what is said about a bad one. Never launches. Read next: `submitting.py`, `mapping.py`.
 """
 
+import difflib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +39,28 @@ def checked(session: Session, options: Options) -> Options:
     if options.seed is not None and not isinstance(options.seed, int):
         raise ValueError(f"seed={options.seed!r}: an int, or None to leave random state alone.")
     return options
+
+
+def check_names(where: str, function: Any, more: Mapping[str, Any]) -> None:
+    """A keyword that the function does not take is a misspelled option, most likely."""
+    if not more or not callable(function):
+        return
+    try:
+        parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):
+        return  # it does not tell
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return
+    taken = {one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY}
+    for name in more:
+        if name in taken:
+            continue
+        known = [one for one in RESERVED if where == "map" or one != "stop_on_error"]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.65)
+        hint = f"; did you mean {close[0]}?" if close else f", and {title_of(function)} no such argument."
+        raise TypeError(
+            f"cm.{where} has no option {name!r}{hint} (pass arguments of your function in kwargs={{}})"
+        )
 
 
 def merged_kwargs(more: dict[str, Any], kwargs: Mapping[str, Any] | None) -> dict[str, Any]:

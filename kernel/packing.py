@@ -7,13 +7,15 @@ again once everything they wait for is there. Read next: `futures.py`, `submitti
 
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from cellmesh.scheduler.objects import codec, segments
+from cellmesh.scheduler.objects.segments import StoreFullError
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
+from . import blame
 from .futures import Future
 
 
@@ -63,6 +65,30 @@ def pack(value: Any, prefix: str) -> Packed:
     kept = codec.dumps(value, persist=token)
     assert isinstance(kept, bytes)
     return Packed(None, futures, waits, kept, tokens)
+
+
+def explained(error: Exception, parts: Iterable[tuple[str, Any]]) -> Exception:
+    """What to raise when `pack` failed: one clear error about the first part that cannot travel.
+
+    Each part comes with who it is ("your function"). An error that no part causes (that of a failed Future,
+    shared memory that is full) is returned as it is.
+    """
+    if isinstance(error, StoreFullError):
+        return error
+    for who, value in parts:
+        try:
+            _dump(value)
+        except Exception as found:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
+            return blame.explain_call(who, value, found, _dump)
+    return error
+
+
+def _dump(value: Any) -> object:
+    return codec.dumps(value, persist=_without_futures)
+
+
+def _without_futures(obj: Any) -> Payload | None:
+    return b"" if isinstance(obj, Future) else None
 
 
 class _Restorer(pickle.Unpickler):

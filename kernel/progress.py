@@ -128,7 +128,7 @@ def row_of(job: "Job", seconds: float) -> ProgressRow:
     done = job.done + job.failed
     busy = time.monotonic() - job.first_item_at if job.first_item_at else 0.0
     rate = done / seconds if done and seconds > 0 else 0.0
-    left = (job.total - done) / rate if rate and busy else None
+    left = (job.items - done) / rate if rate and busy else None
     ending = "cancelled" if job.cancelled else "done"
     # A cell's submits share a job that stays open until the cell ends; its line ends with what there is.
     finished = job.finished or (job.kind == "submit" and 0 < job.over == len(job.records))
@@ -136,7 +136,7 @@ def row_of(job: "Job", seconds: float) -> ProgressRow:
         where=f"cell {job.cell.label} " if job.cell and job.cell.label else "",
         title=job.title,
         done=done,
-        total=job.total if job.sealed or job.surviving or job.kind == "submit" else None,
+        total=job.items if job.sealed or job.planned or job.surviving or job.kind == "submit" else None,
         failed=job.failed,
         seconds=int(seconds) if not finished else round(seconds, 1),
         rate=float(f"{rate:.2g}"),

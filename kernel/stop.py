@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cellmesh.scheduler.wire.messages import Ref
+
 from . import cells
 
 if TYPE_CHECKING:
@@ -81,7 +83,14 @@ class Hooks:
         for job in list(self.session.jobs.values()):
             if not job.background and job.cell and job.cell.msg_id == cell.msg_id:
                 job.cancel()
-                job.relinquish()
+                _relinquish(job)
+
+
+def _relinquish(job: "Job") -> None:
+    """The engine may forget what was stopped, unless large results lie there that somebody may still read."""
+    items = [item for record in list(job.records.values()) for item in list(record.items.values())]
+    if job.cancelled and not any(isinstance(item.payload, Ref) for item in items):
+        job.claim()
 
 
 def own(job: "Job") -> bool:

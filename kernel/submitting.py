@@ -40,8 +40,14 @@ class Submissions:
     ) -> Future:
         session = self._session
         prefix = session.engine.object_prefix()
-        blob = packing.pack(function, prefix)
-        packed = packing.pack((args, kwargs), prefix)
+        __tracebackhide__ = True
+        try:
+            blob = packing.pack(function, prefix)
+            packed = packing.pack((args, kwargs), prefix)
+        except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
+            given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
+            given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]
+            raise packing.explained(error, [("your function", function), *given]) from None
         waits = blob.waits + packed.waits
         with self._lock:
             batch = self._batch(title, o)
