@@ -181,6 +181,7 @@ def connect(engine: str | Engine = "embedded", *_: Any) -> None:
 
 def wait(futures: Iterable[Future], timeout: float | None = None, return_when: str = "ALL_COMPLETED") -> Any:
     """`concurrent.futures.wait`, felt by Stop."""
+    __tracebackhide__ = True
     chosen = list(futures)
 
     def enough() -> bool:
@@ -200,6 +201,7 @@ def wait(futures: Iterable[Future], timeout: float | None = None, return_when: s
 
 def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
     """Futures as they finish, felt by Stop."""
+    __tracebackhide__ = True
     left = list(futures)
     while left:
         if not _await(left, partial(_any_done, left), timeout):
@@ -215,6 +217,7 @@ def _any_done(futures: Sequence[Future]) -> bool:
 
 def _await(futures: Sequence[Future], done: Callable[[], bool], timeout: float | None) -> bool:
     """Wait on whichever job is unfinished; False at the timeout."""
+    __tracebackhide__ = True
     job = next((future.job for future in futures if future.job is not None and not future.done()), None)
     if job is None:
         return True

@@ -11,7 +11,7 @@ from cellmesh.scheduler.wire.messages import Item
 
 from . import outcomes
 from .feeding import Feeder
-from .jobs import Job, Record
+from .jobs import Job, Record, WorkerLost
 
 _TAKEN = Item(0, True, b"")
 
@@ -71,9 +71,7 @@ class Arrivals:
             return
         item = self._items.get(index)
         if item is None:
-            self.errors[index] = self._never_sent(index) or outcomes.ending_of(
-                self._job, self._missing.get(index)
-            )
+            self.errors[index] = self._never_sent(index) or self._ending(index)
             return
         value, error = outcomes.value_of(item, self._start.pop(index, 0), many=True)
         if error is None:
@@ -117,6 +115,14 @@ class Arrivals:
                     self._start[start + offset] = start
                     self._items[start + offset] = item
             start += record.size
+
+    def _ending(self, index: int) -> BaseException:
+        """Why its task is over without it; of a loss it is said which item that was."""
+        error = outcomes.ending_of(self._job, self._missing.get(index))
+        if isinstance(error, WorkerLost):
+            shown = self._feeder.lost.get(index, "") if self._feeder is not None else ""
+            error.add_note(f"cellmesh: item {index}{': ' if shown else ''}{shown}")
+        return error
 
     def _never_sent(self, index: int) -> BaseException | None:
         """Why an item could not even be sent: a Future in it failed."""

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from cellmesh.scheduler.wire.messages import Item, TaskWire
+from cellmesh.scheduler.worker.errors import describe
 
 from . import packing
 from .chunking import Planner
@@ -28,6 +29,10 @@ COMMIT_AFTER = 0.2
 
 BYTES_AHEAD = 256 * 1024 * 1024
 """Arguments in flight beyond this wait: shared memory is no place for a whole data set."""
+
+
+NAMED = 100
+"""Items of chunks up to this size are kept while they are in flight, and named if their worker dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Feeder:
         self._deferred = 0  # chunks that wait for Futures in them
         self._sealed = False
         self._in_flight = 0
+        self._chunks: dict[int, list[Any]] = {}  # short ones that are in flight, to name what gets lost
+        self.lost: dict[int, str] = {}  # an item whose worker died -> its repr
         self._bytes: dict[int, int] = {}
         self._bytes_ahead = 0
         self._begun = 0.0
@@ -208,6 +215,8 @@ class Feeder:
                 seeds=seeds,
             )
 
+        if len(chunk) <= NAMED:
+            self._chunks[index] = chunk
         if not packed.waits:
             holds += packed.holds
             return task()
@@ -256,6 +265,12 @@ class Feeder:
             with self._lock:
                 self._in_flight -= 1
                 self._bytes_ahead -= self._bytes.pop(record.index, 0)
+            chunk = self._chunks.pop(record.index, ())
+            if record.state == "lost":
+                for offset, item in enumerate(chunk):
+                    if offset not in record.items:
+                        single = isinstance(item, tuple) and len(item) == 1
+                        self.lost[self.starts[record.index] + offset] = describe(item[0] if single else item)
             self._wake.set()
 
 

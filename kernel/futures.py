@@ -39,6 +39,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the result, or raise what the task raised."""
+        __tracebackhide__ = True
         self._wait(timeout)
         self._decode()
         if self._error is not None:
@@ -50,6 +51,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait, and return what the task raised, or None."""
+        __tracebackhide__ = True
         self._wait(timeout)
         if super().cancelled():
             raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
@@ -75,6 +77,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         super().add_done_callback(fn)
 
     def __await__(self) -> Generator[Any, None, Any]:
+        __tracebackhide__ = True
         return self._awaited().__await__()
 
     def __repr__(self) -> str:
@@ -165,6 +168,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         self._kept = name
 
     async def _awaited(self) -> Any:
+        __tracebackhide__ = True
         if not self.done() and self._job is not None:
             try:
                 await self._job.wait_for_async(self.done)
@@ -182,6 +186,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         return self._job is None or (cell and cell.msg_id) == (current and current.msg_id)
 
     def _wait(self, timeout: float | None) -> None:
+        __tracebackhide__ = True
         if self.done():
             return
         if self._job is None:
@@ -189,6 +194,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         self._job.wait_for(self.done, timeout)
 
     def _decode(self) -> None:
+        __tracebackhide__ = True
         if self._job is not None:
             self._job.attended = True
             self._session.router.release(self._job)

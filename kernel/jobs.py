@@ -51,7 +51,6 @@ class Job:
         self.planned = 0  # items that there will be, if that is known before they are sent
         self.done = 0
         self.failed = 0
-        self.first_failure: Item | None = None
         self.first_failed: tuple[int, Item] | None = (
             None  # the lowest task that failed, and its first failure
         )
@@ -166,11 +165,13 @@ class Job:
         Shows progress if it lasts. On Stop the job is cancelled if the running cell launched it and it is not
         in the background; otherwise it goes on, and a line says how to cancel it.
         """
+        __tracebackhide__ = True
         chosen = None if tasks is None else list(tasks)
         self.wait_for(lambda: self.is_over(chosen), timeout)
 
     def wait_for(self, done: Callable[[], bool], timeout: float | None = None) -> None:
         """Wait until `done()`, which must become true through this job; as `wait` otherwise."""
+        __tracebackhide__ = True
         self.attended = True
         if done():
             return
@@ -191,6 +192,7 @@ class Job:
 
     async def wait_for_async(self, done: Callable[[], bool]) -> None:
         """`wait_for` in a coroutine; whoever awaits decides what being cancelled means."""
+        __tracebackhide__ = True
         self.attended = True
         bar = progress.of(self)
         try:
@@ -241,7 +243,6 @@ class Job:
                     self.done += 1
                 else:
                     self.failed += 1
-                    self.first_failure = self.first_failure or item
                     if self.first_failed is None or task < self.first_failed[0]:
                         self.first_failed = (task, item)
             if len(record.items) > record.size:  # a surviving job: sizes are learnt from what comes

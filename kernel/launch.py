@@ -74,6 +74,8 @@ def distributed(shell: Any, magic: str, line: str, body: str) -> BaseException |
         own = error.__traceback__
         while own is not None and own.tb_frame.f_globals.get("__name__", "").startswith("cellmesh."):
             own = own.tb_next
+        if own is None and isinstance(error, KeyboardInterrupt):
+            return error.with_traceback(None)  # the magic's own line is shown anyway
         return error.with_traceback(own) if own else tracebacks.at_line(error, cell.filename, cell.magic_line)
     finally:
         tracebacks.restore(cell.filename)

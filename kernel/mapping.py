@@ -57,6 +57,7 @@ class Results:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until everything is over, whether it succeeded or not."""
+        __tracebackhide__ = True
         self._wait(self._arrivals.all_over, timeout)
 
     def cancel(self) -> None:
@@ -68,10 +69,12 @@ class Results:
 
     def result(self, timeout: float | None = None) -> list[Any]:
         """The list of all results, in order; raises the first failure if there is one."""
+        __tracebackhide__ = True
         self.wait(timeout)
         return self._collect()
 
     def __iter__(self) -> Iterator[Any]:
+        __tracebackhide__ = True
         index = 0
         while self._await_index(index):
             yield self._take(index)
@@ -82,6 +85,7 @@ class Results:
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
+        __tracebackhide__ = True
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(self._known_total()))]
         if index < 0:
@@ -91,10 +95,12 @@ class Results:
         return self._take(index)
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
+        __tracebackhide__ = True
         yield from self._job.wait_for_async(self._arrivals.all_over).__await__()
         return self._collect()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
+        __tracebackhide__ = True
         index = 0
         while True:
             await self._job.wait_for_async(partial(self._decided, index))
@@ -112,6 +118,7 @@ class Results:
     # ------------------------------------------------------------------------------------------------
 
     def _known_total(self) -> int:
+        __tracebackhide__ = True
         if self._arrivals.total() is None:
             self._wait(lambda: self._arrivals.total() is not None, None)
         return len(self)
@@ -124,10 +131,12 @@ class Results:
 
     def _await_index(self, index: int) -> bool:
         """Wait for an item; False if there is none of that index."""
+        __tracebackhide__ = True
         self._wait(partial(self._decided, index), None)
         return self._exists(index)
 
     def _exists(self, index: int) -> bool:
+        __tracebackhide__ = True
         if self._arrivals.is_here(index):
             return True
         total = self._arrivals.total()
@@ -139,11 +148,13 @@ class Results:
         return False
 
     def _wait(self, done: Callable[[], bool], timeout: float | None) -> None:
+        __tracebackhide__ = True
         self._job.wait_for(done, timeout)
         self._session.router.release(self._job)
 
     def _take(self, index: int) -> Any:
         """The item's value, or raise its error."""
+        __tracebackhide__ = True
         self._arrivals.decode(index)
         error = self._arrivals.errors.get(index)
         if error is not None:
@@ -156,6 +167,7 @@ class Results:
         return value
 
     def _collect(self) -> list[Any]:
+        __tracebackhide__ = True
         arrivals = self._arrivals
         known = arrivals.total()
         total = arrivals.highest() if known is None else known

@@ -5,13 +5,13 @@ line, a UsageError. Read next: `session.py`, `cellmesh/widgets/views.py`.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from IPython.core.error import UsageError
 
 from cellmesh.scheduler.engines.contract import EngineError
-from cellmesh.scheduler.worker.logs import read_logs
+from cellmesh.scheduler.worker.logs import LogRecord, read_logs
 from cellmesh.widgets.views import MeshView
 
 from . import api, attaching, reattaching, targets
@@ -129,10 +129,26 @@ def _jobs(session: Session, options: Options) -> Any:
 
 def _attach(session: Session, options: Options) -> Any:
     found = session.find_job(options.get("N"))
+    if isinstance(found, Job) and found.claimed and found.finished:
+        _show_ended(session, found)
+        return None
     if isinstance(found, Job) and not found.surviving:
         reattaching.replay(session, found)
         return None
     return reattaching.results_of(session, options.get("N"))
+
+
+def _show_ended(session: Session, job: Job) -> None:
+    """Nothing of it is kept any more but what the logs have."""
+    begin = f"cellmesh: job {job.number} ({job.title}) has ended and its results were taken; "
+    folder = session.engine.logs()
+    if not folder:
+        print(f"{begin}this engine keeps no logs: what it printed is in its cell")
+        return
+    records = list(read_logs(folder, None, job.id, TAIL))
+    what = f"this is what it printed (the last {TAIL} lines at most)" if records else "it printed nothing"
+    print(f"{begin}{what}")
+    _print_records(records)
 
 
 def _logs(session: Session, options: Options) -> None:
@@ -143,11 +159,20 @@ def _logs(session: Session, options: Options) -> None:
     job = options.get("--job")
     job_id = session.find_job(job).id if job is not None else None
     tail = options.get("--tail", TAIL)
-    begun = True  # whether the next text begins a line
-    label = ""
     worker = options.get("--worker")
     known = {item.number for item in session.workers}
-    for record in read_logs(folder, worker, job_id, tail):
+    if not _print_records(read_logs(folder, worker, job_id, tail)):
+        gone = worker is not None and worker not in known
+        print(f"cellmesh: there is no worker {worker}" if gone else "cellmesh: nothing was printed")
+        return
+    print(f"cellmesh: the last {tail} lines at most; --tail N shows more; the files are in {folder}")
+
+
+def _print_records(records: Iterable[LogRecord]) -> bool:
+    """Print what workers printed, with whose it is; whether there was anything."""
+    begun = True  # whether the next text begins a line
+    label = ""
+    for record in records:
         if record.worker.removeprefix("w") != label and not begun:
             sys.stdout.write("\n")
             begun = True
@@ -157,11 +182,7 @@ def _logs(session: Session, options: Options) -> None:
             begun = text.endswith("\n")
     if label and not begun:
         sys.stdout.write("\n")
-    if not label:
-        gone = worker is not None and worker not in known
-        print(f"cellmesh: there is no worker {worker}" if gone else "cellmesh: nothing was printed")
-        return
-    print(f"cellmesh: the last {tail} lines at most; --tail N shows more; the files are in {folder}")
+    return bool(label)
 
 
 def _connect(options: Options) -> None:

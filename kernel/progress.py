@@ -115,9 +115,9 @@ def of(job: "Job") -> Progress:
 
 def _first_failure(job: "Job") -> str:
     """What to say of a map's first failure while the others go on."""
-    if job.first_failure is None or job.kind not in ("map", "over") or job.finished:
+    if job.first_failed is None or job.kind not in ("map", "over") or job.finished:
         return ""
-    failure: Failure = codec.loads(job.first_failure.payload)
+    failure: Failure = codec.loads(job.first_failed[1].payload)
     message = failure.message.partition("\n")[0]
     item = f" ({failure.item_repr})" if failure.item_repr else ""
     return f"{job.title}: an item{item} failed, the others go on: {failure.type_name}: {message}"
@@ -148,6 +148,7 @@ def row_of(job: "Job", seconds: float) -> ProgressRow:
 
 def wait(session: "Session", done: Callable[[], bool], timeout: float, title: str) -> bool:
     """Wait for something of the session's own (workers), with a line if it lasts."""
+    __tracebackhide__ = True
 
     def row(seconds: float) -> ProgressRow:
         ready, all_ = len(session.ready_workers()), len(session.workers)

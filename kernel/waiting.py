@@ -56,6 +56,7 @@ class Bell:
 
         `done` is also called by the ringing thread: it must be quick and must not raise.
         """
+        __tracebackhide__ = True
         if done():
             return True
         lock = threading.Lock()
@@ -81,6 +82,7 @@ class Bell:
 
     async def wait_async(self, done: Callable[[], bool], on_beat: Callable[[], None] = _nothing) -> None:
         """Wait in a coroutine until `done()`; `on_beat` is called now and then meanwhile."""
+        __tracebackhide__ = True
         if done():
             return
         loop = asyncio.get_running_loop()

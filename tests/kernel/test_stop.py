@@ -91,6 +91,41 @@ def test_the_progress_line_does_not_go_on_after_stop(kernel: Kernel) -> None:
     assert "<progress" not in last["text/html"]
 
 
+@pytest.mark.parametrize("call", ["cm.map(nap, [60, 60]).result()", "cm.submit(nap, 60).result()"])
+def test_a_stopped_wait_shows_the_cells_line_and_nothing_of_ours(kernel: Kernel, call: str) -> None:
+    kernel.ok(LOAD + "\n" + SLEEP)
+    shown = stopped(kernel, call)
+    assert shown.error.startswith("KeyboardInterrupt")
+    assert call.partition("(")[0].split(".")[-1] in shown.traceback
+    for ours in ("acquire", "waiting.py", "jobs.py", "mapping.py", "futures.py"):
+        assert ours not in shown.traceback
+
+
+def test_a_stopped_cell_is_shown_once(kernel: Kernel) -> None:
+    kernel.ok("%load_ext cellmesh")
+    shown = stopped(kernel, "%%distributed -n 1\nimport time\nprint('in')\ntime.sleep(60)")
+    assert shown.error.startswith("KeyboardInterrupt")
+    assert shown.traceback.count("time.sleep(60)") <= 1
+
+
+def test_attaching_to_what_was_taken_shows_its_log(kernel: Kernel) -> None:
+    kernel.ok("%load_ext cellmesh\n" + LOAD + "\n" + SLEEP)
+    kernel.ok("cm.map(nap, [0]).result()")
+    kernel.ok("cm.map(abs, [0]).result()")
+    shown = kernel.ok("%mesh attach 1").stdout
+    assert shown.startswith("cellmesh: job 1 (map nap) has ended and its results were taken; this is what")
+    assert shown.endswith("in\n")
+    assert kernel.ok("%mesh attach 2").stdout.endswith("taken; it printed nothing\n")
+
+
+def test_a_lost_item_is_named(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\ndef die(x):\n    import os\n    if x == 'c': os._exit(1)\n    return x")
+    kernel.ok("r = cm.map(die, 'abcd', retries=0); r.wait()")
+    shown = kernel.run("r[2]")
+    assert shown.error.startswith("WorkerLost")
+    assert "cellmesh: item 2: 'c'" in shown.traceback
+
+
 def test_a_restarted_kernel_hears_of_what_runs_first_and_of_nothing_stopped(kernel: Kernel) -> None:
     key = "import os; os.environ['JPY_SESSION_NAME'] = '/tmp/greeted.ipynb'\n"
     kernel.ok(key + LOAD + "\n" + SLEEP)
