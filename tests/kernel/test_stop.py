@@ -131,7 +131,7 @@ def test_a_restarted_kernel_hears_of_what_runs_first_and_of_nothing_stopped(kern
     kernel.ok(key + LOAD + "\n" + SLEEP)
     kernel.ok("def ready(x): return x\ndone = cm.map(ready, [1, 2]); done.wait()")
     kernel.ok("def bad(x): return 1 / x\nbroken = cm.map(bad, [0, 2]); broken.wait()")
-    stopped(kernel, "dropped = cm.map(nap, [60, 60]); dropped.result()")
+    stopped(kernel, "dropped = cm.map(time.sleep, [60, 60]); print('in', flush=True); dropped.result()")
     code = "kept = [one.id for s in dropped._session.engine.status().sessions for one in s.jobs]"
     kernel.ok(f"{code}\nwhile dropped.job.id in kept:\n    time.sleep(0.01); {code}")
     kernel.ok("long = cm.map(nap, [0, 9, 9, 9]); long[0]; cm.cancel(cm.map(nap, [30, 30], background=True))")
