@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,13 @@ def test_one_failing_item_does_not_lose_the_others(desk: Desk) -> None:
     assert (failure.item, failure.item_repr) == (1, "0")
 
 
+def _slow_reciprocal(x: int) -> float:
+    time.sleep(0.02 if x else 0)  # the failure overtakes the 200 others, whichever worker is quicker
+    return 1 / x
+
+
 def test_stop_on_error_cancels_what_has_not_run(desk: Desk) -> None:
-    job = desk.launch("map", desk.map_tasks(_reciprocal, [0] + [1] * 200, 1), stop_on_error=True)
+    job = desk.launch("map", desk.map_tasks(_slow_reciprocal, [0] + [1] * 200, 1), stop_on_error=True)
     states = desk.told.wait_settled(job, 201)
     assert states[0] == "failed"
     assert "cancelled" in states.values()
