@@ -24,7 +24,8 @@ def _as_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
 def stopped(kernel: Kernel, code: str) -> Shown:
     """Run a cell, press Stop once a worker (or the cell itself) has said that it is in."""
     cell = kernel.start(code)
-    kernel.wait_until(lambda: "in" in cell.stdout)
+    waits = "futs" not in code  # then its progress says when it has begun to wait
+    kernel.wait_until(lambda: "in" in cell.stdout and (not waits or bool(cell.of("display_data"))))
     kernel.interrupt()
     return kernel.finish(cell)
 
