@@ -1,6 +1,6 @@
 """What a contender is, and which there are.
 
-Owns the interface. Never imports a peer before it is asked for. Read next: `cellmesh.py`.
+Owns the interface. Never imports a peer before it is asked for. Read next: `mesh.py`.
 """
 
 import importlib

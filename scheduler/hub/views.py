@@ -46,7 +46,6 @@ def job(state: State, store: Store, job_id: JobId) -> JobInfo | None:
     record, kept = state.jobs.get(job_id), store.jobs.get(job_id)
     if record is None or kept is None:
         return None
-    running = sum(1 for w in state.workers.values() if w.task is not None and w.task[0] == job_id)
     return JobInfo(
         id=job_id,
         number=record.number,
@@ -58,7 +57,7 @@ def job(state: State, store: Store, job_id: JobId) -> JobInfo | None:
         items=record.items,
         done=record.items_done,
         failed=record.items_failed,
-        running=running,
+        running=record.running,
         opened=kept.opened,
         cell=kept.cell,
     )

@@ -1,26 +1,16 @@
-"""Recording, replaying, telling; views; the tables and their drawing; the core's cost of import."""
+"""Recording, replaying, telling; the tables and their drawing; the core's cost of import."""
 
-import dataclasses
 import subprocess
 import sys
 import typing
 from pathlib import Path
 
 import pytest
-from core_script import A, Script, W, over, pinned, task
+from core_script import A, W, over, pinned, task
 
 from cellmesh.scheduler.core import events as e
 from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.replay import dump, load, replay
-from cellmesh.scheduler.core.snapshot import (
-    HubView,
-    JobView,
-    SessionLine,
-    SessionView,
-    WorkerView,
-    hub_view,
-    session_view,
-)
 from cellmesh.scheduler.core.state import Task, TaskState, Worker, WorkerState
 from cellmesh.scheduler.core.story import Recorder
 from cellmesh.scheduler.core.transitions import InvalidTransition, move, shift
@@ -115,39 +105,6 @@ def test_only_the_tables_changes_are_possible():
         move(Task(task(), 1), TaskState.DONE)
     with pytest.raises(InvalidTransition, match="starting -> starting"):
         shift(Worker(1, "s", 0, ()), WorkerState.STARTING)
-
-
-def test_views():
-    s = Script(cpus=2, gpus=("g0", "g1"))
-    s.ready_mesh(1, gpus=1)
-    s.launch(pinned(0, 0, size=3), task(1), task(2), task(3), background=True)
-    s.ready(W + 1)
-    s.report(W, A, 0, -2)
-    view = session_view(s.state, "s")
-    assert view == SessionView(
-        "s",
-        "s.ipynb",
-        True,
-        1,
-        1,
-        2,
-        (
-            WorkerView(W, 0, WorkerState.BUSY, ("g0",), False),
-            WorkerView(W + 1, None, WorkerState.BUSY, (), False),
-            WorkerView(W + 2, None, WorkerState.STARTING, (), True),
-        ),
-        (JobView(1, 1, "map", "f", True, False, False, 6, 1, 1, 2, 2),),
-    )
-    assert session_view(s.state, "t") is None
-    assert hub_view(s.state) == HubView(
-        1,
-        2,
-        2,
-        (("g0", "s.ipynb"), ("g1", None)),
-        (SessionLine("s", "s.ipynb", True, 2, 3, ("g0",), 1, 1),),
-    )
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        view.slots = 0
 
 
 def test_the_drawing_is_up_to_date():
