@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cellmesh.scheduler.wire.messages import Item, JobInfo, TaskWire
 
 from . import cells, progress, stop, waiting
-from .records import Kind as Kind
-from .records import Listener as Listener
-from .records import Record as Record
-from .records import WorkerLost as WorkerLost
+from .records import Kind as Kind, Listener as Listener, Record as Record, WorkerLost as WorkerLost
 
 if TYPE_CHECKING:
     from .session import Session

@@ -15,8 +15,7 @@ from typing import Any
 import msgspec
 
 from cellmesh.scheduler.objects import codec, segments
-from cellmesh.scheduler.wire import folders
-from cellmesh.scheduler.wire import messages as msg
+from cellmesh.scheduler.wire import folders, messages as msg
 from cellmesh.scheduler.wire.dealer import Dealer
 
 from .contract import (

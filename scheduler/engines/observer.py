@@ -13,8 +13,7 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
-from cellmesh.scheduler.wire import folders
-from cellmesh.scheduler.wire import messages as msg
+from cellmesh.scheduler.wire import folders, messages as msg
 from cellmesh.scheduler.wire.link import Link
 
 from .contract import EngineError

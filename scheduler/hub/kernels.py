@@ -15,8 +15,7 @@ from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId
 from cellmesh.scheduler.core.state import Job
 from cellmesh.scheduler.objects import segments
-from cellmesh.scheduler.wire import messages as msg
-from cellmesh.scheduler.wire import system
+from cellmesh.scheduler.wire import messages as msg, system
 
 from . import views
 from .store import JobRecord, SessionRecord, TaskRecord, release
@@ -170,7 +169,7 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
         if task.index not in record.tasks:
             record.tasks[task.index] = TaskRecord(task, context)
         specs.append(
-            ev.TaskSpec(task.index, task.size, ev.Pool(task.pool), task.worker, task.gpus, task.retries)
+            ev.TaskSpec(task.index, task.size, ev.Pool(task.pool), task.worker, int(task.gpus), task.retries)
         )
     hub.feed(ev.TasksSubmitted(at, job, tuple(specs), order.last))
 

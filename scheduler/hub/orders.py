@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from cellmesh.scheduler.core import commands as cmd
 from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId, WorkerId
 from cellmesh.scheduler.core.state import State
-from cellmesh.scheduler.wire import folders, system
-from cellmesh.scheduler.wire import messages as msg
+from cellmesh.scheduler.wire import folders, messages as msg, system
 from cellmesh.scheduler.wire.control import WorkerSpec
 
 from . import views

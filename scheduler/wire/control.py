@@ -66,6 +66,13 @@ class ProcessEnded(Control, frozen=True):
     why: str
 
 
+class ProcessPaused(Control, frozen=True):
+    """The worker's process was stopped (SIGSTOP), or goes on."""
+
+    worker: int
+    paused: bool
+
+
 class Children(Control, frozen=True):
     """First message to a hub that was restarted: (worker, pid) of all that live; 0: being forked."""
 
@@ -85,7 +92,7 @@ class Forked(Control, frozen=True):
 
 
 ToNursery = StartProcess | EnsureTemplate | KillProcess
-ToHubControl = ProcessStarted | ProcessEnded | Children
+ToHubControl = ProcessStarted | ProcessEnded | ProcessPaused | Children
 ToTemplate = Fork
 FromTemplate = Forked
 

@@ -11,36 +11,18 @@ from typing import Literal
 
 from .records import (
     HubInfo as HubInfo,
-)
-from .records import (
     Interpreter as Interpreter,
-)
-from .records import (
     Item as Item,
-)
-from .records import (
     JobInfo as JobInfo,
-)
-from .records import (
     Payload as Payload,
-)
-from .records import (
     Ref as Ref,
-)
-from .records import (
     SessionInfo as SessionInfo,
-)
-from .records import (
     TaskWire as TaskWire,
-)
-from .records import (
     Wire as Wire,
-)
-from .records import (
     WorkerInfo as WorkerInfo,
 )
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Kernel, hub and workers must agree on this number; the kernel uses a hub of its own otherwise."""
 
 INLINE_LIMIT = 64 * 1024
@@ -51,17 +33,18 @@ INLINE_LIMIT = 64 * 1024
 
 
 class Hello(Wire, frozen=True):
-    """A kernel attaches (role "kernel"), or a view looks on (role "observer")."""
+    """A kernel attaches, a running task does so as to submit tasks, or a view looks on."""
 
     protocol: int
     client: str
-    role: Literal["kernel", "observer"]
+    role: Literal["kernel", "task", "observer"]
     pid: int
     session: str = ""
     name: str = ""
     grace: float = 0.0
     interpreter: Interpreter | None = None
     returning: bool = False  # it was attached before: send again what it has not claimed
+    worker: int = 0  # role "task": the worker that the task runs on; its session is the client's
 
 
 class Goodbye(Wire, frozen=True):
@@ -89,6 +72,7 @@ class OpenJob(Wire, frozen=True):
     stop_on_error: bool = False
     setup: bool = False
     cell: str = ""
+    parent: tuple[int, int] | None = None  # the (job, task) that opened it from inside a worker
 
 
 class Submit(Wire, frozen=True):
@@ -198,6 +182,12 @@ class Notice(Wire, frozen=True):
     text: str
 
 
+class Freed(Wire, frozen=True):
+    """To a client or a worker: nobody needs these segments any more that you made; they are yours again."""
+
+    names: list[str]
+
+
 class JobState(Wire, frozen=True):
     """Answer to `AttachJob`, sent after the kept output and results."""
 
@@ -244,6 +234,12 @@ class Stop(Wire, frozen=True):
     """End by yourself, now."""
 
 
+class Shed(Wire, frozen=True):
+    """Give back the later half of the items of this attempt that have not begun: others are idle."""
+
+    attempt: int
+
+
 class Forget(Wire, frozen=True):
     """These blobs are no longer needed."""
 
@@ -259,6 +255,29 @@ class Report(Wire, frozen=True):
     items: list[Item]
     outcome: Literal["ok", "error", "interrupted"] | None
     names: list[str] | None = None  # after a cell: what distributed cells have assigned here
+    returned: list[int] = []  # items that this attempt will not run: given back when asked (`Shed`)
+
+
+class Waiting(Wire, frozen=True):
+    """The running attempt waits for tasks of its own (it lends its slot), or goes on."""
+
+    attempt: int
+    waits: bool
+
+
+class Draining(Wire, frozen=True):
+    """The worker was told that its machine goes away (SIGTERM): no new work, please."""
+
+
+class Progress(Wire, frozen=True):
+    """How far an item is, by its own word (`cm.track`, tqdm). Only the latest matters."""
+
+    job: int
+    task: int
+    item: int
+    done: float
+    total: float | None
+    text: str = ""
 
 
 class Output(Wire, frozen=True):
@@ -289,9 +308,10 @@ class Ack(Wire, frozen=True):
 ToHub = (
     Hello | Goodbye | PutBlob | DropBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh
     | SetContext | KeepObject | DropObject | ResetSession | AskStatus | EndHubNow | Ready | Report
-    | Output | Ack
+    | Waiting | Draining | Progress | Output | Ack
 )  # fmt: skip
 ToClient = (
-    Welcome | Refuse | Results | Settled | MeshState | Notice | JobState | Status | Output | Ack
+    Welcome | Refuse | Results | Settled | MeshState | Notice | JobState | Status | Freed | Progress
+    | Output | Ack
 )  # fmt: skip
-ToWorker = Blob | Run | Interrupt | Stop | Forget | Ack
+ToWorker = Blob | Run | Interrupt | Stop | Forget | Shed | Freed | Ack

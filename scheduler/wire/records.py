@@ -51,17 +51,27 @@ class TaskWire(Wire, frozen=True):
     size: int = 1
     pool: Literal["mesh", "task"] = "task"
     worker: int | None = None
-    gpus: int = 0
+    gpus: float = 0  # whole GPUs, or a part of one
     retries: int = 0
     seeds: list[int] | None = None  # one per item, or none: leave random state alone
+    cpus: float = 1  # slots that each run of it takes
+    memory: int = 0  # bytes that it is promised
+    priority: int = 0  # within its session; the higher, the sooner
+    timeout: float = 0.0  # seconds that one run of it may take; 0: no limit
+    retry_on: str = ""  # digest of a pickled tuple of exception types that are retried, `retries` times
 
 
 class Item(Wire, frozen=True):
-    """One finished item of a task. A failed one's payload is a pickled `Failure`."""
+    """A finished item of a task, or a run of them. A failed one's payload is a pickled `Failure`.
+
+    With `count` over 1 it stands for the items `index` to `index + count - 1`, all of which succeeded, and
+    the payload is the pickled list of their results: what is small and quick must not be paid for one by one.
+    """
 
     index: int
     ok: bool
     payload: Payload
+    count: int = 1
 
 
 class WorkerInfo(Wire, frozen=True):

@@ -7,8 +7,7 @@ Never decides what happens next: `core_histories.py` and the tests do.
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from cellmesh.scheduler.core import commands as c
-from cellmesh.scheduler.core import events as e
+from cellmesh.scheduler.core import commands as c, events as e
 from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.events import Outcome
 from cellmesh.scheduler.core.invariants import check

@@ -4,8 +4,7 @@ import random
 
 import pytest
 from core_histories import History
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

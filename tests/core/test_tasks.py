@@ -2,8 +2,7 @@
 
 from core_script import A, Script, W, over, pinned, task
 
-from cellmesh.scheduler.core import commands as c
-from cellmesh.scheduler.core import events as e
+from cellmesh.scheduler.core import commands as c, events as e
 from cellmesh.scheduler.core.commands import DeliverItems, ForgetTasks, SettleTask, StartTask, StartWorker
 from cellmesh.scheduler.core.events import Outcome
 from cellmesh.scheduler.core.state import TaskState

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cellmesh.scheduler.worker.displays import Displays
 from cellmesh.scheduler.worker.excerpt import Excerpt, Limits, Piece, Stream
