@@ -59,6 +59,7 @@ class JobSpec:
     stop_on_error: bool = False
     setup: bool = False
     cell: str = ""  # JSON of the launching cell's parent header
+    parent: tuple[int, int] | None = None  # the (job, task) inside which it is opened
 
 
 @dataclass(frozen=True, slots=True)

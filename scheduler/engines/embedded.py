@@ -40,12 +40,17 @@ _REFUSALS = {"busy": SessionBusyError, "protocol": VersionMismatchError, "gone":
 
 
 class EmbeddedEngine(Engine):
-    """Attach to the hub in `folder` (see `nursery.start.ensure_hub`)."""
+    """Attach to the hub in `folder` (see `nursery.start.ensure_hub`).
+
+    Inside a task, name the `worker` that this process is (`worker.lending.place()` knows): the engine is a
+    second client of that worker's session then, which it never ends.
+    """
 
     name = "embedded"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, worker: int = 0) -> None:
         self._folder = folder
+        self._worker = worker
         self._client = uuid.uuid4().hex[:12]
         self._base = int(self._client[:7], 16) << 32
         self._count = itertools.count(1)
@@ -117,7 +122,8 @@ class EmbeddedEngine(Engine):
         if self._dealer is None:
             return
         if not self._gone:
-            self._dealer.post(msg.ResetSession(end=True) if end_session else msg.Goodbye())
+            ends = end_session and not self._worker
+            self._dealer.post(msg.ResetSession(end=True) if ends else msg.Goodbye())
             self._dealer.drain(GOODBYE_SECONDS)
         self._dealer.close()
         self._dealer = None
@@ -155,6 +161,8 @@ class EmbeddedEngine(Engine):
             self._post(msg.DropBlob(digest))
 
     def set_context(self, interpreter: msg.Interpreter) -> None:
+        if self._worker:
+            return  # what a task submits runs where the notebook is
         data = msgspec.msgpack.encode(interpreter)
         digest = codec.digest(data)
         if digest != self._context:
@@ -163,9 +171,8 @@ class EmbeddedEngine(Engine):
 
     def open_job(self, job: JobSpec) -> None:
         self._delivered[job.job] = Delivered()
-        self._post(
-            msg.OpenJob(job.job, job.kind, job.title, job.background, job.stop_on_error, job.setup, job.cell)
-        )
+        told = job.kind, job.title, job.background, job.stop_on_error, job.setup, job.cell, job.parent
+        self._post(msg.OpenJob(job.job, *told))
 
     def submit(self, job: int, tasks: Sequence[msg.TaskWire], *, last: bool) -> None:
         delivered = self._delivered.get(job)
@@ -222,13 +229,14 @@ class EmbeddedEngine(Engine):
         return msg.Hello(
             msg.PROTOCOL,
             self._client,
-            "kernel",
+            "task" if self._worker else "kernel",
             os.getpid(),
             self._spec.key,
             self._spec.name,
             self._spec.grace,
-            self._spec.interpreter,
+            None if self._worker else self._spec.interpreter,
             returning,
+            self._worker,
         )
 
     def _on_messages(self, messages: list[Any]) -> None:

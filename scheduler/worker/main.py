@@ -30,6 +30,7 @@ from cellmesh.scheduler.wire.messages import (
     ToWorker,
 )
 
+from . import lending
 from .interrupts import Interrupts
 from .logs import LogWriter
 from .runner import Runner
@@ -61,6 +62,7 @@ def run(spec: WorkerSpec, parent: int | None) -> None:
 class Worker:
     def __init__(self, spec: WorkerSpec, name: str) -> None:
         self._spec = spec
+        self._folder = Path(spec.address.removeprefix("ipc://")).parent
         self._blobs: dict[str, Payload] = {}
         self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._holding: dict[int, tuple[int, int, int]] = {}  # by attempt: not over, or not acknowledged
@@ -94,10 +96,13 @@ class Worker:
     def run(self) -> None:
         """In the main thread: run tasks until told to stop."""
         self._interrupts.install()
+        lending.settle_in(lending.Place(self._folder, self._spec.worker), self._dealer.post)
         adopt(self._runner)
         self._dealer.start()
         while (task := self._runs.get()) is not None:
+            lending.begin(task)
             self._runner.run(task, self._blobs)
+            lending.end()
         self._runner.close()
         self._dealer.drain(LAST_WORDS_SECONDS)
         self._dealer.close()
@@ -126,7 +131,7 @@ class Worker:
 
         On Linux the nursery's death has killed us before; elsewhere this is how a worker notices.
         """
-        if not folders.is_locked(Path(self._spec.address.removeprefix("ipc://")).parent / "lock"):
+        if not folders.is_locked(self._folder / "lock"):
             os._exit(1)
 
     def _on_messages(self, messages: list[Any]) -> None:

@@ -1,0 +1,94 @@
+"""What code inside a worker may know of its place, and how it lends its slot while it waits.
+
+Owns the one record of what this process runs now. The kernel package asks it, so that tasks can submit tasks;
+in every other process (a notebook, a script, the inline engine) the answers are None and `lent` does nothing.
+Never talks to the hub itself: it is given a callable. Read next: `main.py`, `../core/lending.py`.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from cellmesh.scheduler.wire.messages import Run, Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The worker that this process is: what `EmbeddedEngine(place.folder, worker=place.worker)` needs."""
+
+    folder: Path  # of the hub
+    worker: int
+
+
+@dataclass(slots=True)
+class _Now:
+    place: Place | None = None
+    post: Callable[[Waiting], None] | None = None
+    run: Run | None = None
+    waits: int = 0  # blocking waits that the main thread is in, one inside another
+
+
+_now = _Now()
+
+
+def place() -> Place | None:
+    """The worker that this process is; None outside workers.
+
+    Any thread may ask, also between tasks (a thread that a task left behind has a place, but no parent).
+    """
+    return _now.place
+
+
+def parent() -> tuple[int, int] | None:
+    """The (job, task) that runs here now, for `JobSpec.parent`; None between tasks and outside workers."""
+    run = _now.run
+    return None if run is None else (run.job, run.task.index)
+
+
+class lent:  # noqa: N801 - reads as what it does: `with lent(): wait()`
+    """While this block waits for tasks of its own, others may use the slot.
+
+        with lent():
+            future_of_a_child.result()
+
+    Only the main thread lends, for it alone runs the task; in other threads, outside workers and inside
+    another `lent` nothing happens. Put it around a wait that really blocks: each one is two messages.
+    """
+
+    # A class and no generator: an interrupt never lands in this package's frames, so none can come between
+    # the two messages and their counting.
+
+    def __enter__(self) -> None:
+        self._run = _now.run if threading.current_thread() is threading.main_thread() else None
+        if self._run is not None:
+            _now.waits += 1
+            if _now.waits == 1 and _now.post is not None:
+                _now.post(Waiting(self._run.attempt, True))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A task that left its block open (in a generator that is collected later) says nothing any more.
+        if self._run is not None and self._run is _now.run:
+            _now.waits -= 1
+            if _now.waits == 0 and _now.post is not None:
+                _now.post(Waiting(self._run.attempt, False))
+
+
+def settle_in(where: Place, post: Callable[[Waiting], None]) -> None:
+    """This process is a worker from now on."""
+    _now.place = where
+    _now.post = post
+
+
+def begin(run: Run) -> None:
+    """In the main thread: this runs now."""
+    _now.waits = 0
+    _now.run = run
+
+
+def end() -> None:
+    """Nothing runs here now."""
+    _now.run = None
