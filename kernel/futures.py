@@ -142,7 +142,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
                 super().set_running_or_notify_cancel()
         else:
             assert self._job is not None
-            self.fail(outcomes.ending_of(self._job, record))
+            self.fail(outcomes.ending_of(self._job, record, self._title))
 
     def settle(self, item: Item) -> None:
         """This is the result."""

@@ -33,8 +33,8 @@ def value_of(item: Item, start: int = 0, many: bool = False) -> tuple[Any, BaseE
     return None, rebuild(failure, shell.user_ns if shell is not None else None)
 
 
-def ending_of(job: Job, record: Record | None) -> BaseException:
-    """Why there is no item although the task is over."""
+def ending_of(job: Job, record: Record | None, what: str = "") -> BaseException:
+    """Why there is no item although the task is over. `what` it ran is by default the job's title."""
     state = record.state if record is not None else "cancelled"
     why = record.why if record is not None else ""
     if job.timed_out and state in ("cancelled", ""):
@@ -44,5 +44,5 @@ def ending_of(job: Job, record: Record | None) -> BaseException:
     if state in ("cancelled", ""):
         return CancelledError(why or f"{job.title} was cancelled.")
     if state == "lost":
-        return WorkerLost(why or f"{job.title}: its worker died.")
+        return WorkerLost(f"{what or job.title}: {why or 'its worker died'}")
     return RuntimeError(why or f"{job.title}: it ended without a result.")

@@ -153,7 +153,8 @@ def orphan(turn: Turn, task: Task, why: str) -> None:
         put_back(turn, job, task)
     else:
         task.deaths += 1
-        settle(turn, job, task, TaskState.LOST, why)
+        again = f", the last of {task.deaths} that died under it" if task.deaths > 1 else ""
+        settle(turn, job, task, TaskState.LOST, why + again)
 
 
 def lose_all(turn: Turn, queue: TaskQueue | None, why: str) -> None:

@@ -19,12 +19,14 @@ from cellmesh.scheduler.wire.control import (
     EnsureTemplate,
     KillProcess,
     ProcessEnded,
+    ProcessPaused,
     ProcessStarted,
     StartProcess,
+    ToHubControl,
     ToNursery,
 )
 
-from .reaping import describe_exit, end_all
+from .reaping import Coroner, end_all
 from .templates import Templates
 
 MOST_HUB_RESTARTS = 5  # in a row, without a minute of peace between them
@@ -42,10 +44,12 @@ class Nursery:
         self._hub: Channel[ToNursery] | None = None
         self._workers: dict[int, int] = {}  # worker -> pid
         self._pids: dict[int, int] = {}  # pid -> worker
-        self._early: dict[int, int] = {}  # exits of pids that a template may tell us of yet
+        self._early: dict[int, str] = {}  # exits of pids that a template may tell us of yet
+        self._paused: set[int] = set()  # pids of children that are stopped (SIGSTOP)
         self._doomed: set[int] = set()  # workers that were to be killed before they were born
         self._selector = selectors.DefaultSelector()
         self._templates = Templates(name, umask, self._selector, self._born, self._unborn)
+        self._coroner = Coroner()
         self._wake_read, self._wake_write = socket.socketpair()
         self._ending = False
 
@@ -106,6 +110,8 @@ class Nursery:
         if self._epoch > 1:
             unborn = [(worker, 0) for worker in self._templates.expected()]
             self._tell_hub(Children([*self._workers.items(), *unborn]))
+            for pid in self._paused & self._pids.keys():
+                self._tell_hub(ProcessPaused(self._pids[pid], True))
 
     def _become_hub(self, channel: socket.socket) -> None:
         """In the forked child: drop the nursery's things, then run the hub. Never returns."""
@@ -131,7 +137,7 @@ class Nursery:
             sys.stderr.flush()
             os._exit(code)
 
-    def _tell_hub(self, message: Children | ProcessStarted | ProcessEnded) -> None:
+    def _tell_hub(self, message: ToHubControl) -> None:
         if self._hub is None:
             return  # it is being restarted; it will be told who lives
         try:
@@ -168,9 +174,11 @@ class Nursery:
         self._workers[worker] = pid
         self._pids[pid] = worker
         self._tell_hub(ProcessStarted(worker, pid))
-        status = self._early.pop(pid, None)
-        if status is not None:
-            self._gone(pid, status)
+        if pid in self._paused:
+            self._tell_hub(ProcessPaused(worker, True))
+        how = self._early.pop(pid, None)
+        if how is not None:
+            self._worker_gone(pid, worker, how)
         elif worker in self._doomed:
             self._kill(worker)
         self._doomed.discard(worker)
@@ -199,14 +207,25 @@ class Nursery:
             pass
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            self._gone(pid, status)
+            if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+                self._pause(pid, os.WIFSTOPPED(status))
+            else:
+                self._paused.discard(pid)
+                self._gone(pid, status, system.peak_memory(usage))
 
-    def _gone(self, pid: int, status: int) -> None:
+    def _pause(self, pid: int, paused: bool) -> None:
+        """Somebody stopped a child (SIGSTOP), or let it go on."""
+        (self._paused.add if paused else self._paused.discard)(pid)
+        worker = self._pids.get(pid)
+        if worker is not None:
+            self._tell_hub(ProcessPaused(worker, paused))
+
+    def _gone(self, pid: int, status: int, peak: int) -> None:
         if pid == self._hub_pid:
             while self._hub is not None:
                 self._on_hub()  # its last orders; then the end of the stream drops the channel
@@ -215,21 +234,24 @@ class Nursery:
             elif not self._ending:
                 self._start_hub()
             return
-        worker = self._pids.pop(pid, None)
+        worker, how = self._pids.get(pid), self._coroner.words(status, peak)
         if worker is not None:
-            self._workers.pop(worker, None)
-            try:
-                os.killpg(pid, signal.SIGKILL)  # what the user's code started there
-            except (ProcessLookupError, PermissionError):
-                pass
-            self._tell_hub(ProcessEnded(worker, describe_exit(status)))
+            self._worker_gone(pid, worker, how)
+        elif self._templates.gone(pid, how):
             return
-        if self._templates.gone(pid, describe_exit(status)):
-            return
-        if self._templates.expected():
-            self._early[pid] = status
+        elif self._templates.expected():
+            self._early[pid] = how
         else:
             self._early.clear()  # an orphan of some user's code; its number may be a worker's some day
+
+    def _worker_gone(self, pid: int, worker: int, how: str) -> None:
+        del self._pids[pid]
+        self._workers.pop(worker, None)
+        try:
+            os.killpg(pid, signal.SIGKILL)  # what the user's code started there
+        except (ProcessLookupError, PermissionError):
+            pass
+        self._tell_hub(ProcessEnded(worker, how))
 
 
 def main(arguments: list[str]) -> None:

@@ -7,26 +7,67 @@ import os
 import signal
 from collections.abc import Iterable
 
-HINTS = {
-    signal.SIGKILL: "was killed by SIGKILL (perhaps out of memory)",
+from cellmesh.scheduler.wire import system
+
+CRASHES: dict[int, str] = {
     signal.SIGSEGV: "crashed with a segmentation fault (SIGSEGV) in native code",
+    signal.SIGBUS: "crashed with a bus error (SIGBUS): a mapped file was cut, or /dev/shm is full",
     signal.SIGABRT: "aborted (SIGABRT) in native code",
+    signal.SIGFPE: "crashed with an arithmetic error (SIGFPE) in native code",
+    signal.SIGILL: "crashed with an illegal instruction (SIGILL) in native code",
     signal.SIGTERM: "was ended by SIGTERM",
 }
+SUSPECT_ALONE = 2
+"""A killed process that held this fraction of the memory (1/2) is suspected with no further evidence."""
+SUSPECT_IF_KILLS = 20
+"""And this one (1/20) if the operating system killed something for want of memory meanwhile."""
 
 
-def describe_exit(status: int) -> str:
-    """Words for a wait status.
+class Coroner:
+    """Says how processes ended. Keeps count of what the operating system killed for want of memory."""
 
-    >>> describe_exit(0)
-    'ended by itself (exit code 0)'
-    >>> describe_exit(9)
-    'was killed by SIGKILL (perhaps out of memory)'
+    def __init__(self) -> None:
+        self._memory = system.usable_memory()
+        self._oom_kills = system.oom_kills()
+
+    def words(self, status: int, peak: int) -> str:
+        """Words for a wait status and the most bytes that the process had in memory."""
+        if not os.WIFSIGNALED(status):
+            code = os.waitstatus_to_exitcode(status)
+            return f"ended itself (exit code {code}, as by os._exit({code}))"
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            return CRASHES.get(number) or f"was killed by {_name(number)}"
+        before, self._oom_kills = self._oom_kills, system.oom_kills()
+        if out_of_memory(peak, self._memory, self._oom_kills > before):
+            return f"was killed by SIGKILL, probably out of memory: peak {in_words(peak)}"
+        return "was killed by SIGKILL"
+
+
+def out_of_memory(peak: int, memory: int, kills: bool) -> bool:
+    """Whether a killed process is likely to have been killed for its memory.
+
+    >>> out_of_memory(peak=11 << 30, memory=16 << 30, kills=False)
+    True
+    >>> out_of_memory(peak=30 << 20, memory=16 << 30, kills=True)  # somebody else was
+    False
     """
-    if os.WIFSIGNALED(status):
-        number = signal.Signals(os.WTERMSIG(status))
-        return HINTS.get(number, f"was killed by {number.name}")
-    return f"ended by itself (exit code {os.waitstatus_to_exitcode(status)})"
+    return peak * (SUSPECT_IF_KILLS if kills else SUSPECT_ALONE) >= memory
+
+
+def in_words(size: int) -> str:
+    """
+    >>> in_words(11_234_567_890), in_words(52_000_000)
+    ('11.2 GB', '52 MB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no names
+        return f"signal {number}"
 
 
 def end_all(pids: Iterable[int]) -> None:

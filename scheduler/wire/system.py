@@ -1,4 +1,4 @@
-"""What differs by operating system: watching processes, adopting orphans, dying with a parent, memory files.
+"""What differs by operating system: watching processes, adopting orphans, dying with a parent, memory.
 
 Owns every `sys.platform` question of the project. Never knows hubs or workers. Linux has the exact tools
 (pidfd, subreaper, parent-death signal, /dev/shm); elsewhere the nearest thing is used and said here.
@@ -7,6 +7,7 @@ Read next: `folders.py`.
 
 import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -96,6 +97,52 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def usable_memory() -> int:
+    """Bytes that processes like this one may use: the machine's, or what a control group leaves of them."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([limit, *_group_limits()])
+
+
+def _group_limits() -> list[int]:
+    """Memory limits of our control group and those above it, of either version."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if not controllers:
+            root, file = Path("/sys/fs/cgroup"), "memory.max"
+        elif "memory" in controllers.split(","):
+            root, file = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
+        else:
+            continue
+        group = root / name.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root):
+                break
+            try:
+                limits.append(int((folder / file).read_text()))
+            except (OSError, ValueError):
+                continue  # "max", or a group that this container cannot see
+    return limits
+
+
+def oom_kills() -> int:
+    """Processes that the operating system has killed for want of memory, ever (0 where it does not tell)."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def peak_memory(usage: resource.struct_rusage) -> int:
+    """The most bytes that an ended process had in memory at once."""
+    return int(usage.ru_maxrss) * (1024 if sys.platform != "darwin" else 1)
 
 
 def monotonic() -> float:

@@ -155,7 +155,8 @@ def test_a_death_costs_a_retry_and_reruns_only_what_was_not_reported():
     assert s.lost(W) == [c.Notify("s", again), StartWorker(W + 1, "s", None)]
     assert s.ready(W + 1) == [StartTask(W + 1, 1, 0, A + 1, (0, 2))]
     assert s.ok(W, A, 1) == []
-    lost = SettleTask(1, 0, TaskState.LOST, "a task worker was killed by SIGKILL")
+    why = "a task worker was killed by SIGKILL, the last of 2 that died under it"
+    lost = SettleTask(1, 0, TaskState.LOST, why)
     assert s.lost(W + 1) == [lost]
 
 
