@@ -59,7 +59,7 @@ def bench_core(
             tell(submits.pop())
             submitted += batch
         run = running.pop(0)
-        tell(e.ItemsReported(0.0, run.worker, run.job, run.task, run.attempt, ((0, True),), e.Outcome.OK))
+        tell(e.ItemsReported(0.0, run.worker, run.job, run.task, run.attempt, ((0, True, 1),), e.Outcome.OK))
         finished += 1
     return spent / events / 1000
 

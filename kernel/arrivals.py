@@ -1,10 +1,13 @@
 """Where a map's items are, by their index in the map.
 
-Owns `Arrivals`: fed by the job from the engine's thread, read by `Results`. It does not know `Results`, so
+Owns `Arrivals`: fed by the job from the engine's thread, read by `Results`. Items that came together stay
+together, as a `Stretch`: a million small results are a few hundred of them. It does not know `Results`, so
 that results nobody holds any more are collected while their job still runs. Read next: `mapping.py`.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cellmesh.scheduler.wire.messages import Item
@@ -13,7 +16,23 @@ from . import outcomes
 from .feeding import Feeder
 from .jobs import Job, Record, WorkerLost
 
-_TAKEN = Item(0, True, b"")
+
+@dataclass(slots=True, eq=False)
+class Stretch:
+    """Neighbouring items with one fate: values, or one error. Undecoded until somebody asks."""
+
+    first: int
+    count: int
+    start: int  # where their task begins
+    item: Item | None = None  # not decoded yet
+    record: Record | None = None  # their task is over without them
+    values: list[Any] | None = None
+    error: BaseException | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether these are values, as far as can be told without decoding them."""
+        return self.values is not None or (self.item is not None and self.item.ok)
 
 
 class Arrivals:
@@ -22,11 +41,8 @@ class Arrivals:
     def __init__(self, job: Job, feeder: Feeder | None) -> None:
         self._job = job
         self._feeder = feeder
-        self._items: dict[int, Item] = {}  # arrived, not decoded
-        self._start: dict[int, int] = {}  # where the item's task begins
-        self._missing: dict[int, Record] = {}  # over without an item
-        self.values: dict[int, Any] = {}
-        self.errors: dict[int, BaseException] = {}
+        self._stretches: dict[int, Stretch] = {}  # by their first index
+        self._firsts: list[int] = []  # their first indices, sorted; remade when some have come
         self._laid_out = False
         if feeder is not None:
             job.add_listener(self._hear)
@@ -50,55 +66,60 @@ class Arrivals:
         # A cancelled map may never be sealed: the user's iterator may never return.
         return job.cancelled and job.over == len(job.records)
 
-    def is_here(self, index: int) -> bool:
-        """Whether the item's outcome is known."""
-        return (
-            index in self._items
-            or index in self.values
-            or index in self.errors
-            or index in self._missing
-            or self._never_sent(index) is not None
-        )
+    def at(self, index: int) -> Stretch | None:
+        """The stretch that holds this item; None as long as its outcome is not known."""
+        found = self._stretches.get(index)
+        if found is not None:
+            return found
+        if len(self._firsts) != len(self._stretches):
+            self._firsts = sorted(self._stretches)
+        place = bisect_right(self._firsts, index) - 1
+        if place >= 0:
+            found = self._stretches[self._firsts[place]]
+            if index < found.first + found.count:
+                return found
+        return self._never_sent(index)
 
-    def is_good(self, index: int) -> bool:
-        """Whether it is a value, as far as can be told without decoding it."""
-        item = self._items.get(index)
-        return index in self.values or (item is not None and item.ok)
-
-    def decode(self, index: int) -> None:
-        """Have the item in `values` or in `errors`."""
-        if index in self.values or index in self.errors:
-            return
-        item = self._items.get(index)
-        if item is None:
-            self.errors[index] = self._never_sent(index) or self._ending(index)
-            return
-        value, error = outcomes.value_of(item, self._start.pop(index, 0), many=True)
-        if error is None:
-            self.values[index] = value
-        else:
-            self.errors[index] = error
-        self._items.pop(index, None)
+    def decoded(self, index: int) -> Stretch:
+        """The stretch of an item that is here, with its values or its error."""
+        found = self.at(index)
+        if found is None:
+            return Stretch(index, 1, index, error=self._ending(index, None))
+        if found.values is None and found.error is None:
+            self._decode(found)
+        return found
 
     def highest(self) -> int:
         """The highest index of which anything is known, plus one."""
-        return max([*self._items, *self.values, *self.errors, *self._missing, -1]) + 1
+        return max((one.first + one.count for one in self._stretches.values()), default=0)
 
     # ------------------------------------------------------------------------------------------------
+
+    def _decode(self, found: Stretch) -> None:
+        item, found.item = found.item, None
+        if item is None:
+            found.error = self._ending(found.first, found.record)
+        elif item.ok and item.count > 1:
+            found.values = outcomes.values_of(item)
+        else:
+            value, found.error = outcomes.value_of(item, found.start, many=True)
+            if found.error is None:
+                found.values = [value]
 
     def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
         """From the engine's thread."""
         assert self._feeder is not None
-        start = self._feeder.starts[record.index]
-        if items is not None:
-            for item in items:
-                self._start[start + item.index] = start
-                self._items[start + item.index] = item
-            return
-        for offset in range(record.size):
-            if offset not in record.items:
-                self._missing[start + offset] = record
-        record.items = dict.fromkeys(record.items, _TAKEN)  # the payloads are here now
+        self._take(record, self._feeder.starts[record.index], items)
+        record.items.clear()  # they are here now
+
+    def _take(self, record: Record, start: int, items: Sequence[Item] | None) -> None:
+        stretches = self._stretches
+        for item in items or ():
+            first = start + item.index
+            stretches[first] = Stretch(first, item.count, start, item)
+        if items is None and record.got.bit_count() < record.size:
+            for offset in record.missing():
+                stretches[start + offset] = Stretch(start + offset, 1, start, record=record)
 
     def _lay_out(self) -> None:
         """A surviving job tells its tasks' sizes as they end; only then are the items' places known."""
@@ -107,29 +128,25 @@ class Arrivals:
         self._laid_out = True
         start = 0
         for _, record in sorted(self._job.records.items()):
-            for offset in range(record.size):
-                item = record.items.get(offset)
-                if item is None:
-                    self._missing[start + offset] = record
-                else:
-                    self._start[start + offset] = start
-                    self._items[start + offset] = item
+            self._take(record, start, list(record.items.values()))
+            self._take(record, start, None)
             start += record.size
 
-    def _ending(self, index: int) -> BaseException:
+    def _ending(self, index: int, record: Record | None) -> BaseException:
         """Why its task is over without it; of a loss it is said which item that was."""
-        error = outcomes.ending_of(self._job, self._missing.get(index))
+        error = outcomes.ending_of(self._job, record)
         if isinstance(error, WorkerLost):
             shown = self._feeder.lost.get(index, "") if self._feeder is not None else ""
             error.add_note(f"cellmesh: item {index}{': ' if shown else ''}{shown}")
         return error
 
-    def _never_sent(self, index: int) -> BaseException | None:
-        """Why an item could not even be sent: a Future in it failed."""
+    def _never_sent(self, index: int) -> Stretch | None:
+        """An item that could not even be sent: a Future in it failed."""
         feeder = self._feeder
         if feeder is None:
             return None
         for task, (count, error) in feeder.failed_chunks.items():
-            if feeder.starts[task] <= index < feeder.starts[task] + count:
-                return error
+            start = feeder.starts[task]
+            if start <= index < start + count:
+                return Stretch(start, count, start, error=error)
         return None

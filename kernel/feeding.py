@@ -268,7 +268,7 @@ class Feeder:
             chunk = self._chunks.pop(record.index, ())
             if record.state == "lost":
                 for offset, item in enumerate(chunk):
-                    if offset not in record.items:
+                    if not record.has(offset):
                         single = isinstance(item, tuple) and len(item) == 1
                         self.lost[self.starts[record.index] + offset] = describe(item[0] if single else item)
             self._wake.set()

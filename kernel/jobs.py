@@ -228,7 +228,7 @@ class Job:
     def on_items(self, task: int, worker: int | None, items: Sequence[Item]) -> None:
         record = self._record(task)
         record.worker = worker
-        new = [item for item in items if item.index not in record.items]
+        new = [item for item in items if not record.has(item.index)]
         if not new:
             return
         if not self.first_item_at:
@@ -236,15 +236,17 @@ class Job:
         with self._lock:
             for item in new:
                 record.items[item.index] = item
+                record.got |= ((1 << item.count) - 1) << item.index
                 if item.ok:
-                    self.done += 1
+                    self.done += item.count
                 else:
                     self.failed += 1
                     if self.first_failed is None or task < self.first_failed[0]:
                         self.first_failed = (task, item)
-            if len(record.items) > record.size:  # a surviving job: sizes are learnt from what comes
-                self._grow(len(record.items) - record.size)
-                record.size = len(record.items)
+            size = record.got.bit_length()
+            if size > record.size:  # a surviving job: sizes are learnt from what comes
+                self._grow(size - record.size)
+                record.size = size
         self._tell(record, new)
 
     def on_settled(self, task: int, state: str, why: str, worker: int | None) -> None:

@@ -77,8 +77,10 @@ class Results:
         __tracebackhide__ = True
         index = 0
         while self._await_index(index):
-            yield self._take(index)
-            index += 1
+            values = self._values_from(index)
+            yield from values
+            index += len(values)
+            self._handed_out(index)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -92,7 +94,9 @@ class Results:
             index += self._known_total()
         if index < 0 or not self._await_index(index):
             raise IndexError(f"There is no item {index} in {self!r}.")
-        return self._take(index)
+        value = self._values_from(index)[0]
+        self._handed_out(index + 1)
+        return value
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
         __tracebackhide__ = True
@@ -106,8 +110,10 @@ class Results:
             await self._job.wait_for_async(partial(self._decided, index))
             if not self._exists(index):
                 return
-            yield self._take(index)
-            index += 1
+            for value in self._values_from(index):
+                yield value
+                index += 1
+            self._handed_out(index)
 
     def __del__(self) -> None:
         # May run anywhere: only note it; the session tells the engine later.
@@ -127,7 +133,7 @@ class Results:
         """The item is here, or it is known that there is none."""
         total = self._arrivals.total()
         beyond = total is not None and index >= total
-        return self._arrivals.is_here(index) or beyond or self._arrivals.all_over()
+        return self._arrivals.at(index) is not None or beyond or self._arrivals.all_over()
 
     def _await_index(self, index: int) -> bool:
         """Wait for an item; False if there is none of that index."""
@@ -137,7 +143,7 @@ class Results:
 
     def _exists(self, index: int) -> bool:
         __tracebackhide__ = True
-        if self._arrivals.is_here(index):
+        if self._arrivals.at(index) is not None:
             return True
         total = self._arrivals.total()
         if total is not None and index < total and self._arrivals.all_over():
@@ -152,44 +158,53 @@ class Results:
         self._job.wait_for(done, timeout)
         self._session.router.release(self._job)
 
-    def _take(self, index: int) -> Any:
-        """The item's value, or raise its error."""
+    def _values_from(self, index: int) -> list[Any]:
+        """The item's value and those that came with it, or raise its error."""
         __tracebackhide__ = True
-        self._arrivals.decode(index)
-        error = self._arrivals.errors.get(index)
-        if error is not None:
-            raise error
-        value = self._arrivals.values[index]
-        if index >= self._handed:
-            self._handed = index + 1
+        found = self._arrivals.decoded(index)
+        if found.error is not None:
+            raise found.error
+        assert found.values is not None
+        return found.values[index - found.first :] if index > found.first else found.values
+
+    def _handed_out(self, upto: int) -> None:
+        if upto > self._handed:
+            self._handed = upto
             if self._job.finished and self._handed >= (self._arrivals.total() or 0):
                 self._claim()
-        return value
 
     def _collect(self) -> list[Any]:
         __tracebackhide__ = True
         arrivals = self._arrivals
         known = arrivals.total()
         total = arrivals.highest() if known is None else known
+        values: list[Any] = []
+        errors: dict[int, BaseException] = {}
         bad = 0
-        for index in range(total):
-            if arrivals.is_good(index):
-                arrivals.decode(index)  # may turn out not to load
-            if index not in arrivals.values:
-                bad += 1
-                if bad <= EXCEPTIONS_KEPT:
-                    arrivals.decode(index)
+        while len(values) < total:
+            index = len(values)
+            found = arrivals.at(index)
+            if bad < EXCEPTIONS_KEPT or (found is not None and found.good):
+                found = arrivals.decoded(index)  # even what is good may turn out not to load
+            if found is not None and found.values is not None:
+                values.extend(found.values[index - found.first :] if index > found.first else found.values)
+                continue
+            count = 1 if found is None else found.first + found.count - index
+            if found is not None and found.error is not None:
+                errors.update(dict.fromkeys(range(index, index + count), found.error))
+            bad += count
+            values.extend([None] * count)
         self._claim()
         if bad:
-            raise self._first_failure(bad, total)
+            raise self._first_failure(errors, bad, values)
         error = arrivals.source_error()
         if error is not None:
             raise error
-        return [arrivals.values[index] for index in range(total)]
+        return values
 
-    def _first_failure(self, bad: int, total: int) -> BaseException:
+    def _first_failure(self, errors: dict[int, BaseException], bad: int, values: list[Any]) -> BaseException:
         """The failure of the lowest index; a cancellation only if there is nothing else."""
-        errors = self._arrivals.errors
+        total = len(values)
         cancelled = sum(isinstance(error, CancelledError) for error in errors.values())
         real = [index for index, error in errors.items() if not isinstance(error, CancelledError)]
         chosen = errors[min(real or errors)]
@@ -199,10 +214,9 @@ class Results:
                 f"{bad - cancelled} of {total} items failed{also}; "
                 "the exception's .results has the others' results."
             )
-        values = self._arrivals.values
         try:
             chosen.results = [  # type: ignore[attr-defined]
-                values[index] if index in values else errors.get(index) for index in range(total)
+                errors.get(index, value) for index, value in enumerate(values)
             ]
         except AttributeError:
             pass  # an exception class with __slots__: its note has to do

@@ -33,6 +33,14 @@ def value_of(item: Item, start: int = 0, many: bool = False) -> tuple[Any, BaseE
     return None, rebuild(failure, shell.user_ns if shell is not None else None)
 
 
+def values_of(item: Item) -> list[Any]:
+    """The values of a run of items, all of which succeeded; raises what loading them raises."""
+    if item.count == 1:
+        return [codec.loads(item.payload)]
+    values: list[Any] = codec.loads(item.payload)
+    return values
+
+
 def ending_of(job: Job, record: Record | None, what: str = "") -> BaseException:
     """Why there is no item although the task is over. `what` it ran is by default the job's title."""
     state = record.state if record is not None else "cancelled"

@@ -23,10 +23,19 @@ class Record:
 
     index: int
     size: int = 1
-    items: dict[int, Item] = field(default_factory=dict)  # by index within the task
+    items: dict[int, Item] = field(default_factory=dict)  # runs of items, by the first's index in the task
+    got: int = 0  # the items that have come, a bit for each
     state: str = ""  # an Ending, or "" while it is not over
     why: str = ""
     worker: int | None = None  # mesh number of the worker that reported last
+
+    def has(self, index: int) -> bool:
+        """Whether this item has come."""
+        return bool(self.got >> index & 1)
+
+    def missing(self) -> list[int]:
+        """The items that have not come."""
+        return [index for index in range(self.size) if not self.got >> index & 1]
 
 
 Listener = Callable[[Record, Sequence[Item] | None], None]

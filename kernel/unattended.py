@@ -109,7 +109,7 @@ def _runs(job: Job) -> bool:
 def _failures(job: Job, start_of: Callable[[int], int] | None) -> str:
     """`map f: 2 of 2 items failed, first: ValueError: … (item 0)`, or "" if none did."""
     lost = [r for r in list(job.records.values()) if r.state == "lost"]
-    bad = job.failed + sum(record.size - len(record.items) for record in lost)
+    bad = job.failed + sum(len(record.missing()) for record in lost)
     title = job.title if job.kind == "map" else f"submit {job.title}"
     if job.timed_out:
         return f"{title}: its timeout has passed, {job.done} of {job.total} done; .result() raises it"

@@ -12,6 +12,7 @@ from .sessions import end_session
 from .state import Session, State, Task, TaskState, Worker, WorkerState
 from .tasks import (
     OVERDUE,
+    all_reported,
     complete,
     halted_why,
     lose_all,
@@ -103,7 +104,7 @@ def _never_came(turn: Turn, task: Task) -> None:
     job = turn.state.jobs[task.job]
     # Its worker may have been waiting to retire: then there is no place to put it back to.
     never = why_never(turn.state, turn.state.sessions[job.session], task.spec)
-    if len(task.reported) >= task.spec.size:
+    if all_reported(task):
         complete(turn, job, task)
     elif task.state is TaskState.STOPPING:
         settle(turn, job, task, TaskState.CANCELLED, "cancelled")

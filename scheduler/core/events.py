@@ -155,7 +155,8 @@ class WorkerLost:
 class ItemsReported:
     """A worker's report on its task: items that finished, and whether the task is over.
 
-    `items` are (index within the task, succeeded). `outcome` is None while the task goes on.
+    `items` are (index within the task, succeeded, count): runs of `count` items from that index on.
+    `outcome` is None while the task goes on.
     """
 
     at: float
@@ -163,7 +164,7 @@ class ItemsReported:
     job: JobId
     task: TaskIndex
     attempt: Attempt
-    items: tuple[tuple[int, bool], ...]
+    items: tuple[tuple[int, bool, int], ...]
     outcome: Outcome | None
 
 

@@ -93,7 +93,7 @@ def _check_job(state: State, job: Job) -> None:
     assert job.sealed or not job.halted, "a halted job takes no more tasks"
     sums = (
         sum(task.spec.size for task in tasks),
-        sum(len(task.reported) - task.failed_items for task in tasks),
+        sum(task.reported.bit_count() - task.failed_items for task in tasks),
         sum(task.failed_items for task in tasks),
     )
     counts = (job.items, job.items_done, job.items_failed)

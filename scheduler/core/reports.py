@@ -13,8 +13,6 @@ from .tasks import complete, settle, stop_job
 from .turn import Turn
 from .workers import drop_setup_run, rest
 
-_ONE_ITEM = frozenset({0})
-
 
 def items_reported(turn: Turn, event: ItemsReported) -> None:
     """Take what is new in a report; late ones (of earlier attempts, of what is over) say nothing.
@@ -55,30 +53,27 @@ def items_reported(turn: Turn, event: ItemsReported) -> None:
 
 
 def _take(turn: Turn, job: Job, task: Task, event: ItemsReported) -> None:
-    """Deliver the items that have not been delivered before."""
-    size = task.spec.size
+    """Deliver the runs that hold an item which has not been delivered before."""
     seen = task.reported
-    failed = 0
-    if size == 1 and len(event.items) == 1:
-        index, succeeded = event.items[0]
-        if seen or index != 0:
-            return
-        task.reported = _ONE_ITEM  # one object for all tasks of one item
-        accepted: tuple[int, ...] = (0,)
-        failed = 0 if succeeded else 1
-    else:
-        if isinstance(seen, frozenset):
-            seen = task.reported = set(seen)
-        taken = []
-        for position, (index, succeeded) in enumerate(event.items):
-            if index not in seen and 0 <= index < size:
-                seen.add(index)
-                taken.append(position)
-                failed += not succeeded
-        if not taken:
-            return
-        accepted = tuple(taken)
-    job.items_done += len(accepted) - failed
+    everything = (1 << task.spec.size) - 1
+    taken = []
+    fresh = failed = 0
+    for position, (index, succeeded, count) in enumerate(event.items):
+        if index < 0:
+            continue
+        new = ((1 << count) - 1) << index & everything & ~seen
+        if new:
+            seen |= new
+            taken.append(position)
+            many = new.bit_count()
+            fresh += many
+            if not succeeded:
+                failed += many
+    if not taken:
+        return
+    task.reported = seen
+    accepted = tuple(taken)
+    job.items_done += fresh - failed
     job.items_failed += failed
     task.failed_items += failed
     turn.out.append(DeliverItems(job.id, task.spec.index, event.worker, accepted))
@@ -97,7 +92,7 @@ def _setup_reported(
     if event.outcome is None:
         return
     drop_setup_run(turn, session, worker)
-    failed = event.outcome is not Outcome.OK or not all(succeeded for _, succeeded in event.items)
+    failed = event.outcome is not Outcome.OK or not all(succeeded for _, succeeded, _ in event.items)
     setup_over(turn, session, worker, run, failed)
     if worker.state is WorkerState.BUSY:
         _free(turn, session, worker)

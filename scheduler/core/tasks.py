@@ -86,8 +86,18 @@ def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
     state.jobs[task.job].running += 1
     if worker.number is None:
         session.shapes[len(worker.gpus)].busy += 1
-    skip = tuple(sorted(task.reported)) if task.reported else ()
+    skip = reported_items(task) if task.reported else ()
     turn.out.append(StartTask(worker.id, task.job, index, attempt, skip))
+
+
+def reported_items(task: Task) -> tuple[int, ...]:
+    """The items that have been delivered, in order."""
+    return tuple(index for index in range(task.spec.size) if task.reported >> index & 1)
+
+
+def all_reported(task: Task) -> bool:
+    """Whether every item of it has been delivered."""
+    return task.reported.bit_count() >= task.spec.size
 
 
 def detach(turn: Turn, job: Job, task: Task) -> None:
@@ -141,7 +151,7 @@ def orphan(turn: Turn, task: Task, why: str) -> None:
     """The worker died under the task."""
     job = turn.state.jobs[task.job]
     session = turn.state.sessions[job.session]
-    if len(task.reported) >= task.spec.size:
+    if all_reported(task):
         complete(turn, job, task)
     elif task.state is TaskState.STOPPING or job.halted:
         settle(turn, job, task, TaskState.CANCELLED, why)

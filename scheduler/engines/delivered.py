@@ -15,7 +15,7 @@ class Delivered:
     def __init__(self) -> None:
         self.last = False  # no more tasks will be sent
         self._open: set[int] = set()  # tasks sent that are not over
-        self._items: dict[int, set[int]] = {}  # of tasks that are not over
+        self._items: dict[int, int] = {}  # of tasks that are not over: a bit for each item
         self._settled: set[int] = set()
         self._claimed: set[int] = set()
 
@@ -29,9 +29,14 @@ class Delivered:
         """Those of the task's items that are news."""
         if task in self._settled:
             return []
-        seen = self._items.setdefault(task, set())
-        fresh = [item for item in items if item.index not in seen]
-        seen.update(item.index for item in fresh)
+        seen = self._items.get(task, 0)
+        fresh = []
+        for item in items:
+            bits = ((1 << item.count) - 1) << item.index
+            if bits & ~seen:
+                seen |= bits
+                fresh.append(item)
+        self._items[task] = seen
         return fresh
 
     def settle(self, task: int) -> bool:

@@ -143,7 +143,7 @@ class Hub:
                 JobId(report.job),
                 report.task,
                 report.attempt,
-                tuple((item.index, item.ok) for item in report.items),
+                tuple((item.index, item.ok, item.count) for item in report.items),
                 None if report.outcome is None else ev.Outcome(report.outcome),
             ),
             report,

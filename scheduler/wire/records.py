@@ -38,14 +38,15 @@ class TaskWire(Wire, frozen=True):
     """One task as the client submits it.
 
     `verb` says what the worker does with `payload`:
-    "call" (one call: pickled (args, kwargs)), "map" (a list of argument tuples, one item each),
+    "call" (one call: pickled (args, kwargs)), "calls" (a list of these, one item each),
+    "map" (a list of argument tuples, one item each), "each" (a list of single arguments, one item each),
     "cell" (a pickled `CellCode`), "over" (a list of values for a cell's item name).
-    `blobs` are digests of what the worker must have first; for call and map the first is the function,
-    for over the first is the pickled `CellCode`.
+    `blobs` are digests of what the worker must have first; the first is the function, for over it is the
+    pickled `CellCode`.
     """
 
     index: int
-    verb: Literal["call", "map", "cell", "over"]
+    verb: Literal["call", "calls", "map", "each", "cell", "over"]
     payload: Payload
     blobs: list[str] = []
     size: int = 1

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-_MACHINERY = __name__.rpartition(".")[0]
-_WAITING = f"{_MACHINERY}.commands"  # waits for subprocesses in its own frames, so it must be interruptible
+_MACHINERY = __name__.removesuffix(".worker.interrupts")
+_WAITING = f"{_MACHINERY}.worker.commands"  # waits in its own frames, so they can be interrupted
 
 _AGAIN = 0.02
 

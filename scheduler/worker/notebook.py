@@ -4,7 +4,7 @@ Owns the use of an IPython shell, if there is one: the worker's own, or the kern
 engine. Works without any, as in a plain script. Never makes a shell. Read next: `cells.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +45,13 @@ class Notebook:
         """Code has run: figures that it drew are shown now."""
         if self.shell is not None:
             self.shell.events.trigger("post_execute")
+
+    def drawn(self) -> Sequence[object]:
+        """What is done after each item: a list that is empty as long as nothing is to be done."""
+        if self.shell is None:
+            return ()
+        callbacks: list[object] = self.shell.events.callbacks["post_execute"]
+        return callbacks
 
     @contextmanager
     def scope(self, namespace: dict[str, Any]) -> Iterator[None]:

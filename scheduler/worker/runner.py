@@ -1,30 +1,24 @@
 """Runs one task at a time in the main thread of a worker, and never fails itself.
 
-Owns the four verbs (call, map, cell, over), the worker's namespace and what is cached between tasks. Never
-talks to the hub: it is given callables. Read next: `cells.py`, `reports.py`, `output.py`, `errors.py`.
+Owns the verbs, the worker's namespace and what is cached between tasks. Never talks to the hub: it is given
+callables. Read next: `items.py`, `cells.py`, `reports.py`, `output.py`.
 """
 
 import builtins
-import pickle
-import random
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from types import CoroutineType
 from typing import Any, Literal
 
 import msgspec
 
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.cells import CellCode
-from cellmesh.scheduler.objects.segments import StoreFullError
-from cellmesh.scheduler.objects.unpicklable import Unpicklable
-from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Interpreter, Item, Output, Payload, Report, Run
+from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload, Report, Run
 
-from . import errors, surroundings
+from . import surroundings
 from .cells import CompiledCell, compile_cell, padded
 from .descriptors import FdCapture
 from .interrupts import Interrupts
+from .items import Items
 from .logs import LogWriter
 from .loops import Loop
 from .modules import LocalModules
@@ -35,7 +29,6 @@ from .reports import Reporter
 from .streams import Streams
 
 _SOURCES = 500  # cells whose text is kept for tracebacks
-_PLAIN = frozenset({type(None), bool, int, float})
 
 
 class Runner:
@@ -66,9 +59,7 @@ class Runner:
         )
         if capture is not None:
             capture.attach(self.output)
-        self._reporter = Reporter(report, self.output, self.interrupts)
-        self._label = label
-        self._prefix = prefix
+        self._reporter = Reporter(report, self.output, self.interrupts, prefix)
         self._logs = logs
         self._loop = Loop(self.interrupts)
         self._modules = modules or LocalModules()
@@ -79,6 +70,9 @@ class Runner:
         self._functions: dict[str, Callable[..., Any]] = {}
         self._cells: dict[str, tuple[CellCode, CompiledCell]] = {}
         self._sources: dict[str, str] = {}
+        self._items = Items(
+            label, prefix, self.interrupts, self.notebook, self._loop, self._reporter, self._sources
+        )
 
     def run(self, run: Run, blobs: Mapping[str, Payload]) -> None:
         """Run the task. Ends with exactly one report whose outcome is set."""
@@ -94,19 +88,20 @@ class Runner:
             self.notebook.before()
             match run.task.verb:
                 case "call":
-                    self._call(run, blobs, reporter)
-                case "map":
-                    self._map(run, blobs, reporter)
+                    self._call(run, blobs)
+                case "map" | "each" | "calls":
+                    function = self._function(run.task.blobs[0], blobs)
+                    self._items.many(run, function, codec.loads(run.task.payload))
                 case "cell":
-                    self._cell(run, blobs, reporter)
+                    self._cell(run, blobs)
                 case "over":
-                    self._over(run, blobs, reporter)
+                    self._over(run, blobs)
             outcome = "error" if reporter.failed else "ok"
         except BaseException as error:  # noqa: BLE001 - a worker outlives every task
             self.interrupts.end()
             outcome = "interrupted" if self.interrupts.is_one(error) else "error"
             if outcome == "error":
-                self._fail_rest(run, error, reporter)
+                self._items.fail_rest(run, error)
         self.interrupts.end()
         self.output.end()
         self._modules.look()
@@ -121,6 +116,10 @@ class Runner:
         for digest in digests:
             self._functions.pop(digest, None)
             self._cells.pop(digest, None)
+
+    def shed(self, attempt: int) -> None:
+        """Give back items of this attempt that have not begun. Any thread may ask."""
+        self._items.shed(attempt)
 
     def close(self) -> None:
         """The worker ends: pass on and write what is left."""
@@ -153,21 +152,14 @@ class Runner:
 
     # --- the verbs -------------------------------------------------------------------------------
 
-    def _call(self, run: Run, blobs: Mapping[str, Payload], reporter: Reporter) -> None:
+    def _call(self, run: Run, blobs: Mapping[str, Payload]) -> None:
         if 0 in run.skip:
             return
         function = self._function(run.task.blobs[0], blobs)
         args, kwargs = codec.loads(run.task.payload)
-        self._item(run, reporter, 0, None, function, args, kwargs)
+        self._items.one(run, 0, None, function, args, kwargs)
 
-    def _map(self, run: Run, blobs: Mapping[str, Payload], reporter: Reporter) -> None:
-        function = self._function(run.task.blobs[0], blobs)
-        skip = frozenset(run.skip)
-        for index, args in enumerate(codec.loads(run.task.payload)):
-            if index not in skip:
-                self._item(run, reporter, index, args, function, args, {})
-
-    def _cell(self, run: Run, blobs: Mapping[str, Payload], reporter: Reporter) -> None:
+    def _cell(self, run: Run, blobs: Mapping[str, Payload]) -> None:
         code: CellCode = codec.loads(run.task.payload)
         compiled = self._compile(code)
         namespace = self.namespace
@@ -185,11 +177,11 @@ class Runner:
             return value if code.keep_value else None
 
         try:
-            self._item(run, reporter, 0, None, body, (), {}, stand_in=True)
+            self._items.one(run, 0, None, body, (), {}, stand_in=True)
         finally:
             self._names.assigned(compiled.stores, before, namespace, ended=ended)
 
-    def _over(self, run: Run, blobs: Mapping[str, Payload], reporter: Reporter) -> None:
+    def _over(self, run: Run, blobs: Mapping[str, Payload]) -> None:
         digest = run.task.blobs[0]
         if digest not in self._cells:
             loaded: CellCode = codec.loads(blobs[digest])
@@ -202,82 +194,9 @@ class Runner:
             with self.notebook.scope(local):
                 return compiled.run(local, self._loop.run)
 
-        skip = frozenset(run.skip)
-        for index, value in enumerate(codec.loads(run.task.payload)):
-            if index not in skip:
-                self._item(run, reporter, index, (value,), body, (value,), {})
-
-    # --- one item --------------------------------------------------------------------------------
-
-    def _item(
-        self,
-        run: Run,
-        reporter: Reporter,
-        index: int,
-        subject: tuple[Any, ...] | None,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        stand_in: bool = False,
-    ) -> None:
-        self.interrupts.check()
-        try:
-            if run.task.seeds is not None:
-                _seed(run.task.seeds[index])
-            try:
-                value = function(*args, **kwargs)
-                if type(value) is CoroutineType:
-                    value = self._loop.run(value)
-            finally:
-                self.notebook.after()
-            item = Item(index, True, self._dump(value, stand_in))
-        except BaseException as error:  # SystemExit too: the worker lives on
-            if self.interrupts.is_one(error):
-                raise
-            item = Item(index, False, self._failure(error, index, subject))
-        reporter.add(item)
-
-    def _dump(self, value: Any, stand_in: bool) -> Payload:
-        kind = type(value)
-        if kind in _PLAIN or (kind is str and len(value) < INLINE_LIMIT // 4):
-            return pickle.dumps(value, protocol=5)  # a tenth of what a cloudpickler costs
-        try:
-            return codec.dumps(value, self._prefix)
-        except StoreFullError:
-            raise
-        except Exception as error:  # noqa: BLE001 - pickling runs code of the value's own
-            if stand_in:
-                return codec.dumps(Unpicklable(kind.__qualname__, errors.describe(value), str(error)))
-            raise codec.CannotPickleError(
-                f"The result, a {kind.__qualname__}, cannot be pickled: {error}. Return plain data "
-                "(numbers, arrays, state_dict(), a path), or keep it on a worker in a %%distributed cell."
-            ) from None
-
-    def _failure(self, error: BaseException, index: int, subject: tuple[Any, ...] | None) -> Payload:
-        described = ""
-        if subject is not None:
-            described = errors.describe(subject[0] if len(subject) == 1 else subject)
-        failure = errors.failure(
-            error,
-            worker=self._label,
-            sources=self._sources,
-            item=index if subject is not None else None,
-            item_repr=described,
-        )
-        try:
-            return codec.dumps(failure, self._prefix)
-        except StoreFullError:
-            return codec.dumps(replace(failure, exception=None))
-
-    def _fail_rest(self, run: Run, error: BaseException, reporter: Reporter) -> None:
-        """The task could not run at all: every item that is left fails of it."""
-        many = run.task.verb in ("map", "over")
-        failure = errors.failure(error, worker=self._label, sources=self._sources)
-        for index in range(run.task.size if many else 1):
-            if index not in run.skip and index not in reporter.done:
-                own = replace(failure, item=index) if many else failure
-                reporter.add(Item(index, False, codec.dumps(own)))
+        values = codec.loads(run.task.payload)
+        for index in self._items.indices(run):
+            self._items.one(run, index, (values[index],), body, (values[index],), {})
 
     def _compile(self, code: CellCode) -> CompiledCell:
         self._sources.pop(code.filename, None)
@@ -285,11 +204,3 @@ class Runner:
         if len(self._sources) > _SOURCES:
             del self._sources[next(iter(self._sources))]
         return compile_cell(code, self.notebook.transform)
-
-
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed(seed % 2**32)
-    if torch := sys.modules.get("torch"):
-        torch.manual_seed(seed)

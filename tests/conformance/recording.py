@@ -91,7 +91,7 @@ class Recorder:
         found: dict[tuple[int, int], Item] = {}
         for call in list(self.calls):
             if call[0] == "items" and call[1] == job:
-                for item in call[4]:
+                for item in (single for item in call[4] for single in singles(item)):
                     assert (call[2], item.index) not in found, "each item comes once"
                     found[call[2], item.index] = item
         return found
@@ -111,6 +111,15 @@ class Recorder:
     def mesh(self) -> list[WorkerInfo]:
         """The latest word on the mesh."""
         return next((c[1] for c in reversed(list(self.calls)) if c[0] == "workers"), [])
+
+
+def singles(item: Item) -> list[Item]:
+    """The items of a run, each by itself."""
+    if item.count == 1:
+        return [item]
+    values = codec.loads(item.payload)
+    assert len(values) == item.count
+    return [Item(item.index + k, True, codec.dumps(value)) for k, value in enumerate(values)]
 
 
 def interpreter(**changes: Any) -> Interpreter:

@@ -83,7 +83,7 @@ class Script:
 
     def report(self, worker, attempt, *items, job=1, index=0, outcome=None):
         """Items are numbers; negative ones failed (-1 is item 0, -2 is item 1)."""
-        found = tuple((item, True) if item >= 0 else (-item - 1, False) for item in items)
+        found = tuple((item, True, 1) if item >= 0 else (-item - 1, False, 1) for item in items)
         return self.tell(e.ItemsReported(0.0, worker, job, index, attempt, found, outcome))
 
     def ok(self, worker, attempt, *items, job=1, index=0):

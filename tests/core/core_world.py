@@ -67,9 +67,11 @@ class World:
             case c.DeliverItems(job, task, _, accepted):
                 assert accepted, "an empty delivery"
                 for position in accepted:
-                    key = (job, task, event.items[position][0])
-                    self.delivered[key] += 1
-                    assert self.delivered[key] == 1, f"delivered twice: {key}"
+                    first, _, many = event.items[position]
+                    for item in range(first, first + many):
+                        key = (job, task, item)
+                        self.delivered[key] += 1
+                        assert self.delivered[key] == 1, f"delivered twice: {key}"
                     assert (job, task) not in self.settled, "delivered after the end"
             case c.SettleTask(job, task, state, why):
                 assert (job, task) not in self.settled, f"settled twice: {command}"
@@ -131,7 +133,7 @@ class World:
     def report(self, process, count, failing=False, outcome=None):
         """Finish some items, or (with an outcome, or none left) the task."""
         job, task, attempt = process.run
-        items = tuple((item, not failing) for item in process.todo[:count])
+        items = runs_of(process.todo[:count], not failing)
         del process.todo[:count]
         if outcome is None and not process.todo:
             outcome = Outcome.OK
@@ -229,3 +231,14 @@ class World:
         assert all(holder is None for holder in state.gpus.values())
         assert state.slots_used == 0
         assert self.ended or len(self.history) == 1
+
+
+def runs_of(items, succeeded):
+    """Items as a worker reports them: successes that follow one another are one run."""
+    runs = []
+    for item in items:
+        if succeeded and runs and sum(runs[-1][::2]) == item:
+            runs[-1] = (runs[-1][0], True, runs[-1][2] + 1)
+        else:
+            runs.append((item, succeeded, 1))
+    return tuple(runs)

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ def cell(source, attempt=1, names=(), blobs=None):
 
 def loaded(report):
     return [codec.loads(item.payload) for item in report.items]
+
+def indices(report):
+    return [item.index + offset for item in report.items for offset in range(item.count)]
 
 def shown():
     return [(o.kind, o.text if o.text else json.loads(o.data) if o.data else "") for o in outputs]
@@ -94,7 +98,11 @@ class Local:
         with self.runner.streams.borrowed():
             self.runner.run(Run(self._job, self._job, task, "", skip or []), blobs)
         assert [r.outcome for r in self.reports if r.outcome] == [self.reports[-1].outcome]
-        return {item.index: codec.loads(item.payload) for r in self.reports for item in r.items}
+        found: dict[int, Any] = {}
+        for item in (item for report in self.reports for item in report.items):
+            loaded = codec.loads(item.payload)
+            found.update(zip(count(item.index), loaded if item.count > 1 else [loaded], strict=False))
+        return found
 
     def cell(self, source: str) -> Any:
         """Run a cell; its value."""

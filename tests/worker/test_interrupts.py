@@ -84,7 +84,7 @@ def test_a_storm_of_interrupts_never_kills_the_worker_nor_doubles_an_item() -> N
             reports.clear()
             runner.run(Run(attempt, attempt, TaskWire(0, "map", payload, ["f"], 50), ""), blobs)
             outcomes = [r.outcome for r in reports if r.outcome]
-            items = [i.index for r in reports for i in r.items]
+            items = [index for r in reports for index in indices(r)]
             bad += len(outcomes) != 1 or reports[-1].outcome is None or len(items) != len(set(items))
             bad += outcomes == ["ok"] and len(items) != 50
             ends[outcomes[0]] = ends.get(outcomes[0], 0) + 1

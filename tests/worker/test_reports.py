@@ -1,4 +1,7 @@
-"""Items are reported once, soon, and after the output that came before them."""
+"""Items are reported once, soon, and after the output that came before them.
+
+A plain value joins the run before it, and a run is reported as one.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ builtins.seen = seen = set()
 
 def report(report):
     with reported:
-        happened.extend(("item", item.index) for item in report.items)
-        seen.update(item.index for item in report.items)
+        happened.extend(("item", index) for index in indices(report))
+        seen.update(indices(report))
         happened.append(("end", report.outcome)) if report.outcome else None
         reported.notify_all()
 

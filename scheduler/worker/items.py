@@ -1,0 +1,197 @@
+"""The items of a task, run one by one, each ending as a value or a failure.
+
+Owns how one item runs, and the quick loop for a million small ones. Never decides which task runs, and never
+sends: `reports.py` does. Read next: `span.py`, `reports.py`, `errors.py`.
+"""
+
+import pickle
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from types import CoroutineType
+from typing import Any
+
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.segments import StoreFullError
+from cellmesh.scheduler.objects.unpicklable import Unpicklable
+from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Item, Payload, Run
+
+from . import errors
+from .interrupts import Interrupts
+from .loops import Loop
+from .notebook import Notebook
+from .reports import Reporter
+from .span import Span
+
+_PLAIN = frozenset({type(None), bool, int, float})
+
+
+class Items:
+    """Runs items for a `Runner`. `sources` are the texts of cells, for tracebacks."""
+
+    def __init__(
+        self,
+        label: str,
+        prefix: str,
+        interrupts: Interrupts,
+        notebook: Notebook,
+        loop: Loop,
+        reporter: Reporter,
+        sources: dict[str, str],
+    ) -> None:
+        self._label = label
+        self._prefix = prefix
+        self._interrupts = interrupts
+        self._notebook = notebook
+        self._loop = loop
+        self._reporter = reporter
+        self._sources = sources
+        self._span = Span()
+
+    def shed(self, attempt: int) -> None:
+        """Give back items of this attempt that have not begun. Any thread may ask."""
+        self._span.shed(attempt, self._reporter.give_back)
+
+    def indices(self, run: Run) -> Iterator[int]:
+        """The items to be run here, one after another."""
+        span, skip = self._span, frozenset(run.skip)
+        span.begin(run.attempt, run.task.size, skip)
+        for index in range(run.task.size):
+            span.at = index
+            if index >= span.end and span.over(index):
+                break
+            if index not in skip:
+                yield index
+        span.close()
+
+    def many(self, run: Run, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        """Call the function with each of the arguments, in the way that the task's verb says."""
+        verb = run.task.verb
+        if verb != "calls" and run.task.seeds is None:
+            self._quickly(run, function, arguments, star=verb == "map")
+            return
+        for index in self.indices(run):
+            if verb == "calls":
+                args, kwargs = arguments[index]
+                self.one(run, index, None, function, args, kwargs)
+            else:
+                args = arguments[index] if verb == "map" else (arguments[index],)
+                self.one(run, index, args, function, args, {})
+
+    def one(
+        self,
+        run: Run,
+        index: int,
+        subject: tuple[Any, ...] | None,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        stand_in: bool = False,
+    ) -> None:
+        """Run one item. `subject` is what it is about, to name it if it fails."""
+        self._interrupts.check()
+        try:
+            if run.task.seeds is not None:
+                _seed(run.task.seeds[index])
+            try:
+                value = function(*args, **kwargs)
+                if type(value) is CoroutineType:
+                    value = self._loop.run(value)
+            finally:
+                self._notebook.after()
+            item = Item(index, True, self._dump(value, stand_in))
+        except BaseException as error:  # SystemExit too: the worker lives on
+            if self._interrupts.is_one(error):
+                raise
+            item = Item(index, False, self._failure(error, index, subject))
+        self._reporter.add(item)
+
+    def fail_rest(self, run: Run, error: BaseException) -> None:
+        """The task could not run at all: every item that is left fails of it."""
+        many = run.task.verb in ("map", "each", "over")
+        failure = errors.failure(error, worker=self._label, sources=self._sources)
+        for index in range(run.task.size):
+            if index not in run.skip and not self._reporter.has(index):
+                own = replace(failure, item=index) if many else failure
+                self._reporter.add(Item(index, False, codec.dumps(own)))
+
+    def _quickly(
+        self, run: Run, function: Callable[..., Any], arguments: Sequence[Any], *, star: bool
+    ) -> None:
+        """What `one` does, without what a no-op would feel: a million of them take a fraction of a second."""
+        interrupts, reporter, span, skip = self._interrupts, self._reporter, self._span, frozenset(run.skip)
+        drawn = self._notebook.drawn()
+        span.begin(run.attempt, len(arguments), skip)
+        values: list[Any] | None = None  # the run of plain values that is open
+        for index, argument in enumerate(arguments):
+            span.at = index
+            if index >= span.end and span.over(index):
+                break
+            if skip and index in skip:
+                values = None
+                continue
+            if interrupts.pending:
+                interrupts.check()
+            try:
+                value = function(*argument) if star else function(argument)
+                kind = type(value)
+                if kind in _PLAIN:
+                    if values is None:
+                        values = reporter.open_run(index)
+                    values.append(value)
+                    if drawn:
+                        self._notebook.after()
+                    continue
+                if kind is CoroutineType:
+                    value = self._loop.run(value)
+                self._notebook.after()
+                item = Item(index, True, self._dump(value, False))
+            except BaseException as error:  # SystemExit too: the worker lives on
+                if interrupts.is_one(error):
+                    raise
+                item = Item(index, False, self._failure(error, index, argument if star else (argument,)))
+            values = None
+            reporter.add(item)
+        span.close()
+
+    def _dump(self, value: Any, stand_in: bool) -> Payload:
+        kind = type(value)
+        if kind in _PLAIN or (kind is str and len(value) < INLINE_LIMIT // 4):
+            return pickle.dumps(value, protocol=5)  # a tenth of what a cloudpickler costs
+        try:
+            return codec.dumps(value, self._prefix)
+        except StoreFullError:
+            raise
+        except Exception as error:  # noqa: BLE001 - pickling runs code of the value's own
+            if stand_in:
+                return codec.dumps(Unpicklable(kind.__qualname__, errors.describe(value), str(error)))
+            raise codec.CannotPickleError(
+                f"The result, a {kind.__qualname__}, cannot be pickled: {error}. Return plain data "
+                "(numbers, arrays, state_dict(), a path), or keep it on a worker in a %%distributed cell."
+            ) from None
+
+    def _failure(self, error: BaseException, index: int, subject: tuple[Any, ...] | None) -> Payload:
+        described = ""
+        if subject is not None:
+            described = errors.describe(subject[0] if len(subject) == 1 else subject)
+        failure = errors.failure(
+            error,
+            worker=self._label,
+            sources=self._sources,
+            item=index if subject is not None else None,
+            item_repr=described,
+        )
+        try:
+            return codec.dumps(failure, self._prefix)
+        except StoreFullError:
+            return codec.dumps(replace(failure, exception=None))
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed % 2**32)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
