@@ -27,7 +27,7 @@ from .hub import Hub
 from .journal import COMPACT_AT, Entry, Journal
 from .orders import Orders
 from .peers import Peers
-from .pool import Pool
+from .pool import Fact, Pool
 from .store import Store
 from .timers import Timers
 
@@ -99,13 +99,12 @@ class Shell:
     def _recover(self) -> None:
         recovery.replay(self._hub, self._journal)
         self._timers.clear()
-        living: dict[int, int] = {}
-        while True:
+        told: list[Fact] = []
+        while not told:
             told = self._pool.facts(wait=True)
-            children = [fact for fact in told if isinstance(fact, Children)]
-            if children:
-                living = dict(children[0].living)
-                break
+        first, *since = told
+        assert isinstance(first, Children)
+        living = dict(first.living)
         self._pool.pids.update({WorkerId(worker): pid for worker, pid in living.items()})
         self._peers.restart()
         workers = tuple(WorkerId(worker) for worker in living)
@@ -118,6 +117,7 @@ class Shell:
         self._hub.new_clients.clear()
         for client in list(self._hub.clients.by_id.values()):
             self._watch(client.id, client.pid)
+        self._take_facts(since)
 
     def run(self) -> int:
         try:
@@ -139,7 +139,7 @@ class Shell:
             if source is self._router:
                 self._read_router()
             elif source == self._pool.fileno():
-                self._read_nursery()
+                self._take_facts(self._pool.facts())
             elif source == self._wake_read.fileno():
                 self._wake_read.recv(64)
             elif source in self._watched:
@@ -177,8 +177,9 @@ class Shell:
             else:
                 self._record(entry)
 
-    def _read_nursery(self) -> None:
-        for fact in self._pool.facts():
+    def _take_facts(self, facts: list[Fact]) -> None:
+        """What the nursery has told."""
+        for fact in facts:
             match fact:
                 case ProcessStarted(worker, pid):
                     self._pool.pids[WorkerId(worker)] = pid
