@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ from typing import Any, Literal
 
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.messages import PROTOCOL
+from cellmesh.scheduler.worker import devices
 
 EXTENSION = "cellmesh.jupyter_ext"
 PACKAGES = ("cellmesh", "pyzmq", "msgspec", "cloudpickle", "ipykernel", "jupyter_server")
@@ -110,29 +110,15 @@ def memory_folder() -> Iterator[Finding]:
 
 
 def gpus() -> Iterator[Finding]:
-    """NVIDIA GPUs, as nvidia-smi tells."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        yield Finding("ok", "no NVIDIA GPU here (there is no nvidia-smi)")
-        return
-    try:
-        answer = subprocess.run(
-            [program, "--query-gpu=index,name,memory.total", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        yield Finding("warn", f"nvidia-smi does not answer: {error}", "check the NVIDIA driver")
-        return
-    lines = answer.stdout.strip().splitlines()
-    if answer.returncode != 0 or not lines:
-        words = (answer.stderr or answer.stdout).strip().splitlines() or ["it found no GPU"]
-        yield Finding("warn", f"nvidia-smi says: {words[0]}", "check the NVIDIA driver")
-        return
-    for line in lines:
-        yield Finding("ok", f"GPU {line}")
+    """Accelerators, as workers would get them."""
+    found = devices.find()
+    for trouble in found.trouble:
+        yield Finding("warn", trouble, "check the driver; nvidia-smi must list the GPU")
+    for device in found.devices:
+        memory = f", {_size(device.used)} of {_size(device.total)} in use" if device.total else ""
+        yield Finding("ok", f"GPU {device.id}: {device.name}{memory}")
+    if not found.devices:
+        yield Finding("ok", "no GPU here that workers could use")
 
 
 def runtime_folders() -> Iterator[Finding]:

@@ -21,8 +21,7 @@ from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessStarted
 from cellmesh.scheduler.wire.messages import PROTOCOL
 
-from . import recovery
-from .devices import visible_gpus
+from . import probe, recovery
 from .hub import Hub
 from .journal import COMPACT_AT, Entry, Journal
 from .orders import Orders
@@ -83,7 +82,9 @@ class Shell:
         signal.signal(signal.SIGTERM, self._on_term)
         if self._epoch == 1:
             cpus = int(os.environ.get("CELLMESH_CPUS", 0)) or system.usable_cpus()
-            self._record(recovery.started(system.monotonic(), time.time(), self._epoch, cpus, visible_gpus()))
+            self._record(
+                recovery.started(system.monotonic(), time.time(), self._epoch, cpus, probe.devices())
+            )
         else:
             self._recover()
         self._journal.flush()

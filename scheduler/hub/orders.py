@@ -181,7 +181,15 @@ class Orders:
             return
         record = self._store.sessions[session]
         Path(record.logs).mkdir(mode=0o700, parents=True, exist_ok=True)
-        spec = WorkerSpec(worker, number, self._address, self.worker_prefix(worker), record.logs, list(gpus))
+        spec = WorkerSpec(
+            worker,
+            number,
+            self._address,
+            self.worker_prefix(worker),
+            record.logs,
+            list(gpus),
+            self.leases.alone(worker),
+        )
         self.pool.start(record.template, spec)
 
     def _to_worker(self, worker: WorkerId, message: msg.Wire) -> None:

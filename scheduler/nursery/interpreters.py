@@ -10,7 +10,7 @@ import subprocess
 
 import msgspec
 
-from cellmesh.scheduler.wire.control import WorkerSpec
+from cellmesh.scheduler.wire.control import THREAD_CAPS, WorkerSpec
 from cellmesh.scheduler.wire.messages import Interpreter
 
 # The kernel's own sys.path, so that workers import what the kernel would; `-m` would change it.
@@ -18,15 +18,6 @@ _BOOT = (
     "import sys; sys.path[:] = sys.argv[2].split(chr(10)); "
     "from cellmesh.scheduler.worker.{module} import main; main(sys.argv[1])"
 )
-
-THREAD_CAPS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-"""Each worker has one core, so libraries that would start a thread a core are held to one."""
 
 
 def start_template(interpreter: Interpreter, log: str, umask: int) -> tuple[int, socket.socket]:
@@ -45,7 +36,7 @@ def start_template(interpreter: Interpreter, log: str, umask: int) -> tuple[int,
 def start_worker(interpreter: Interpreter, spec: WorkerSpec, log: str, umask: int) -> int:
     """Start one worker from nothing; returns its pid."""
     argument = msgspec.json.encode(spec).decode()
-    return _start(interpreter, "main", argument, log, umask, (), spec=spec).pid
+    return _start(interpreter, "main", argument, log, umask, ()).pid
 
 
 def _start(
@@ -55,13 +46,10 @@ def _start(
     log: str,
     umask: int,
     fds: tuple[int, ...],
-    spec: WorkerSpec | None = None,
 ) -> "subprocess.Popen[bytes]":
     environ = dict(interpreter.environ)
     for name in THREAD_CAPS:
         environ.setdefault(name, "1")
-    if spec is not None and spec.gpus:
-        environ["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
     with open(log, "ab") as output:
         process = subprocess.Popen(
             [

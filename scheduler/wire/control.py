@@ -14,6 +14,17 @@ from .messages import Interpreter
 
 M = TypeVar("M")
 
+THREAD_CAPS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+"""Hold libraries that would start a thread a core to the cores of one task."""
+
 _LENGTH = struct.Struct("<I")
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -31,6 +42,7 @@ class WorkerSpec(Control, frozen=True):
     prefix: str  # of its shared-memory segments
     logs: str  # folder of its session's logs
     gpus: list[str]
+    alone: list[str] = []  # those of its GPUs that no other worker shares
 
 
 # hub -> nursery

@@ -217,6 +217,11 @@ def gpu_locks() -> Path:
     return runtime_root() / "gpus"
 
 
+def gpu_lock(gpu: str) -> Path:
+    """The lock of one GPU. In it stands how many bytes of it were in use before its lease."""
+    return gpu_locks() / "".join(c if c.isalnum() else "_" for c in gpu)
+
+
 def _remove_free_gpu_locks() -> None:
     folder = gpu_locks()
     for path in folder.glob("*"):

@@ -7,6 +7,7 @@ Read next: `folders.py`.
 
 import ctypes
 import os
+import platform
 import resource
 import select
 import signal
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 LINUX = sys.platform == "linux"
+APPLE_SILICON = sys.platform == "darwin" and platform.machine() == "arm64"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -143,6 +145,16 @@ def oom_kills() -> int:
 def peak_memory(usage: resource.struct_rusage) -> int:
     """The most bytes that an ended process had in memory at once."""
     return int(usage.ru_maxrss) * (1024 if sys.platform != "darwin" else 1)
+
+
+def has_nvidia() -> bool:
+    """Whether there is a sign of an NVIDIA driver (the second is WSL2's). Costs nothing, unlike asking it."""
+    return os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/dxg")
+
+
+def has_amd() -> bool:
+    """Whether there is a sign of AMD's compute driver."""
+    return os.path.exists("/dev/kfd")
 
 
 def monotonic() -> float:

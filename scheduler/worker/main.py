@@ -7,6 +7,7 @@ Read next: `runner.py` (what happens to a task), `interrupts.py`.
 
 import os
 import queue
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from cellmesh.scheduler.wire.messages import (
     ToWorker,
 )
 
-from . import lending
+from . import devices, lending, surroundings
+from .handover import await_memory
 from .interrupts import Interrupts
 from .logs import LogWriter
 from .runner import Runner
@@ -54,8 +56,7 @@ def run(spec: WorkerSpec, parent: int | None) -> None:
     name = f"worker {spec.number}" if spec.number is not None else "task worker"
     system.name_process(f"cellmesh-{'w' + str(spec.number) if spec.number is not None else 'task'}")
     os.environ["CELLMESH_WORKER"] = str(spec.number if spec.number is not None else f"t{spec.worker}")
-    if spec.gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
+    devices.show_only(spec.gpus)
     Worker(spec, name).run()
 
 
@@ -66,6 +67,7 @@ class Worker:
         self._blobs: dict[str, Payload] = {}
         self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._holding: dict[int, tuple[int, int, int]] = {}  # by attempt: not over, or not acknowledged
+        self._cores = 1  # of the task at hand
         self._over: list[int] = []  # attempts whose last report is under way
         self._interrupts = Interrupts()
         self._capture = FdCapture()
@@ -80,6 +82,7 @@ class Worker:
             logs=log,
             interrupts=self._interrupts,
             capture=self._capture,
+            before_first=partial(await_memory, spec.alone) if spec.alone else None,
         )
         identity = b"w%d" % spec.worker
         self._dealer: Dealer[Any] = Dealer(
@@ -101,6 +104,10 @@ class Worker:
         self._dealer.start()
         while (task := self._runs.get()) is not None:
             lending.begin(task)
+            cores = max(1, int(task.task.cpus))
+            if cores != self._cores:
+                surroundings.use_cores(self._cores, cores)
+                self._cores = cores
             self._runner.run(task, self._blobs)
             lending.end()
         self._runner.close()

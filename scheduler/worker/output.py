@@ -134,6 +134,11 @@ class TaskOutput:
                 self._send_display(each)
         self.interrupts.check()
 
+    def note(self, text: str) -> None:
+        """Show people a line of our own."""
+        with self.lock:
+            self._send("note", text)
+
     def _send(self, kind: Literal["stdout", "stderr", "note", "clear"], text: str) -> None:
         if self._task is not None:
             self._emit(Output(*self._task, self._number, kind, text))

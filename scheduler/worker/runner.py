@@ -47,6 +47,7 @@ class Runner:
         interrupts: Interrupts | None = None,
         capture: FdCapture | None = None,
         modules: LocalModules | None = None,
+        before_first: Callable[[Callable[[str], None], Callable[[], None]], None] | None = None,
     ) -> None:
         self.interrupts = interrupts or Interrupts()
         self.output = TaskOutput(
@@ -60,6 +61,7 @@ class Runner:
         if capture is not None:
             capture.attach(self.output)
         self._reporter = Reporter(report, self.output, self.interrupts, prefix)
+        self._before_first = before_first
         self._logs = logs
         self._loop = Loop(self.interrupts)
         self._modules = modules or LocalModules()
@@ -131,6 +133,9 @@ class Runner:
     # --- before a task ---------------------------------------------------------------------------
 
     def _prepare(self, run: Run, blobs: Mapping[str, Payload]) -> None:
+        if self._before_first is not None:
+            self._before_first(self.output.note, self.interrupts.check)
+            self._before_first = None
         if run.context and run.context != self.context:
             data = blobs[run.context]
             assert isinstance(data, bytes)

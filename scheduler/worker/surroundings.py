@@ -10,21 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cellmesh.scheduler.wire.control import THREAD_CAPS
 from cellmesh.scheduler.wire.messages import Interpreter
 
-CAPS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-    "MPLBACKEND",
-)
-"""Set for workers unless the kernel says otherwise."""
+from . import devices
 
-_OURS = ("CELLMESH_", "CUDA_VISIBLE_DEVICES")
+_CAPS = (*THREAD_CAPS, "MPLBACKEND")
+"""Set for workers unless the kernel says otherwise."""
 
 
 class NoSuchFolderError(FileNotFoundError):
@@ -45,6 +37,21 @@ def apply(interpreter: Interpreter) -> None:
     if sys.path != interpreter.path:
         sys.path[:] = interpreter.path
         importlib.invalidate_caches()
+
+
+def use_cores(before: int, now: int) -> None:
+    """Let libraries use as many threads as the task at hand has cores.
+
+    Those that are loaded already do not read their variables again; torch can be told, and the others where
+    the user's code has brought threadpoolctl (scikit-learn does). What the kernel has set stays.
+    """
+    for name in THREAD_CAPS:
+        if os.environ.get(name) == str(before):
+            os.environ[name] = str(now)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(now)
+    if threadpoolctl := sys.modules.get("threadpoolctl"):
+        threadpoolctl.threadpool_limits(now)
 
 
 @contextmanager
@@ -74,10 +81,14 @@ def _cwd() -> str:
 
 def _set_environ(wanted: dict[str, str]) -> None:
     for name in list(os.environ):
-        if name not in wanted and not name.startswith(_OURS) and name not in CAPS:
+        if name not in wanted and name not in _CAPS and not _is_ours(name):
             del os.environ[name]
     for name, value in wanted.items():
-        if name.startswith(_OURS) and name in os.environ:
+        if name in devices.VARIABLES or (_is_ours(name) and name in os.environ):
             continue
         if os.environ.get(name) != value:
             os.environ[name] = value
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("CELLMESH_") or name in devices.VARIABLES
