@@ -91,7 +91,7 @@ class Recorder:
         found: dict[tuple[int, int], Item] = {}
         for call in list(self.calls):
             if call[0] == "items" and call[1] == job:
-                for item in (single for item in call[4] for single in singles(item)):
+                for item in (single for run in call[4] for single in singles(run)):
                     assert (call[2], item.index) not in found, "each item comes once"
                     found[call[2], item.index] = item
         return found
