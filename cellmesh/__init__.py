@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         start,
         stop,
         submit,
+        task,
         wait,
     )
 
@@ -56,6 +57,7 @@ __all__ = [
     "start",
     "stop",
     "submit",
+    "task",
     "wait",
 ]
 

@@ -1,95 +1,32 @@
 """What `import cellmesh as cm` offers beyond magics.
 
-Owns the functions a user calls. Never holds state: the session does. Read next: `submitting.py`,
-`launching.py`, `attaching.py`.
+Owns the functions a user calls that are too short for files of their own. Never holds state: the session
+does. Read next: `calls.py`, `tasks.py`, `gathering.py`, `attaching.py`.
 """
 
-import concurrent.futures
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 from cellmesh.scheduler.engines.contract import Engine, EngineError
 from cellmesh.scheduler.wire.messages import Item, JobInfo, Ref, WorkerInfo
+from cellmesh.scheduler.worker import lending
 from cellmesh.widgets.viewmodel import job_rows
 from cellmesh.widgets.views import JobsView
 
-from . import attaching, launching, options, packing
+from . import attaching, packing
+from .calls import map, submit
 from .futures import Future
+from .gathering import as_completed, wait
 from .jobs import Job, WorkerLost
 from .mapping import Results
 from .reattaching import results_of
-from .session import Session
 from .submitting import submissions_of
-
-
-def map(
-    function: Callable[..., Any],
-    *iterables: Iterable[Any],
-    gpus: int = 0,
-    retries: int = 2,
-    timeout: float | None = None,
-    background: bool = False,
-    stop_on_error: bool = False,
-    seed: int | None = None,
-    kwargs: Mapping[str, Any] | None = None,
-    **more: Any,
-) -> Results:
-    """Call `function` with the items of `iterables`, in parallel; starts at once.
-
-    Args:
-        gpus: whole GPUs that each call holds.
-        retries: how many deaths of its worker an item survives (exceptions are not retried).
-        timeout: seconds after which what has not finished is cancelled.
-        background: Stop does not cancel it.
-        stop_on_error: cancel the rest at the first failure; otherwise all items run.
-        seed: makes random numbers the same on every run, item by item.
-        kwargs: keyword arguments for `function` that are named like one of these options; others are given
-            directly.
-
-    Returns:
-        `Results`: iterate as they come, `await`, or `.result(timeout)`.
-    """
-    __tracebackhide__ = True
-    options.check_names("map", function, more)
-    session = _session()
-    title = options.title_of(function)
-    chosen = options.checked(
-        session, options.Options(gpus, retries, timeout, background, stop_on_error, seed)
-    )
-    return launching.map_function(
-        session, function, iterables, options.merged_kwargs(more, kwargs), title, chosen
-    )
-
-
-def submit(
-    function: Callable[..., Any],
-    *args: Any,
-    gpus: int = 0,
-    retries: int = 2,
-    timeout: float | None = None,
-    background: bool = False,
-    seed: int | None = None,
-    kwargs: Mapping[str, Any] | None = None,
-    **more: Any,
-) -> Future:
-    """Call `function(*args, **more)` in a worker; returns a Future at once.
-
-    Futures among the arguments (also inside lists and dicts) arrive as their results. The options are
-    those of `cm.map`.
-    """
-    __tracebackhide__ = True
-    options.check_names("submit", function, more)
-    session = _session()
-    title = options.title_of(function)
-    chosen = options.checked(session, options.Options(gpus, retries, timeout, background, False, seed))
-    return submissions_of(session).submit(function, args, options.merged_kwargs(more, kwargs), title, chosen)
+from .tasks import task
 
 
 def put(value: Any) -> Future:
     """A finished Future whose value lies in shared memory, for any number of tasks to use without copies."""
-    session = _session()
+    session = attaching.current()
     packed = packing.pack(value, session.engine.object_prefix())
     for future in packed.waits:
         future.result()
@@ -107,7 +44,7 @@ def cancel(what: Any) -> None:
     if isinstance(what, Future | Results | Job):
         what.cancel()
     elif isinstance(what, int):
-        session = _session()
+        session = attaching.current()
         job = session.find_job(what)
         if isinstance(job, Job):
             job.cancel()
@@ -124,7 +61,7 @@ def cancel(what: Any) -> None:
 
 def jobs() -> JobsView[Job | JobInfo]:
     """The session's jobs, oldest first: those of this kernel, and those that survived an earlier one."""
-    session = _session()
+    session = attaching.current()
     submissions_of(session).seal_idle()
     known = {job.id: job for job in [*session.history, *session.jobs.values()]}
     infos = {job.id: (info_of(job), job.cell.label if job.cell else "") for job in known.values()}
@@ -158,74 +95,27 @@ def info_of(job: Job) -> JobInfo:
 
 def attach(which: int | None = None) -> Results | list[Future]:
     """The results of a job of an earlier kernel (None: the latest); its output so far is shown here."""
-    return results_of(_session(), which)
+    return results_of(attaching.current(), which)
 
 
 def start(workers: int | None = None, gpus: int = 0) -> tuple[WorkerInfo, ...]:
     """Start the mesh workers (default: one a core, or one a GPU). The first distributed cell does it too."""
+    _in_notebook("cm.start")
     if workers is not None and workers < 1:
         raise EngineError(f"cm.start(workers={workers}): at least 1 worker; cm.stop() stops them.")
-    return _session().ensure_mesh(workers, gpus)
+    return attaching.current().ensure_mesh(workers, gpus)
 
 
 def stop() -> None:
     """Stop the mesh workers; their namespaces go with them."""
-    _session().set_mesh(0)
+    _in_notebook("cm.stop")
+    attaching.current().set_mesh(0)
 
 
 def connect(engine: str | Engine = "embedded", *_: Any) -> None:
     """Use another engine: "embedded" (this machine), or "inline" (in this process, for debugging)."""
-    _outside_workers()
+    _in_notebook("cm.connect")
     attaching.connect(engine)
-
-
-def wait(futures: Iterable[Future], timeout: float | None = None, return_when: str = "ALL_COMPLETED") -> Any:
-    """`concurrent.futures.wait`, felt by Stop."""
-    __tracebackhide__ = True
-    chosen = list(futures)
-
-    def enough() -> bool:
-        if return_when == concurrent.futures.FIRST_COMPLETED and any(f.done() for f in chosen):
-            return True
-        if return_when == concurrent.futures.FIRST_EXCEPTION and any(
-            f.done() and not f.cancelled() and f.failed() for f in chosen
-        ):
-            return True
-        return all(future.done() for future in chosen)
-
-    _await(chosen, enough, timeout)
-    done: set[concurrent.futures.Future[Any]] = {future for future in chosen if future.done()}
-    left: set[concurrent.futures.Future[Any]] = {future for future in chosen if future not in done}
-    return concurrent.futures._base.DoneAndNotDoneFutures(done, left)
-
-
-def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
-    """Futures as they finish, felt by Stop."""
-    __tracebackhide__ = True
-    left = list(futures)
-    while left:
-        if not _await(left, partial(_any_done, left), timeout):
-            raise TimeoutError(f"{len(left)} futures are not done.")
-        ready = [future for future in left if future.done()]
-        left = [future for future in left if future not in ready]
-        yield from ready
-
-
-def _any_done(futures: Sequence[Future]) -> bool:
-    return any(future.done() for future in futures)
-
-
-def _await(futures: Sequence[Future], done: Callable[[], bool], timeout: float | None) -> bool:
-    """Wait on whichever job is unfinished; False at the timeout."""
-    __tracebackhide__ = True
-    job = next((future.job for future in futures if future.job is not None and not future.done()), None)
-    if job is None:
-        return True
-    try:
-        job.wait_for(done, timeout)
-    except TimeoutError:
-        return False
-    return True
 
 
 def load_ipython_extension(shell: Any) -> None:
@@ -235,17 +125,12 @@ def load_ipython_extension(shell: Any) -> None:
     load(shell)
 
 
-def _outside_workers() -> None:
-    if os.environ.get("CELLMESH_WORKER"):
+def _in_notebook(what: str) -> None:
+    if lending.place() is not None:
         raise RuntimeError(
-            "Submitting work from inside a cellmesh task is not available yet. Return what should run next, "
-            "and submit it from the notebook."
+            f"{what} is for the notebook: a task runs on the engine that its notebook is connected to. "
+            "cm.map, cm.submit and cm.put work here."
         )
-
-
-def _session() -> Session:
-    _outside_workers()
-    return attaching.current()
 
 
 __all__ = [
@@ -263,5 +148,6 @@ __all__ = [
     "start",
     "stop",
     "submit",
+    "task",
     "wait",
 ]

@@ -63,8 +63,9 @@ class Planner:
         return sizes
 
 
-def slots_for(gpus_per_task: int, cpus: int, gpus: int) -> int:
+def slots_for(cpus_each: float, gpus_each: float, cpus: int, gpus: int) -> int:
     """How many tasks of this kind can run at once on the whole machine."""
-    if gpus_per_task:
-        return max(1, gpus // gpus_per_task)
-    return max(1, cpus)
+    at_once = int(cpus / cpus_each)
+    if gpus_each:
+        at_once = min(at_once, int(gpus / gpus_each))
+    return max(1, at_once)

@@ -9,8 +9,8 @@ sends what every map begins with; a thread of the feeder's own does the rest. Re
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
@@ -43,8 +43,7 @@ class Template:
     blobs: tuple[str, ...]
     pool: Literal["mesh", "task"] = "task"
     workers: tuple[int, ...] = ()  # mesh workers to use, in turn; empty: whichever is free
-    gpus: int = 0
-    retries: int = 2
+    options: Mapping[str, Any] = field(default_factory=dict)  # more fields of a `TaskWire`
     seed: int | None = None
 
 
@@ -210,9 +209,8 @@ class Feeder:
                 size=len(chunk),
                 pool=template.pool,
                 worker=template.workers[index % len(template.workers)] if template.workers else None,
-                gpus=template.gpus,
-                retries=template.retries,
                 seeds=seeds,
+                **template.options,
             )
 
         if len(chunk) <= NAMED:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellmesh.scheduler.wire.messages import Item, JobInfo, TaskWire
+from cellmesh.scheduler.worker import lending
 
 from . import cells, progress, stop, waiting
 from .records import Kind as Kind, Listener as Listener, Record as Record, WorkerLost as WorkerLost
@@ -175,7 +176,7 @@ class Job:
         deadline = waiting.deadline_of(timeout)
         bar = progress.of(self)
         try:
-            with waiting.interruptible():
+            with lending.lent(), waiting.interruptible():
                 while not self.session.bell.wait(done, bar.until_next(deadline)):
                     if deadline is not None and time.monotonic() >= deadline:
                         raise TimeoutError(f"{self.title}: not done within {timeout:g} s ({self.summary()})")

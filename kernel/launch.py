@@ -274,6 +274,7 @@ def _over(prepared: Prepared, values: Iterable[Any]) -> None:
         (code, *(digest for _, digest in prepared.captured.names_for(None))),
         pool="mesh",
         workers=prepared.workers if options.workers is not None else (),
+        options={"retries": Options().retries},
     )
     results = fan_out(
         session,
@@ -281,7 +282,8 @@ def _over(prepared: Prepared, values: Iterable[Any]) -> None:
         template,
         kind="over",
         title=_title(prepared),
-        options=Options(background=options.background, timeout=options.timeout),
+        options=Options(background=options.background),
+        limit=options.timeout,
         slots=len(prepared.workers),
         holds=prepared.futures,
     )

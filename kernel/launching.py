@@ -13,7 +13,7 @@ from .chunking import slots_for
 from .feeding import Feeder, Template
 from .jobs import Kind
 from .mapping import Results
-from .options import Options
+from .options import DEFAULT, Options
 from .session import Session
 
 
@@ -25,24 +25,24 @@ def fan_out(
     kind: Kind,
     title: str,
     total: int | None = None,
-    options: Options | None = None,
+    options: Options = DEFAULT,
+    limit: float | None = None,
     slots: int | None = None,
     holds: Sequence[Any] = (),
 ) -> Results:
     """Start a job with one item for each of `items`; returns at once.
 
-    `total` is their number if that is known (it is looked up for anything sized). `holds` live as long as the
-    results do.
+    `total` is their number if that is known (it is looked up for anything sized). `limit` is in seconds, for
+    all of them together. `holds` live as long as the results do.
     """
     __tracebackhide__ = True
-    options = options or Options()
     if total is None and isinstance(items, Sized):
         total = len(items)
     if isinstance(items, list):
         items = list(items)  # what the next line of the cell does to it must not matter
     if slots is None:
         capacity = session.engine.capacity()
-        slots = slots_for(template.gpus, capacity.cpus, len(capacity.gpus))
+        slots = slots_for(options.cpus, options.gpus, capacity.cpus, len(capacity.gpus))
         if template.pool == "mesh":
             slots = len(session.workers) or slots
     job = session.launch(
@@ -50,7 +50,7 @@ def fan_out(
         title,
         background=options.background,
         stop_on_error=options.stop_on_error,
-        timeout=options.timeout,
+        timeout=limit,
     )
     job.planned = total or 0
     feeder = Feeder(job, iter(items), total, template, slots)
@@ -99,7 +99,9 @@ def map_function(
     sized = all(isinstance(iterable, Sized) for iterable in iterables)
     total = min(len(iterable) for iterable in iterables if isinstance(iterable, Sized)) if sized else None
     kept = [list(iterable) if isinstance(iterable, list) else iterable for iterable in iterables]
-    template = Template("map", (blob,), gpus=options.gpus, retries=options.retries, seed=options.seed)
+    wire = options.wire(session)
+    blobs = (blob, *filter(None, [wire["retry_on"]]))
+    template = Template("map", blobs, options=wire, seed=options.seed)
     return fan_out(
         session,
         _tuples(kept),

@@ -55,6 +55,20 @@ class Results:
         """Whether everything is over."""
         return self._arrivals.all_over()
 
+    def failed(self) -> bool:
+        """Whether it is done, and not every item has a result."""
+        return self.done() and (self._job.done < self._job.items or self._arrivals.source_error() is not None)
+
+    def add_done_callback(self, fn: Callable[["Results"], object]) -> None:
+        """Call `fn` with this once everything is over: from the engine's thread, or now."""
+
+        def tell(_: Job) -> None:
+            fn(self)
+
+        self._job.on_end.append(tell)
+        if self.done():
+            fn(self)
+
     def wait(self, timeout: float | None = None) -> None:
         """Wait until everything is over, whether it succeeded or not."""
         __tracebackhide__ = True

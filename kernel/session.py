@@ -158,6 +158,10 @@ class Session:
         self.engine.put_blob(payload, digest)
         return digest
 
+    def put_value(self, value: Any) -> str:
+        """`put_blob` of something small, pickled."""
+        return self.put_blob(codec.dumps(value))
+
     def refresh_context(self) -> None:
         """Have tasks from now on run with the cwd, environment and sys.path that the kernel has now."""
         surroundings = identity.surroundings()

@@ -55,14 +55,14 @@ class Submissions:
         holds = [*blob.holds, *packed.holds]
 
         def task() -> TaskWire:
+            wire = o.wire(session)
             return TaskWire(
                 index=future.index,
                 verb="call",
                 payload=packed.finish(prefix),
-                blobs=[session.put_blob(blob.finish(prefix))],
-                gpus=o.gpus,
-                retries=o.retries,
+                blobs=[session.put_blob(blob.finish(prefix)), *filter(None, [wire["retry_on"]])],
                 seeds=None if o.seed is None else [o.seed],
+                **wire,
             )
 
         def send_later() -> None:
@@ -100,13 +100,6 @@ class Submissions:
                     del self._open[background]
 
     def _batch(self, title: str, o: Options) -> "_Open":
-        if o.timeout is not None:  # a timeout is its job's
-            batch = _Open(
-                self._session,
-                self._session.launch("submit", title, background=o.background, timeout=o.timeout),
-            )
-            batch.seal_after_one = True
-            return batch
         found = self._open.get(o.background)
         if found is not None and found.takes_more():
             return found
@@ -132,7 +125,6 @@ class _Open:
     def __init__(self, session: Session, job: Job) -> None:
         self._session = session
         self.job = job
-        self.seal_after_one = False
         self._futures: dict[int, Future] = {}
         self._count = 0
         self._unsent = 0
@@ -163,8 +155,6 @@ class _Open:
             self._count += 1
             self._unsent += 1
             self._used = time.monotonic()
-            if self.seal_after_one:
-                self._sealing = True
             return future
 
     def sent(self, task: TaskWire | None, holds: list[Any] | None = None) -> None:

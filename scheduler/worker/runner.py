@@ -26,6 +26,7 @@ from .names import Names
 from .notebook import Notebook
 from .output import TaskOutput
 from .reports import Reporter
+from .retrying import Retrying
 from .streams import Streams
 
 _SOURCES = 500  # cells whose text is kept for tracebacks
@@ -92,7 +93,7 @@ class Runner:
                 case "call":
                     self._call(run, blobs)
                 case "map" | "each" | "calls":
-                    function = self._function(run.task.blobs[0], blobs)
+                    function = self._wanted(run, blobs)
                     self._items.many(run, function, codec.loads(run.task.payload))
                 case "cell":
                     self._cell(run, blobs)
@@ -155,12 +156,20 @@ class Runner:
             function = self._functions[digest] = codec.loads(blobs[digest])
         return function
 
+    def _wanted(self, run: Run, blobs: Mapping[str, Payload]) -> Callable[..., Any]:
+        task = run.task
+        function = self._function(task.blobs[0], blobs)
+        if task.retry_on:
+            kinds: Any = self._function(task.retry_on, blobs)
+            return Retrying(task, function, kinds, self._loop)
+        return function
+
     # --- the verbs -------------------------------------------------------------------------------
 
     def _call(self, run: Run, blobs: Mapping[str, Payload]) -> None:
         if 0 in run.skip:
             return
-        function = self._function(run.task.blobs[0], blobs)
+        function = self._wanted(run, blobs)
         args, kwargs = codec.loads(run.task.payload)
         self._items.one(run, 0, None, function, args, kwargs)
 

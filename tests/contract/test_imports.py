@@ -51,6 +51,7 @@ def test_the_front_door_has_these_names_and_no_others() -> None:
         "start",
         "stop",
         "submit",
+        "task",
         "wait",
     ]
     missing = [name for name in cellmesh.__all__ if not hasattr(cellmesh, name)]
