@@ -19,8 +19,8 @@ CRASHES: dict[int, str] = {
 }
 SUSPECT_ALONE = 2
 """A killed process that held this fraction of the memory (1/2) is suspected with no further evidence."""
-SUSPECT_IF_KILLS = 20
-"""And this one (1/20) if the operating system killed something for want of memory meanwhile."""
+SUSPECT_LEAST = 128 << 20
+"""With that evidence (something was killed for want of memory meanwhile) so many bytes are enough."""
 
 
 class Coroner:
@@ -52,7 +52,7 @@ def out_of_memory(peak: int, memory: int, kills: bool) -> bool:
     >>> out_of_memory(peak=30 << 20, memory=16 << 30, kills=True)  # somebody else was
     False
     """
-    return peak * (SUSPECT_IF_KILLS if kills else SUSPECT_ALONE) >= memory
+    return peak * SUSPECT_ALONE >= memory or (kills and peak >= SUSPECT_LEAST)
 
 
 def in_words(size: int) -> str:
