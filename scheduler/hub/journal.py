@@ -2,7 +2,8 @@
 
 Owns an append-only file of length-prefixed records. Never syncs it to disk: it must survive the death of the
 hub, not of the machine. A burst of input is one write, made before the burst is acknowledged. When the file
-has grown over `COMPACT_AT`, the shell writes its state as the first record of a new file.
+has grown over `COMPACT_AT`, the shell writes its state as the first record of a new file. A disk that takes
+no more is no reason to stop: `failure` says so, and the next `rewrite` that succeeds makes the journal whole.
 Read next: `recovery.py`.
 """
 
@@ -45,6 +46,7 @@ class Journal:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.size = os.fstat(self._fd).st_size
         self.compacted = 0  # size after the last rewrite
+        self.failure = ""  # why the disk takes no more; what came since is missing
         self._pending: list[bytes] = []
 
     def read(self) -> Iterator[Entry]:
@@ -74,20 +76,37 @@ class Journal:
             return
         data = b"".join(self._pending)
         self._pending.clear()
+        if self.failure:
+            return
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+        except OSError as error:
+            self.failure = str(error.strerror)
+            os.ftruncate(self._fd, self.size)  # or nothing after a half record could be read
+            return
         self.size += len(data)
-        while data:
-            data = data[os.write(self._fd, data) :]
 
-    def rewrite(self, state: Entry) -> None:
-        """Replace the whole journal by one entry that says where things stand."""
+    def rewrite(self, state: Entry) -> bool:
+        """Replace the whole journal by one entry that says where things stand; whether the disk took it."""
         fresh = self.path.with_suffix(".new")
         data = _encode(state)
-        fresh.write_bytes(_LENGTH.pack(len(data)) + data)
+        try:
+            fresh.write_bytes(_LENGTH.pack(len(data)) + data)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            self.compacted = self.size  # tried again when it has grown as much once more
+            if self.failure:
+                self.failure = str(error.strerror)
+            return False
         os.close(self._fd)
         fresh.replace(self.path)
         self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self.size = self.compacted = len(data) + 4
+        self.failure = ""
         self._pending.clear()
+        return True
 
     def close(self) -> None:
         """Close the file."""

@@ -19,7 +19,7 @@ from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.ids import ClientId, WorkerId
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessStarted
-from cellmesh.scheduler.wire.messages import PROTOCOL
+from cellmesh.scheduler.wire.messages import PROTOCOL, Notice
 
 from . import probe, recovery
 from .hub import Hub
@@ -34,6 +34,9 @@ BURST = 256
 """Frames read before the answers to them leave, at most."""
 
 GOODBYE_SECONDS = 0.2
+
+MEND_SECONDS = 2.0
+"""A journal that could not be written is tried again after so long."""
 
 
 def main(name: str, epoch: int, control: socket.socket, ready: int) -> int:
@@ -62,6 +65,7 @@ class Shell:
         self._peers = Peers(self._router, epoch)
         self._pool = Pool(control)
         self._journal = Journal(self._data / "journal")
+        self._mend_at = 0.0  # while the journal cannot be written: when to try again
         self._watched: dict[int, ClientId] = {}
         self._unwatched: dict[ClientId, int] = {}  # where processes cannot be watched
         self._wake_read, self._wake_write = socket.socketpair()
@@ -134,7 +138,7 @@ class Shell:
     def _once(self) -> None:
         wake = self._timers.next()
         timeout = None if wake is None else max(0, math.ceil((wake - system.monotonic()) * 1000))
-        if self._unwatched:
+        if self._unwatched or self._journal.failure:
             timeout = min(1000, 1000 if timeout is None else timeout)
         for source, _ in self._poller.poll(timeout):
             if source is self._router:
@@ -160,9 +164,32 @@ class Shell:
         if self._hub.ending:
             (self._folder / "connection.json").unlink(missing_ok=True)  # nobody attaches from here on
         self._journal.flush()  # before anything that follows from it leaves
+        if self._journal.failure:
+            self._mend_journal()
         self._peers.flush()
         if self._journal.size > max(COMPACT_AT, 2 * self._journal.compacted):
             recovery.compact(self._hub, self._journal, system.monotonic())
+
+    def _mend_journal(self) -> None:
+        """Go on without, and say so; a new journal is begun as soon as the disk takes it."""
+        now, why = system.monotonic(), self._journal.failure
+        if not self._mend_at:
+            self._tell_everyone(
+                f"the hub cannot write its journal in {self._data} ({why}). Work goes on, but what runs "
+                "and what comes from now on would be lost if the hub were killed. Free some space there."
+            )
+        elif now < self._mend_at:
+            return
+        elif recovery.compact(self._hub, self._journal, now):
+            self._mend_at = 0.0
+            self._tell_everyone("the hub can write its journal again.")
+            return
+        self._mend_at = now + MEND_SECONDS
+
+    def _tell_everyone(self, text: str) -> None:
+        print(f"cellmesh hub: {text}", file=sys.stderr, flush=True)
+        for client in self._hub.clients.by_id.values():
+            self._peers.send(client.identity, Notice(text))
 
     def _read_router(self) -> None:
         at, wall = system.monotonic(), time.time()

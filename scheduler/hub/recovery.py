@@ -78,10 +78,10 @@ def _take_frame(hub: Hub, entry: Entry) -> None:
             hub.peers.send(identity, Refuse(why))
 
 
-def compact(hub: Hub, journal: Journal, at: float) -> None:
-    """Replace the journal by the state that it led to."""
+def compact(hub: Hub, journal: Journal, at: float) -> bool:
+    """Replace the journal by the state that it led to; whether the disk took it."""
     state = (hub.core.state, hub.store, hub.clients, hub.orders.names, hub.peers.counts())
-    journal.rewrite(Entry("state", at, hub.wall, "compacted", pickle.dumps(state, protocol=5)))
+    return journal.rewrite(Entry("state", at, hub.wall, "compacted", pickle.dumps(state, protocol=5)))
 
 
 def restore(hub: Hub, state: tuple[object, ...]) -> None:
