@@ -24,6 +24,7 @@ __version__ = VERSION
 
 if TYPE_CHECKING:
     from cellmesh.kernel.api import (
+        Executor,
         Future,
         Results,
         WorkerLost,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Executor",
     "Future",
     "Results",
     "WorkerLost",

@@ -15,6 +15,7 @@ from cellmesh.widgets.views import JobsView
 
 from . import attaching, packing
 from .calls import map, submit
+from .executor import Executor
 from .futures import Future
 from .gathering import as_completed, wait
 from .jobs import Job, WorkerLost
@@ -134,6 +135,7 @@ def _in_notebook(what: str) -> None:
 
 
 __all__ = [
+    "Executor",
     "Future",
     "Results",
     "WorkerLost",

@@ -5,6 +5,7 @@ is unfinished, the arguments are kept as a pickle (so that later changes to them
 again once everything they wait for is there. Read next: `futures.py`, `submitting.py`.
 """
 
+import concurrent.futures
 import io
 import pickle
 from collections.abc import Callable, Iterable
@@ -100,7 +101,7 @@ class _Restorer(pickle.Unpickler):
         return self._tokens[int(pid)]
 
 
-def when_done(futures: list[Future], then: Callable[[], None]) -> None:
+def when_done(futures: Iterable[concurrent.futures.Future[Any]], then: Callable[[], None]) -> None:
     """Call `then` once all of these are done (from the thread that finishes the last one)."""
     left = list(futures)
 

@@ -4,9 +4,10 @@ Owns when that job is opened and sealed. Never waits. A call whose arguments hol
 once they are done. Read next: `futures.py`, `packing.py`.
 """
 
+import concurrent.futures
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cellmesh.scheduler.wire.messages import TaskWire
@@ -37,7 +38,9 @@ class Submissions:
         kwargs: dict[str, Any],
         title: str,
         o: Options,
+        after: Sequence[concurrent.futures.Future[Any]] = (),
     ) -> Future:
+        """`after`: the call is sent once these are done, however they end."""
         session = self._session
         prefix = session.engine.object_prefix()
         __tracebackhide__ = True
@@ -48,7 +51,7 @@ class Submissions:
             given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
             given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]
             raise packing.explained(error, [("your function", function), *given]) from None
-        waits = blob.waits + packed.waits
+        waits = [*after, *blob.waits, *packed.waits]
         with self._lock:
             batch = self._batch(title, o)
             future = batch.add(title)

@@ -113,12 +113,16 @@ class TasksSubmitted:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """Cancel these tasks (None: the whole job). `force` replaces running workers at once."""
+    """Cancel these tasks (None: the whole job). `force` replaces running workers at once.
+
+    `queued`: only those of `tasks` that no worker has.
+    """
 
     at: float
     job: JobId
     tasks: tuple[TaskIndex, ...] | None = None
     force: bool = False
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def cancel_requested(turn: Turn, event: CancelRequested) -> None:
     wanted = [job.tasks[index] for index in event.tasks if index in job.tasks]
     # Queued ones first, for the reason given in `stop_job`.
     for task in sorted(wanted, key=lambda task: task.worker is not None):
-        if task.state not in TERMINAL:
+        if task.state not in TERMINAL and not (event.queued and task.worker is not None):
             stop(turn, job, task, force=event.force)
 
 

@@ -152,7 +152,10 @@ class Engine(ABC):
     def submit(self, job: int, tasks: Sequence[TaskWire], *, last: bool) -> None: ...
 
     @abstractmethod
-    def cancel(self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False) -> None: ...
+    def cancel(
+        self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False, queued: bool = False
+    ) -> None:
+        """Drop what is queued and interrupt what runs. `force`: replace its worker; `queued`: leave it."""
 
     @abstractmethod
     def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:

@@ -180,8 +180,10 @@ class EmbeddedEngine(Engine):
             delivered.send(tasks, last)
         self._post(msg.Submit(job, list(tasks), last))
 
-    def cancel(self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False) -> None:
-        self._post(msg.Cancel(job, None if tasks is None else list(tasks), force))
+    def cancel(
+        self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False, queued: bool = False
+    ) -> None:
+        self._post(msg.Cancel(job, None if tasks is None else list(tasks), force, queued))
 
     def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:
         if self._dealer is not None and not self._gone:

@@ -144,9 +144,11 @@ class InlineEngine(Engine):
         if record.spec.setup and record.sealed and record.tasks and not record.halted:
             self._setups.append((job, next(iter(record.tasks.values()))))
 
-    def cancel(self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False) -> None:
+    def cancel(
+        self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False, queued: bool = False
+    ) -> None:
         record = self._jobs.get(job)
-        if record is None:
+        if record is None or queued:  # nothing ever waits here
             return
         if tasks is None:
             if not record.finished:

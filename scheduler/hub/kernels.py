@@ -128,8 +128,9 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
                     message.background, message.stop_on_error, message.setup,
                 )
             )  # fmt: skip
-        case msg.Cancel(job_id, tasks, force):
-            hub.feed(ev.CancelRequested(at, JobId(job_id), None if tasks is None else tuple(tasks), force))
+        case msg.Cancel(job_id, tasks, force, queued):
+            chosen = None if tasks is None else tuple(tasks)
+            hub.feed(ev.CancelRequested(at, JobId(job_id), chosen, force, queued))
         case msg.Claim(job_id, tasks):
             hub.feed(ev.ResultsClaimed(at, JobId(job_id), None if tasks is None else tuple(tasks)))
         case msg.AttachJob(job_id):

@@ -85,6 +85,7 @@ class Cancel(Wire, frozen=True):
     job: int
     tasks: list[int] | None = None
     force: bool = False
+    queued: bool = False  # only those that no worker has
 
 
 class Claim(Wire, frozen=True):

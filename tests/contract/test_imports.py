@@ -36,6 +36,7 @@ def test_the_front_door_has_these_names_and_no_others() -> None:
     import cellmesh
 
     assert cellmesh.__all__ == [
+        "Executor",
         "Future",
         "Results",
         "WorkerLost",

@@ -89,8 +89,8 @@ class Script:
     def ok(self, worker, attempt, *items, job=1, index=0):
         return self.report(worker, attempt, *(items or (0,)), job=job, index=index, outcome=Outcome.OK)
 
-    def cancel(self, job=1, tasks=None, force=False):
-        return self.tell(e.CancelRequested(0.0, job, tasks, force))
+    def cancel(self, job=1, tasks=None, force=False, queued=False):
+        return self.tell(e.CancelRequested(0.0, job, tasks, force, queued))
 
     def claim(self, job=1, tasks=None):
         return self.tell(e.ResultsClaimed(0.0, job, tasks))

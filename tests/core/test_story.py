@@ -72,7 +72,7 @@ def test_the_story_of_a_task():
         "0.900 WorkerLost(worker=1000002, why=was killed by SIGSEGV)",
         "1.000 WorkerReady(worker=1000003, holding=())",
         f"    -> StartTask(worker=1000003, job=1, task=1, attempt={A + 3}, skip=(1,))",
-        "1.100 CancelRequested(job=1, tasks=(1,), force=False)",
+        "1.100 CancelRequested(job=1, tasks=(1,), force=False, queued=False)",
         f"    -> InterruptTask(worker=1000003, job=1, task=1, attempt={A + 3})",
     ]
     assert recorder.story(worker=W + 1)[0].startswith("0.500 TasksSubmitted")
