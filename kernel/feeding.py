@@ -7,9 +7,10 @@ sends what every map begins with; a thread of the feeder's own does the rest. Re
 """
 
 import hashlib
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -39,7 +40,7 @@ NAMED = 100
 class Template:
     """What all tasks of one map have in common."""
 
-    verb: Literal["map", "over"]
+    verb: Literal["map", "each", "over"]
     blobs: tuple[str, ...]
     pool: Literal["mesh", "task"] = "task"
     workers: tuple[int, ...] = ()  # mesh workers to use, in turn; empty: whichever is free
@@ -51,10 +52,11 @@ class Feeder:
     """Feeds one job. `starts` tells at which item each task begins."""
 
     def __init__(
-        self, job: Job, items: Iterator[Any], total: int | None, template: Template, slots: int
+        self, job: Job, items: Iterable[Any], total: int | None, template: Template, slots: int
     ) -> None:
         self._job = job
-        self._items = items
+        self._whole: Any = items if _can_be_cut(items) else None
+        self._items = iter(items)
         self.total = total
         self._template = template
         self._planner = Planner(slots)
@@ -67,7 +69,7 @@ class Feeder:
         self._deferred = 0  # chunks that wait for Futures in them
         self._sealed = False
         self._in_flight = 0
-        self._chunks: dict[int, list[Any]] = {}  # short ones that are in flight, to name what gets lost
+        self._chunks: dict[int, Sequence[Any]] = {}  # short ones that are in flight, to name what gets lost
         self.lost: dict[int, str] = {}  # an item whose worker died -> its repr
         self._bytes: dict[int, int] = {}
         self._bytes_ahead = 0
@@ -150,7 +152,7 @@ class Feeder:
         holds: list[Any] = []
         for size in sizes:
             chunk = self._take(size)
-            if not chunk:
+            if not len(chunk):
                 break
             index = len(self.starts)
             self.starts.append(self.count)
@@ -167,9 +169,11 @@ class Feeder:
             self._in_flight += len(tasks)
         self._submit(tasks, holds)
 
-    def _take(self, size: int) -> list[Any]:
+    def _take(self, size: int) -> Sequence[Any]:
         if self.exhausted:
             return []
+        if self._whole is not None:
+            return self._cut(size)
         try:
             chunk = list(islice(self._items, size))
         except Exception as error:  # noqa: BLE001 - the user's iterator raised; the map raises it at that index
@@ -181,8 +185,15 @@ class Feeder:
             self.total = self.count + len(chunk)
         return chunk
 
+    def _cut(self, size: int) -> Any:
+        """A slice is a chunk already, and one of a range or an array is hardly anything."""
+        assert self.total is not None
+        end = min(self.count + size, self.total)
+        self.exhausted = end >= self.total
+        return cast(Sequence[Any], self._whole[self.count : end])
+
     def _pack(
-        self, index: int, chunk: list[Any], seeds: list[int] | None, holds: list[Any]
+        self, index: int, chunk: Sequence[Any], seeds: list[int] | None, holds: list[Any]
     ) -> TaskWire | None:
         prefix = self._job.session.engine.object_prefix()
         __tracebackhide__ = True
@@ -190,8 +201,7 @@ class Feeder:
             packed = packing.pack(chunk, prefix)
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
             places = range(self.starts[index], self.count)
-            items = [item[0] if isinstance(item, tuple) and len(item) == 1 else item for item in chunk]
-            named = [(f"item {place}", item) for place, item in zip(places, items, strict=True)]
+            named = [(f"item {place}", item) for place, item in zip(places, chunk, strict=True)]
             raise packing.explained(error, named) from None
         template = self._template
 
@@ -267,9 +277,21 @@ class Feeder:
             if record.state == "lost":
                 for offset, item in enumerate(chunk):
                     if not record.has(offset):
-                        single = isinstance(item, tuple) and len(item) == 1
-                        self.lost[self.starts[record.index] + offset] = describe(item[0] if single else item)
+                        self.lost[self.starts[record.index] + offset] = describe(item)
             self._wake.set()
+
+
+def _can_be_cut(items: object) -> bool:
+    """Whether slices of it hold just what iterating over it gives."""
+    if type(items) in (list, tuple, range):
+        return True
+    numpy = sys.modules.get("numpy")
+    return (
+        numpy is not None
+        and type(items) is numpy.ndarray
+        and items.ndim == 1  # type: ignore[attr-defined]
+        and items.dtype.kind in "biufc"  # type: ignore[attr-defined]
+    )
 
 
 def seed_of(seed: int, index: int) -> int:

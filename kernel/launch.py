@@ -278,7 +278,7 @@ def _over(prepared: Prepared, values: Iterable[Any]) -> None:
     )
     results = fan_out(
         session,
-        values,
+        list(values) if isinstance(values, list) else values,
         template,
         kind="over",
         title=_title(prepared),

@@ -4,9 +4,10 @@ Owns what `cm.map` and `%%distributed --over` share. Never decodes results. Read
 `mapping.py`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+import sys
+from collections.abc import Callable, Iterable, Sequence, Sized
 from functools import partial
-from typing import Any
+from typing import Any, Literal, cast
 
 from . import blame, packing, unattended
 from .chunking import slots_for
@@ -38,8 +39,6 @@ def fan_out(
     __tracebackhide__ = True
     if total is None and isinstance(items, Sized):
         total = len(items)
-    if isinstance(items, list):
-        items = list(items)  # what the next line of the cell does to it must not matter
     if slots is None:
         capacity = session.engine.capacity()
         slots = slots_for(options.cpus, options.gpus, capacity.cpus, len(capacity.gpus))
@@ -53,7 +52,7 @@ def fan_out(
         timeout=limit,
     )
     job.planned = total or 0
-    feeder = Feeder(job, iter(items), total, template, slots)
+    feeder = Feeder(job, items, total, template, slots)
     results = Results(job, feeder)
     results.holds = list(holds)
     if kind == "map":
@@ -98,13 +97,14 @@ def map_function(
     blob = session.put_blob(packed.finish(prefix))
     sized = all(isinstance(iterable, Sized) for iterable in iterables)
     total = min(len(iterable) for iterable in iterables if isinstance(iterable, Sized)) if sized else None
-    kept = [list(iterable) if isinstance(iterable, list) else iterable for iterable in iterables]
     wire = options.wire(session)
     blobs = (blob, *filter(None, [wire["retry_on"]]))
-    template = Template("map", blobs, options=wire, seed=options.seed)
+    alone = len(iterables) == 1
+    verb: Literal["each", "map"] = "each" if alone else "map"
+    template = Template(verb, blobs, options=wire, seed=options.seed)
     return fan_out(
         session,
-        _tuples(kept),
+        _kept(iterables[0]) if alone else zip(*map(_kept, iterables), strict=False),
         template,
         kind="map",
         title=f"map {title}",
@@ -114,5 +114,11 @@ def map_function(
     )
 
 
-def _tuples(iterables: list[Any]) -> Iterator[tuple[Any, ...]]:
-    return zip(*iterables, strict=False)
+def _kept(iterable: Iterable[Any]) -> Iterable[Any]:
+    """The same items, whatever the next line of the cell does to what holds them."""
+    if isinstance(iterable, list):
+        return list(iterable)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and type(iterable) is numpy.ndarray:
+        return cast(Iterable[Any], iterable.copy())  # type: ignore[attr-defined]
+    return iterable
