@@ -185,12 +185,13 @@ class Feeder:
             self.total = self.count + len(chunk)
         return chunk
 
-    def _cut(self, size: int) -> Any:
+    def _cut(self, size: int) -> Sequence[Any]:
         """A slice is a chunk already, and one of a range or an array is hardly anything."""
         assert self.total is not None
         end = min(self.count + size, self.total)
         self.exhausted = end >= self.total
-        return cast(Sequence[Any], self._whole[self.count : end])
+        chunk: Sequence[Any] = self._whole[self.count : end]
+        return chunk
 
     def _pack(
         self, index: int, chunk: Sequence[Any], seeds: list[int] | None, holds: list[Any]
