@@ -28,6 +28,7 @@ from .tasks import task
 def put(value: Any) -> Future:
     """A finished Future whose value lies in shared memory, for any number of tasks to use without copies."""
     session = attaching.current()
+    session.drain_claims()  # a loop that puts and rebinds must not pile up what it has dropped
     packed = packing.pack(value, session.engine.object_prefix())
     for future in packed.waits:
         future.result()
@@ -35,7 +36,7 @@ def put(value: Any) -> Future:
     placed = Future(session, f"put {type(value).__name__}")
     if isinstance(payload, Ref):
         session.engine.keep(payload)
-        placed.keep(payload.name)
+        placed.keep(payload.name, packed.holds)
     placed.settle(Item(0, True, payload))
     return placed
 

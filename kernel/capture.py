@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cellmesh.scheduler.engines.contract import Engine
-from cellmesh.scheduler.objects import codec, namespaces, segments
+from cellmesh.scheduler.objects import codec, makers, namespaces
 from cellmesh.scheduler.objects.codec import Persist
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
@@ -89,7 +89,7 @@ class Captured:
         """Take back the segments of a cell that is not launched after all."""
         for entry in self.entries:
             if isinstance(entry.payload, Ref):
-                segments.unlink(entry.payload.name)
+                makers.freed([entry.payload.name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Never submits anything. Callbacks run in the engine's thread: keep them short. R
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from cellmesh.scheduler.engines.contract import EngineError
@@ -34,6 +34,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         self._decoded = False
         self._claimed = job is None
         self._kept = ""  # the segment that `cm.put` made
+        self._holds: Sequence[Future] = ()
 
     # --- as concurrent.futures has it -------------------------------------------------------------------
 
@@ -163,9 +164,9 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         """Whether it is done and has no result."""
         return self.done() and (self._item is None or not self._item.ok)
 
-    def keep(self, name: str) -> None:
-        """This Future owns a segment; it is dropped with the Future."""
-        self._kept = name
+    def keep(self, name: str, holds: Sequence["Future"] = ()) -> None:
+        """This Future owns a segment, dropped with it; what that refers to, the Futures in `holds` own."""
+        self._kept, self._holds = name, holds
 
     async def _awaited(self) -> Any:
         __tracebackhide__ = True

@@ -162,5 +162,5 @@ def _source(job: "Job", output: Output) -> tuple[int, int]:
 
 def _read(output: Output) -> bytes:
     if isinstance(output.data, Ref):
-        return bytes(segments.view(output.data.name))
+        return bytes(segments.view(output.data))
     return output.data

@@ -7,12 +7,11 @@ again once everything they wait for is there. Read next: `futures.py`, `submitti
 
 import concurrent.futures
 import io
-import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cellmesh.scheduler.objects import codec, segments
+from cellmesh.scheduler.objects import codec, makers
 from cellmesh.scheduler.objects.segments import StoreFullError
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
@@ -54,7 +53,7 @@ def pack(value: Any, prefix: str) -> Packed:
     if not waits:
         return Packed(payload, futures)
     if isinstance(payload, Ref):
-        segments.unlink(payload.name)  # it has holes where the unfinished ones go
+        makers.freed([payload.name])  # it has holes where the unfinished ones go
     tokens: list[Future] = []
 
     def token(obj: Any) -> Payload | None:
@@ -92,13 +91,15 @@ def _without_futures(obj: Any) -> Payload | None:
     return b"" if isinstance(obj, Future) else None
 
 
-class _Restorer(pickle.Unpickler):
+class _Restorer(codec.Unpickler):
     def __init__(self, kept: bytes, tokens: list[Future]) -> None:
         super().__init__(io.BytesIO(kept))
         self._tokens = tokens
 
-    def persistent_load(self, pid: Any) -> Any:
-        return self._tokens[int(pid)]
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == (codec.__name__, codec.loads.__name__):
+            return lambda token: self._tokens[int(token)]
+        return super().find_class(module, name)
 
 
 def when_done(futures: Iterable[concurrent.futures.Future[Any]], then: Callable[[], None]) -> None:

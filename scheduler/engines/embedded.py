@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from cellmesh.scheduler.objects import codec, segments
+from cellmesh.scheduler.objects import codec, makers
 from cellmesh.scheduler.wire import folders, messages as msg
 from cellmesh.scheduler.wire.dealer import Dealer
 
@@ -99,6 +99,7 @@ class EmbeddedEngine(Engine):
             kind, _, why = self._refused.partition(": ")
             raise _REFUSALS.get(kind, EngineError)(why)
         assert self._welcome is not None
+        makers.open_maker(self._welcome.objects, folders.spill_folder(Path(connection.data)))
         info = self._welcome.session
         self.set_context(session.interpreter)
         if info is None:
@@ -127,6 +128,7 @@ class EmbeddedEngine(Engine):
             self._dealer.drain(GOODBYE_SECONDS)
         self._dealer.close()
         self._dealer = None
+        makers.close_maker(self.object_prefix())
 
     def _post(self, *messages: msg.Wire) -> None:
         if self._dealer is None or self._gone:
@@ -150,7 +152,7 @@ class EmbeddedEngine(Engine):
     def put_blob(self, data: msg.Payload, digest: str) -> None:
         if digest in self._blobs:
             if isinstance(data, msg.Ref):
-                segments.unlink(data.name)
+                makers.freed([data.name])
             return
         self._blobs.add(digest)
         self._post(msg.PutBlob(digest, data))
@@ -256,6 +258,8 @@ class EmbeddedEngine(Engine):
                     sink.output(message)
                 case msg.MeshState(workers):
                     sink.workers(workers)
+                case msg.Freed(names):
+                    makers.freed(names)
                 case msg.Notice(text):
                     sink.notice(text)
                 case msg.JobState(info, missing):

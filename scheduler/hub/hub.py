@@ -12,6 +12,7 @@ from cellmesh.scheduler.core.ids import ClientId, JobId, WorkerId
 from cellmesh.scheduler.wire import messages as msg
 
 from . import kernels, views
+from .freeing import Freeing
 from .kernels import Client, Clients
 from .orders import Orders
 from .peers import Peers
@@ -28,6 +29,8 @@ class Hub:
         self.clients = Clients()
         self.peers = peers
         self.orders = orders
+        self.freeing = Freeing(self)
+        store.free = self.freeing.free
         self.started = time.time()
         self.wall = self.started
         self.new_clients: list[Client] = []  # the loop watches their processes
@@ -72,6 +75,7 @@ class Hub:
             return
         self.clients.by_identity.pop(client.identity, None)
         self.left_clients.append(client_id)
+        sweep_prefix(self.orders.client_prefix(client_id), self._kept_segments())
         if self.core.state.sessions.get(client.session) is None:
             return
         self.feed(ev.ClientLost(at, client_id))
@@ -113,6 +117,8 @@ class Hub:
         for job in self.store.jobs.values():
             kept |= {output.data.name for output in job.outputs if isinstance(output.data, msg.Ref)}
             for task in job.tasks.values():
+                if isinstance(task.wire.payload, msg.Ref):
+                    kept.add(task.wire.payload.name)
                 for results in task.results:
                     kept |= {i.payload.name for i in results.items if isinstance(i.payload, msg.Ref)}
         return kept

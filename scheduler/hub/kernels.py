@@ -14,11 +14,10 @@ import msgspec
 from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId
 from cellmesh.scheduler.core.state import Job
-from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import messages as msg, system
 
 from . import views
-from .store import JobRecord, SessionRecord, TaskRecord, release
+from .store import JobRecord, SessionRecord, TaskRecord
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -71,7 +70,7 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
         record = hub.store.sessions[session] = SessionRecord(hub.orders.logs(session))
     if not again and not any(not job.finished for job in _jobs(hub, session)):
         for name in record.objects:  # a former kernel's, that no running job can refer to
-            segments.unlink(name)
+            hub.store.free(name)
         record.objects.clear()
     record.prefixes.add(hub.orders.client_prefix(client_id))
     record.template = hub.orders.pool.ensure(greeting.interpreter)
@@ -114,7 +113,7 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             if digest not in record.blobs:
                 record.blobs[digest] = data
             elif record.blobs[digest] != data:
-                release(data)  # same content in another segment
+                hub.store.release(data)  # same content in another segment
         case msg.DropBlob(digest):
             if hub.store.drop_blob(session, digest):
                 hub.orders.forget_blob(hub.core.state, session, digest)
@@ -143,9 +142,10 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             record.template = hub.orders.pool.ensure(msgspec.msgpack.decode(data, type=msg.Interpreter))
         case msg.KeepObject(ref):
             record.objects.add(ref.name)
+            hub.freeing.look(session, ref)
         case msg.DropObject(name):
             record.objects.discard(name)
-            release(msg.Ref(name, 0))
+            hub.store.free(name)
         case msg.ResetSession(end):
             event = ev.SessionEnded(at, session) if end else ev.SessionReset(at, session)
             hub.feed(event)

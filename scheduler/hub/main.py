@@ -166,6 +166,7 @@ class Shell:
         self._journal.flush()  # before anything that follows from it leaves
         if self._journal.failure:
             self._mend_journal()
+        self._hub.freeing.flush()
         self._peers.flush()
         if self._journal.size > max(COMPACT_AT, 2 * self._journal.compacted):
             recovery.compact(self._hub, self._journal, system.monotonic())

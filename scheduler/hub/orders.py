@@ -20,7 +20,7 @@ from . import views
 from .leases import Leases
 from .peers import Peers
 from .pool import Pool
-from .store import Store, release
+from .store import Store
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Orders:
         self._hub = hub
         self._address = address
         self._data = data
+        self.spill = folders.spill_folder(data)
         self._store = store
         self._peers = peers
         self.pool = pool
@@ -84,7 +85,7 @@ class Orders:
                 case cmd.TellMesh(session):
                     self.tell_mesh(session, hub)
                 case cmd.Notify(session, text):
-                    self._to_session(session, msg.Notice(text), hub)
+                    self.to_session(session, msg.Notice(text), hub)
                 case cmd.RefuseJob(job, why):
                     record = self._store.jobs.get(job)
                     if record is not None:
@@ -104,7 +105,7 @@ class Orders:
                     assert_never(command)
         if report is not None and not any(isinstance(command, cmd.DeliverItems) for command in commands):
             for item in report.items:  # late, or a setup cell run again: nobody will ask for it
-                release(item.payload)
+                self._store.release(item.payload)
 
     def _tell_end(self, job: JobId, hub: Hub) -> None:
         """A kernel that attached later does not know how many tasks there are: say that it was the last."""
@@ -117,7 +118,7 @@ class Orders:
     def tell_mesh(self, session: SessionId, hub: Hub) -> None:
         """Send the session's kernel its workers as they are now."""
         workers = views.mesh(hub.core.state, session, self.pool.pids, self.names)
-        self._to_session(session, msg.MeshState(workers), hub)
+        self.to_session(session, msg.MeshState(workers), hub)
 
     def forget_blob(self, state: State, session: SessionId, digest: str) -> None:
         """Tell the session's workers that a blob is gone."""
@@ -146,10 +147,13 @@ class Orders:
             taken = set(accepted)
             for position, item in enumerate(items):
                 if position not in taken:
-                    release(item.payload)
+                    self._store.release(item.payload)
             items = [items[position] for position in accepted]
         results = msg.Results(job, task, hub.reporter_number, items)
         self._store.add_result(job, results)
+        for item in items:
+            if isinstance(item.payload, msg.Ref):
+                hub.freeing.look(self._store.jobs[job].session, item.payload)
         self._to_job(job, results, hub)
 
     def _start_task(
@@ -189,6 +193,7 @@ class Orders:
             record.logs,
             list(gpus),
             self.leases.alone(worker),
+            str(self.spill),
         )
         self.pool.start(record.template, spec)
 
@@ -202,7 +207,8 @@ class Orders:
         if client is not None and not self.replaying:
             self._peers.send(client.identity, message)
 
-    def _to_session(self, session: SessionId, message: msg.Wire, hub: Hub) -> None:
+    def to_session(self, session: SessionId, message: msg.Wire, hub: Hub) -> None:
+        """Send this to the session's kernel, if there is one."""
         record = hub.core.state.sessions.get(session)
         client = hub.clients.by_id.get(record.client) if record and record.client else None
         if client is not None and not self.replaying:

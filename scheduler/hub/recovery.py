@@ -80,16 +80,23 @@ def _take_frame(hub: Hub, entry: Entry) -> None:
 
 def compact(hub: Hub, journal: Journal, at: float) -> bool:
     """Replace the journal by the state that it led to; whether the disk took it."""
-    state = (hub.core.state, hub.store, hub.clients, hub.orders.names, hub.peers.counts())
+    state = (
+        hub.core.state,
+        hub.store.sessions,
+        hub.store.jobs,
+        hub.clients,
+        hub.orders.names,
+        hub.peers.counts(),
+    )
     return journal.rewrite(Entry("state", at, hub.wall, "compacted", pickle.dumps(state, protocol=5)))
 
 
 def restore(hub: Hub, state: tuple[object, ...]) -> None:
     """Take over a compacted state."""
-    core_state, store, clients, names, counts = state
+    core_state, sessions, jobs, clients, names, counts = state
     hub.core.restore(core_state)  # type: ignore[arg-type]
     hub.peers.restore(counts)  # type: ignore[arg-type]
-    hub.store.sessions = store.sessions  # type: ignore[attr-defined]
-    hub.store.jobs = store.jobs  # type: ignore[attr-defined]
+    hub.store.sessions = sessions  # type: ignore[assignment]
+    hub.store.jobs = jobs  # type: ignore[assignment]
     hub.clients = clients  # type: ignore[assignment]
     hub.orders.names = names  # type: ignore[assignment]

@@ -1,16 +1,17 @@
 """What the hub keeps and the core must not see: payloads, results, output, blobs, segments.
 
-Owns bytes and names of shared memory; unlinks segments when what needed them is gone. Never decides when:
+Owns bytes and names of shared memory; lets segments go when what needed them is gone. Never decides when:
 the core's `Forget…` commands and the clients' claims do. Read next: `hub.py`.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cellmesh.scheduler.core.ids import JobId, SessionId
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import system
-from cellmesh.scheduler.wire.messages import Item, Output, Payload, Ref, Results, Settled, TaskWire
+from cellmesh.scheduler.wire.messages import Output, Payload, Ref, Results, Settled, TaskWire
 
 OUTPUT_KEPT = 4 << 20
 """Bytes of output kept per job for a front end that comes back; the full text is in the logs."""
@@ -46,12 +47,19 @@ class SessionRecord:
     template: str = ""  # digest of the template that its workers are forked from
     blobs: dict[str, Payload] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)  # segments that live until dropped
+    told_of_disk: bool = False  # that some of its objects do not lie in memory
 
 
 class Store:
     def __init__(self) -> None:
         self.sessions: dict[SessionId, SessionRecord] = {}
         self.jobs: dict[JobId, JobRecord] = {}
+        self.free: Callable[[str], None] = segments.unlink  # how the hub lets a segment go
+
+    def release(self, payload: Payload) -> None:
+        """Let the segment of a payload go, if it is one."""
+        if isinstance(payload, Ref):
+            self.free(payload.name)
 
     def add_result(self, job: JobId, results: Results) -> None:
         """Keep delivered items until they are claimed."""
@@ -65,7 +73,7 @@ class Store:
             return
         task.settled = settled
         if not record.setup:
-            release(task.wire.payload)
+            self.release(task.wire.payload)
             task.wire = TaskWire(task.wire.index, task.wire.verb, b"", size=task.wire.size)
 
     def add_output(self, output: Output) -> None:
@@ -79,7 +87,7 @@ class Store:
             oldest = record.outputs.popleft()
             record.output_bytes -= _weight(oldest)
             record.output_lost += 1
-            release(oldest.data)
+            self.release(oldest.data)
 
     def forget_tasks(self, job: JobId, tasks: tuple[int, ...] | None) -> None:
         """Drop results (and with None the whole job)."""
@@ -89,12 +97,13 @@ class Store:
         for index in list(record.tasks) if tasks is None else tasks:
             task = record.tasks.pop(index, None)
             if task is not None:
-                release(task.wire.payload)
+                self.release(task.wire.payload)
                 for results in task.results:
-                    _release_items(results.items)
+                    for item in results.items:
+                        self.release(item.payload)
         if tasks is None:
             for output in record.outputs:
-                release(output.data)
+                self.release(output.data)
             del self.jobs[job]
 
     def forget_session(self, session: SessionId) -> None:
@@ -105,9 +114,9 @@ class Store:
         if record is None:
             return
         for blob in record.blobs.values():
-            release(blob)
+            self.release(blob)
         for name in record.objects:
-            segments.unlink(name)
+            self.free(name)
         for prefix in record.prefixes:
             sweep_prefix(prefix)
 
@@ -121,26 +130,15 @@ class Store:
                 for task in job.tasks.values():
                     if (task.settled is None or job.setup) and digest in task.wire.blobs:
                         return False
-        release(record.blobs.pop(digest))
+        self.release(record.blobs.pop(digest))
         return True
-
-
-def release(payload: Payload) -> None:
-    """Unlink the segment of a payload, if it is one."""
-    if isinstance(payload, Ref):
-        segments.unlink(payload.name)
-
-
-def _release_items(items: list[Item]) -> None:
-    for item in items:
-        release(item.payload)
 
 
 def sweep_prefix(prefix: str, keep: set[str] | None = None) -> None:
     """Unlink the segments of a maker that is gone, except those handed over."""
     for path in system.shared_memory_folder().glob(prefix + "*"):
         if keep is None or path.name not in keep:
-            path.unlink(missing_ok=True)
+            segments.unlink(path.name)
 
 
 def _weight(output: Output) -> int:

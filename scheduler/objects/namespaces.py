@@ -45,11 +45,11 @@ class _NamespacePickler(codec.Pickler):
         super().__init__(file, persist, **kwargs)
         self._namespace = namespace
 
-    def reducer_override(self, obj: Any) -> Any:
+    def reduce(self, obj: Any) -> Any:
         if isinstance(obj, types.FunctionType) and obj.__globals__ is self._namespace:
             cells = len(obj.__closure__ or ())
             return (_bare, (obj.__code__, cells), _state(obj), None, None, _restore)
-        return super().reducer_override(obj)
+        return super().reduce(obj)
 
 
 def _state(function: types.FunctionType) -> dict[str, Any]:

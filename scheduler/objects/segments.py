@@ -1,62 +1,119 @@
-"""Shared-memory segments: write once, map read-only, unlink when nobody needs the name.
+"""Shared-memory segments as their readers see them: map by name, keep as long as a view lives, unlink.
 
-Owns files in the shared-memory folder. Never counts references: whoever made or was given a segment says
-when its name goes (`unlink`); mapped views stay valid after that, as the operating system keeps the memory
-until the last view is gone. Read next: `codec.py`.
+Owns names and mappings. Never counts references: whoever made or was given a segment says when it is free.
+A mapped view stays valid after that. The memory of a segment whose name is marked recyclable may be written
+again by its maker, so its readers hold a lock (`flock`) on the file: the mapping owns the locked descriptor,
+so the lock lives exactly as long as the last array over it, and dies with the process.
+Read next: `makers.py`.
 """
 
+import errno
+import fcntl
 import mmap
 import os
-from collections.abc import Sequence
+import resource
+import weakref
 from itertools import count
 
 from cellmesh.scheduler.wire import system
+from cellmesh.scheduler.wire.messages import Ref
+
+RECYCLABLE = "R"  # its maker is told when it is free, and writes it again
+ON_DISK = "D"  # the name is a link to a file on disk
+PRIVATE = "P"  # some of its buffers may be written to by who loads it
+_MARKS = 3
 
 _counter = count(1)
+_views: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 
 
 class StoreFullError(MemoryError):
     """There is no room for a segment."""
 
 
-def new_name(prefix: str) -> str:
+class ObjectGoneError(LookupError):
+    """A segment is not there (any more)."""
+
+
+def new_name(prefix: str, marks: str = "") -> str:
     """A name that no other process makes: the prefix names the hub and the maker."""
-    return f"{prefix}{os.getpid():x}-{next(_counter):x}"
+    return f"{prefix}{os.getpid():x}-{next(_counter):x}{marks}"
 
 
-def write(name: str, parts: Sequence[bytes | memoryview]) -> int:
-    """Make the segment out of these parts; returns its size. Leaves nothing behind if there is no room."""
-    path = system.shared_memory_folder() / name
-    size = sum(len(part) for part in parts)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def has_mark(name: str, mark: str) -> bool:
+    """Whether the name is marked so; numbers in names are in lower case."""
+    return mark in name[-_MARKS:]
+
+
+def path_of(name: str) -> str:
+    """Where the segment is."""
+    return f"{system.shared_memory_folder()}/{name}"
+
+
+def view(ref: Ref) -> memoryview:
+    """Map a segment; the view keeps it alive. What is written to it, if it can be, nobody else sees."""
+    path = path_of(ref.name)
+    protection = mmap.PROT_READ | (mmap.PROT_WRITE if has_mark(ref.name, PRIVATE) else 0)
     try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(fd, 0, size)  # ENOSPC here, not SIGBUS later
-        for part in parts:
-            view = memoryview(part)
-            while len(view):
-                view = view[os.write(fd, view) :]
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise StoreFullError(
-            f"No room for {size / 1e6:,.0f} MB in {path.parent} ({error.strerror}). Free objects "
-            "(del, %mesh reset) or enlarge it."
-        ) from error
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise _gone(ref) from None
+    try:
+        if has_mark(ref.name, RECYCLABLE):
+            _lock(fd, path, ref)
+        if len(_views) >= _most_views():
+            return _copy(fd, ref)
+        mapped = mmap.mmap(fd, ref.size, flags=mmap.MAP_PRIVATE, prot=protection)
     finally:
         os.close(fd)
-    return size
+    _views.add(mapped)
+    return memoryview(mapped)
 
 
-def view(name: str) -> memoryview:
-    """Map a segment read-only; the view keeps it alive."""
-    path = system.shared_memory_folder() / name
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _lock(fd: int, path: str, ref: Ref) -> None:
     try:
-        return memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
-    finally:
-        os.close(fd)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if os.stat(path).st_ino == os.fstat(fd).st_ino:
+            return
+    except (BlockingIOError, FileNotFoundError):
+        pass  # its maker is writing something else to it
+    raise _gone(ref)
+
+
+def _gone(ref: Ref) -> ObjectGoneError:
+    return ObjectGoneError(
+        f"An object of {ref.size:,d} bytes is gone: the Future that stood for it was dropped, or its session "
+        "was reset. Keep a reference to the Future as long as something needs it."
+    )
+
+
+def _most_views() -> int:
+    """Each view holds a descriptor: half of those that the process may have are left to the user."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft // 2
+
+
+def _copy(fd: int, ref: Ref) -> memoryview:
+    """The content in memory of this process alone."""
+    content = memoryview(mmap.mmap(-1, ref.size))
+    done = 0
+    while done < ref.size:
+        step = os.preadv(fd, [content[done:]], done)
+        if not step:
+            raise OSError(errno.EIO, "a segment is shorter than its reference says", ref.name)
+        done += step
+    return content
 
 
 def unlink(name: str) -> None:
     """Take the name away; views of it stay valid."""
-    (system.shared_memory_folder() / name).unlink(missing_ok=True)
+    path = path_of(name)
+    if has_mark(name, ON_DISK):
+        try:
+            os.unlink(os.readlink(path))
+        except FileNotFoundError:
+            pass  # its maker died before it made the file
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -43,6 +43,7 @@ class WorkerSpec(Control, frozen=True):
     logs: str  # folder of its session's logs
     gpus: list[str]
     alone: list[str] = []  # those of its GPUs that no other worker shares
+    spill: str = ""  # folder of objects that do not fit into shared memory
 
 
 # hub -> nursery

@@ -98,6 +98,11 @@ def make_hub_folders(hub: str) -> tuple[Path, Path]:
     return _private(hub_folder(hub)), _private(data_folder(hub))
 
 
+def spill_folder(data: Path) -> Path:
+    """Where objects lie that do not fit into shared memory, in a hub's data folder."""
+    return data / "objects"
+
+
 def segment_prefix(hub: str) -> str:
     """How the names of all shared-memory segments of a hub begin."""
     return f"cellmesh-{_mark()}-{hub}-"

@@ -6,6 +6,7 @@ Read next: `folders.py`.
 """
 
 import ctypes
+import functools
 import os
 import platform
 import resource
@@ -86,6 +87,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+@functools.cache
 def shared_memory_folder() -> Path:
     """Where segments live: memory on Linux; elsewhere files that the page cache keeps in memory."""
     folder = Path("/dev/shm")  # noqa: S108 - this is what it is for

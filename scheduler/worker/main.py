@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from cellmesh.scheduler.objects import makers
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import WorkerSpec
 from cellmesh.scheduler.wire.dealer import Dealer
@@ -21,6 +22,7 @@ from cellmesh.scheduler.wire.messages import (
     Ack,
     Blob,
     Forget,
+    Freed,
     Interrupt,
     Output,
     Payload,
@@ -101,6 +103,7 @@ class Worker:
         self._interrupts.install()
         lending.settle_in(lending.Place(self._folder, self._spec.worker), self._dealer.post)
         adopt(self._runner)
+        makers.open_maker(self._spec.prefix, Path(self._spec.spill))
         self._dealer.start()
         while (task := self._runs.get()) is not None:
             lending.begin(task)
@@ -113,6 +116,7 @@ class Worker:
         self._runner.close()
         self._dealer.drain(LAST_WORDS_SECONDS)
         self._dealer.close()
+        makers.close_maker(self._spec.prefix)
 
     def _emit(self, output: Output) -> None:
         self._dealer.post(output)
@@ -155,6 +159,8 @@ class Worker:
                     self._blobs[digest] = data
                 case Interrupt(attempt):
                     self._interrupts.request(attempt)
+                case Freed(names):
+                    makers.freed(names)
                 case Forget(digests):
                     for digest in digests:
                         self._blobs.pop(digest, None)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from cellmesh.scheduler.objects import segments
-from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Output, Payload, Ref
+from cellmesh.scheduler.objects import makers, segments
+from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Output, Payload
 
 from .displays import DisplayKind, Displays
 from .excerpt import Excerpt, Stream
@@ -150,9 +150,8 @@ class TaskOutput:
         elif self._task is not None:
             data: Payload = bundle
             if len(bundle) > INLINE_LIMIT and self._prefix:
-                name = segments.new_name(self._prefix)
                 try:
-                    data = Ref(name, segments.write(name, [bundle]))
+                    data = makers.write(self._prefix, [bundle])
                 except segments.StoreFullError as error:
                     self._send("note", f"… a display is not shown: {error} …")
                     return

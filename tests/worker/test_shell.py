@@ -87,11 +87,13 @@ def test_captured_output_and_await_at_the_top() -> None:
 
 def test_a_large_display_is_a_segment() -> None:
     (said,) = in_worker("""
-        from cellmesh.scheduler.objects import segments
+        from pathlib import Path
+        from cellmesh.scheduler.objects import makers, segments
         runner.output._prefix = f"cmtest-{os.getpid()}-"
+        makers.open_maker(runner.output._prefix, Path("/nowhere"))
         cell("from IPython.display import HTML\\nHTML('x' * 200_000)")
         (output,) = outputs
-        text = bytes(segments.view(output.data.name)).decode()
+        text = bytes(segments.view(output.data)).decode()
         segments.unlink(output.data.name)
         say([type(output.data).__name__, text])
     """)
