@@ -59,9 +59,9 @@ $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints/tests.txt -e '.[bench]'
 	touch $@
 
-$(MIN_STAMP): pyproject.toml constraints/minimum.txt jupyter_ext/config/cellmesh.json tools/setup.sh
+$(MIN_STAMP): pyproject.toml constraints/minimum.txt constraints/tests.txt jupyter_ext/config/cellmesh.json tools/setup.sh
 	sh tools/setup.sh "$(PYTHON)" $(MIN_VENV)
-	$(MIN_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints/minimum.txt -e '.[test]'
+	$(MIN_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints/minimum.txt -c constraints/tests.txt -e '.[test]'
 	touch $@
 
 clean:

@@ -16,7 +16,7 @@ import cloudpickle
 
 from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Payload, Ref
 
-from . import classes, layout, makers, plain, segments
+from . import arrays, classes, layout, makers, plain, segments
 from .tensors import Storages
 
 Persist = Callable[[Any], Payload | None]
@@ -54,7 +54,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 f"An open file ({getattr(obj, 'name', '?')!r}) cannot be sent to workers. "
                 "Send its path, and open it in the function."
             )
-        elif (reduced := self.storages.reduce(obj)) is not None:
+        elif (reduced := arrays.reduce(obj) or self.storages.reduce(obj)) is not None:
             return reduced
         return super().reducer_override(obj)
 

@@ -24,9 +24,8 @@ class Storages:
         kind = type(obj)
         if torch is None or not kind.__module__.startswith("torch"):
             return None
-        if kind is torch.storage.TypedStorage and obj.device.type == "cpu":
-            untyped = obj._untyped_storage
-            held = self._held.setdefault(untyped._cdata, untyped)
+        if kind is torch.storage.TypedStorage and obj._untyped_storage.device.type == "cpu":
+            held = self._held.setdefault(obj._untyped_storage._cdata, obj._untyped_storage)
             return _typed, (kind, held, obj.dtype)
         if kind is torch.UntypedStorage and obj.device.type == "cpu":
             if not obj.nbytes():
