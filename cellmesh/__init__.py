@@ -18,7 +18,10 @@ A cell that begins with `%%distributed` runs on every worker of the mesh, `%mesh
 
 from typing import TYPE_CHECKING, Any
 
+from cellmesh import guests
 from cellmesh.scheduler.wire.version import VERSION
+
+guests.welcome()
 
 __version__ = VERSION
 

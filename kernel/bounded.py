@@ -1,0 +1,147 @@
+"""Calls of a guest (an executor, joblib), which bounds how many run at once and waits for all at its end.
+
+Owns who of them is sent, held back or over. Never decodes a result. Read next: `submitting.py`.
+"""
+
+import atexit
+import concurrent.futures
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+from . import options
+from .futures import Future
+from .jobs import Job
+from .session import Session
+from .submitting import submissions_of
+
+_in_use: "WeakSet[BoundedCalls]" = WeakSet()
+_interpreter_ends = False
+
+
+class BoundedCalls:
+    """The calls of one guest that are not over. Outlives the guest as long as there are some.
+
+    With a `limit`, a call beyond it waits for a gate: a Future that is set when an earlier one ends.
+    """
+
+    def __init__(self, session: Session, limit: int) -> None:
+        # The last one registered runs first: the session must still be there.
+        atexit.unregister(_at_exit)
+        atexit.register(_at_exit)
+        self._session = session
+        # The pool itself lets no more run than it has cores.
+        self._limit = limit if limit < session.engine.capacity().cpus else None
+        self._lock = threading.Lock()
+        self._unfinished: set[Future] = set()
+        self._begun: set[Future] = set()  # those within the limit
+        self._reserved = 0  # that will be, once they are submitted
+        self._held: deque[tuple[concurrent.futures.Future[None], Future]] = deque()
+        self._closed = False
+        _in_use.add(self)
+
+    def submit(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], title: str
+    ) -> Future:
+        __tracebackhide__ = True
+        with self._lock:
+            if _interpreter_ends:
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            goes = self._has_room()
+            self._reserved += goes
+        gate: concurrent.futures.Future[None] = concurrent.futures.Future()
+        try:
+            submissions = submissions_of(self._session.check())
+            future = submissions.submit(
+                function, args, kwargs, title, options.DEFAULT, after=() if goes else (gate,)
+            )
+        except BaseException:
+            with self._lock:
+                self._reserved -= goes
+            self._let_in()
+            raise
+        with self._lock:
+            self._unfinished.add(future)
+            self._reserved -= goes
+            if goes:
+                self._begun.add(future)
+            else:
+                self._held.append((gate, future))
+        self._let_in()
+        # Not Future's own: it would take us for someone who asks how the call ended, and a failure be silent.
+        concurrent.futures.Future.add_done_callback(future, self._over)
+        return future
+
+    def close(self, *, cancel: bool) -> None:
+        """Take no more; `cancel`: drop those that have not begun."""
+        with self._lock:
+            self._closed = True
+            held = [future for _, future in self._held]
+            sent = self._unfinished.difference(held)
+        if not cancel:
+            return
+        for future in held:
+            future.cancel()
+        by_job: dict[Job, list[int]] = {}
+        for future in sent:
+            if future.job is not None:
+                by_job.setdefault(future.job, []).append(future.index)
+        for job, tasks in by_job.items():
+            self._session.engine.cancel(job.id, tasks, queued=True)
+
+    def cancel(self) -> None:
+        """End all, also what runs."""
+        with self._lock:
+            held = [future for _, future in self._held]
+            sent = self._unfinished.difference(held)
+        for future in (*held, *sent):  # in this order, for one that ends lets the next in
+            future.cancel()
+
+    def wait(self) -> None:
+        """Until all are over."""
+        __tracebackhide__ = True
+        while True:
+            with self._lock:
+                left = next((future for future in self._unfinished if not future.done()), None)
+            if left is None or left.job is None:
+                return
+            left.job.wait_for(left.done)
+
+    def finish(self) -> None:
+        """The interpreter ends: as the standard library does, but for a notebook, whose jobs go on."""
+        if self._session.pid == os.getpid() and not self._session.hooks.interactive:
+            self.wait()
+
+    def _has_room(self) -> bool:
+        return self._limit is None or len(self._begun) + self._reserved < self._limit
+
+    def _over(self, future: Any) -> None:
+        """From whichever thread completes or cancels it."""
+        with self._lock:
+            self._unfinished.discard(future)
+            self._begun.discard(future)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Open the gate of the next calls, as far as there is room."""
+        opened = []
+        with self._lock:
+            while self._held and self._has_room():
+                gate, future = self._held.popleft()
+                if not future.done():  # else it was cancelled while it waited
+                    self._begun.add(future)
+                opened.append(gate)
+        for gate in opened:
+            gate.set_result(None)
+
+
+def _at_exit() -> None:
+    global _interpreter_ends
+    _interpreter_ends = True
+    for calls in list(_in_use):
+        calls.finish()

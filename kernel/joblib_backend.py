@@ -1,0 +1,146 @@
+"""The joblib backend "cellmesh": what `joblib.Parallel` and scikit-learn fan out runs on the pool.
+
+Owns the translation between joblib's interface and ours. Imported only where joblib is already (see
+`cellmesh/guests.py`). Never runs joblib's callbacks in the engine's thread: they load results and draw on the
+user's iterator. Read next: `bounded.py`.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+from joblib.parallel import (
+    AutoBatchingMixin,
+    BatchedCalls,
+    FallbackToBackend,
+    ParallelBackendBase,
+    SequentialBackend,
+)
+
+from cellmesh.scheduler.worker import lending
+
+from . import attaching, options
+from .api import put
+from .bounded import BoundedCalls
+from .futures import Future
+
+SHARED = 1_000_000
+"""Arguments of so many bytes go to shared memory, once for all calls that have them."""
+
+Callback = Callable[[Future], object]
+
+
+class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+    """Runs batches of joblib's calls as tasks of the pool."""
+
+    default_n_jobs = -1
+    supports_retrieve_callback = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._calls: BoundedCalls | None = None
+        self._ended: SimpleQueue[tuple[Callback, Future] | None] | None = None
+        self._shared: dict[int, tuple[Any, Future]] = {}
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """How many calls run at once: -1 means all cores of the pool, -2 all but one, and so on."""
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        cores = attaching.current().engine.capacity().cpus
+        if n_jobs is None:
+            return 1
+        return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+        """Get ready for one `Parallel`. One job at a time runs in this process, as everywhere in joblib."""
+        count = self.effective_n_jobs(n_jobs)
+        if count == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        self.parallel = parallel
+        self._calls = BoundedCalls(attaching.current(), count)
+        return count
+
+    def start_call(self) -> None:
+        """A `Parallel` is called: from now on there are callbacks to run."""
+        self._ended = SimpleQueue()
+        threading.Thread(target=_call_back, args=(self._ended,), name="cellmesh-joblib", daemon=True).start()
+
+    def stop_call(self) -> None:
+        """It has all of its results, or has failed."""
+        if self._ended is not None:
+            self._ended.put(None)
+            self._ended = None
+        self._shared.clear()
+
+    def submit(self, func: Any, callback: Callback | None = None) -> Future:
+        """Run one batch of calls."""
+        assert self._calls is not None, "joblib configures a backend before it submits"
+        title = options.title_of(func.items[0][0]) if func.items else "joblib"
+        future = self._calls.submit(self._with_shared(func), (), {}, title)
+        ended = self._ended
+        if callback is not None and ended is not None:
+            future.add_done_callback(lambda done: ended.put((callback, done)))
+        return future
+
+    apply_async = submit  # its name before joblib 1.5
+
+    def retrieve_result_callback(self, out: Future) -> Any:
+        """The results of a batch, or raise what a call raised; in our own thread."""
+        return out.result()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """A call failed, or the user has stopped: end the others."""
+        if self._calls is not None:
+            self._calls.cancel()
+
+    def terminate(self) -> None:
+        """The `Parallel` is not used any more; the pool is."""
+        self._calls = None
+        self.reset_batch_stats()
+
+    @contextmanager
+    def retrieval_context(self) -> Iterator[None]:
+        """While the results are awaited inside a task, others may use its slot."""
+        with lending.lent():
+            yield
+
+    def _with_shared(self, batch: Any) -> BatchedCalls:
+        """The batch, with large arguments replaced by the Futures that hold them."""
+        items = [
+            (
+                function,
+                tuple(self._share(value) for value in args),
+                {name: self._share(value) for name, value in kwargs.items()},
+            )
+            for function, args, kwargs in batch.items
+        ]
+        return BatchedCalls(items, self.get_nested_backend())
+
+    def _share(self, value: Any) -> Any:
+        if _bytes_of(value) < SHARED:
+            return value
+        found = self._shared.get(id(value))
+        if found is None:
+            found = self._shared[id(value)] = (
+                value,
+                put(value),
+            )  # kept: an id is unique as long as its object
+        return found[1]
+
+
+def _call_back(ended: "SimpleQueue[tuple[Callback, Future] | None]") -> None:
+    while (one := ended.get()) is not None:
+        callback, future = one
+        callback(future)
+
+
+def _bytes_of(value: Any) -> int:
+    """How large an array, a table or a sparse matrix is; 0 for what is none."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(value, pandas.DataFrame):
+        return int(value.memory_usage(index=False).sum())
+    size = getattr(value.data if hasattr(value, "indptr") else value, "nbytes", 0)
+    return size if isinstance(size, int) else 0

@@ -1,0 +1,159 @@
+"""joblib, and scikit-learn through it, run on the pool."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from guests.conftest import embedded_only
+
+from cellmesh.kernel.session import Session
+
+joblib = pytest.importorskip("joblib", reason="needs joblib")
+
+ORDERS = [
+    "import cellmesh, joblib.parallel",
+    "import joblib; import cellmesh",
+    "import cellmesh; import joblib",
+]
+
+
+@pytest.mark.parametrize("imports", ORDERS)
+@pytest.mark.parametrize("choice", ["with joblib.parallel_config('cellmesh', n_jobs=2)", "if True"])
+def test_it_is_known_whichever_is_imported_first(imports: str, choice: str) -> None:
+    backend = "" if choice.startswith("with") else "backend='cellmesh', n_jobs=2"
+    code = f"{imports}\n{choice}:\n    print(type(joblib.Parallel({backend})._backend).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "CellmeshBackend\n", done.stderr
+
+
+def test_a_grid_search(pool: Session) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    from sklearn.datasets import make_classification
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.model_selection import GridSearchCV
+
+    features, labels = make_classification(4000, 40, random_state=0)  # over 1 MB
+    search = GridSearchCV(RidgeClassifier(), {"alpha": [0.1, 1.0, 10.0]}, cv=3)
+    alone = search.fit(features, labels).cv_results_["mean_test_score"]
+    with joblib.parallel_config("cellmesh"):
+        together = search.fit(features, labels).cv_results_["mean_test_score"]
+    assert together.tolist() == alone.tolist()
+
+
+def test_calls_are_batched_and_come_back_in_order(pool: Session) -> None:
+    with joblib.parallel_backend("cellmesh"):
+        assert joblib.Parallel()(joblib.delayed(lambda x: x * x)(i) for i in range(500)) == [
+            i * i for i in range(500)
+        ]
+        generated = joblib.Parallel(return_as="generator")(joblib.delayed(abs)(-i) for i in range(20))
+        assert list(generated) == list(range(20))
+
+
+@embedded_only
+def test_calls_run_in_workers(pool: Session) -> None:
+    with joblib.parallel_config("cellmesh"):
+        ran_in = joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(20))
+    assert os.getpid() not in ran_in
+
+
+class Counted(np.ndarray[Any, Any]):
+    """An array that counts how often it is pickled."""
+
+    pickled = 0
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        type(self).pickled += 1
+        return np.asarray(self).__reduce_ex__(protocol)
+
+
+@embedded_only
+def test_a_large_argument_travels_once(pool: Session) -> None:
+    large = np.ones(500_000).view(Counted)
+
+    def look(array: Any, other: Any, times: int) -> tuple[float, bool]:
+        return float(array.sum()) * times, array.flags.writeable
+
+    with joblib.parallel_config("cellmesh"):
+        seen = joblib.Parallel(batch_size=1)(
+            joblib.delayed(look)(large, other=large, times=i) for i in range(12)
+        )
+    assert seen == [(500_000.0 * i, False) for i in range(12)]
+    assert Counted.pickled == 1
+
+
+class OddError(Exception):
+    """Of the test's own."""
+
+
+def hold_or_fail(index: int, started: Path) -> None:
+    if index == 0:
+        started.touch()
+        time.sleep(60)
+    while not started.exists():
+        time.sleep(0.01)
+    raise OddError(index)
+
+
+@embedded_only
+def test_a_failure_keeps_its_type_and_ends_the_others(pool: Session, tmp_path: Path) -> None:
+    with joblib.parallel_config("cellmesh"), pytest.raises(OddError):
+        joblib.Parallel(batch_size=1)(joblib.delayed(hold_or_fail)(i, tmp_path / "started") for i in range(2))
+    # Both cores are free again, long before the sleep is over.
+    with joblib.parallel_config("cellmesh"):
+        assert joblib.Parallel()(joblib.delayed(abs)(i) for i in range(4)) == [0, 1, 2, 3]
+
+
+@embedded_only
+@pytest.mark.parametrize("inner", [None, "cellmesh"])
+def test_parallel_inside_parallel(pool: Session, inner: str | None) -> None:
+    def outer(count: int) -> int:
+        import joblib
+
+        return sum(joblib.Parallel(n_jobs=2, backend=inner)(joblib.delayed(abs)(i) for i in range(count)))
+
+    with joblib.parallel_config("cellmesh"):
+        assert joblib.Parallel(batch_size=1)(joblib.delayed(outer)(i) for i in range(6)) == [
+            0,
+            0,
+            1,
+            3,
+            6,
+            10,
+        ]
+
+
+def test_ctrl_c_ends_the_calls(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    code = (
+        "import cellmesh as cm, joblib, pathlib, time\n"
+        "def hold(path):\n"
+        "    pathlib.Path(path).touch()\n"
+        "    time.sleep(60)\n"
+        "try:\n"
+        "    with joblib.parallel_config('cellmesh', n_jobs=2):\n"
+        f"        joblib.Parallel(batch_size=1)(joblib.delayed(hold)({str(started)!r}) for _ in range(2))\n"
+        "except KeyboardInterrupt:\n"
+        "    print(list(cm.map(abs, [-1, -2])))\n"
+    )
+    environ = {**os.environ, "CELLMESH_CPUS": "2"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    )
+    end = time.monotonic() + 30
+    while not started.exists():
+        assert time.monotonic() < end
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    told, complaints = child.communicate(timeout=30)
+    assert told == "[1, 2]\n", complaints
