@@ -11,8 +11,16 @@ from typing import Any, get_args
 from . import events as e
 from .arrivals import hub_recovered, hub_started, timer_fired, worker_lost, worker_ready
 from .commands import Command, EndHub, TellMesh
-from .jobs import cancel_requested, job_opened, results_claimed, tasks_submitted
+from .jobs import (
+    cancel_requested,
+    forget_over,
+    job_opened,
+    jobs_abandoned,
+    results_claimed,
+    tasks_submitted,
+)
 from .mesh import mesh_requested
+from .nesting import end_children, task_waiting
 from .placement import settle_turn
 from .reports import items_reported
 from .sessions import client_lost, session_attached, session_ended, session_reset
@@ -31,9 +39,11 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     e.TasksSubmitted: tasks_submitted,
     e.CancelRequested: cancel_requested,
     e.ResultsClaimed: results_claimed,
+    e.JobsAbandoned: jobs_abandoned,
     e.WorkerReady: worker_ready,
     e.WorkerLost: worker_lost,
     e.ItemsReported: items_reported,
+    e.TaskWaiting: task_waiting,
     e.TimerFired: timer_fired,
     e.HubRecovered: hub_recovered,
 }
@@ -57,7 +67,11 @@ class Core:
         turn = self._turn
         out = turn.out = []
         _HANDLERS[type(event)](turn, event)
+        if turn.parted:
+            end_children(turn)
         settle_turn(turn)
+        if turn.over:
+            forget_over(turn)
         if turn.tell:
             out.extend(TellMesh(session) for session in turn.tell)
             turn.tell.clear()

@@ -101,6 +101,7 @@ class JobOpened:
     background: bool = False
     stop_on_error: bool = False
     setup: bool = False  # its tasks are run again on every new mesh worker of the session
+    parent: tuple[JobId, TaskIndex] | None = None  # the task inside which it was opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,14 @@ class ResultsClaimed:
     at: float
     job: JobId
     tasks: tuple[TaskIndex, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobsAbandoned:
+    """Who opened these jobs is gone, and nobody else will take their results."""
+
+    at: float
+    jobs: tuple[JobId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +182,18 @@ class ItemsReported:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskWaiting:
+    """A running task waits for tasks of its own, or goes on."""
+
+    at: float
+    worker: WorkerId
+    job: JobId
+    task: TaskIndex
+    attempt: Attempt
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     at: float
     timer: str
@@ -198,9 +219,11 @@ Event = (
     | TasksSubmitted
     | CancelRequested
     | ResultsClaimed
+    | JobsAbandoned
     | WorkerReady
     | WorkerLost
     | ItemsReported
+    | TaskWaiting
     | TimerFired
     | HubRecovered
 )

@@ -8,6 +8,7 @@ everything. Read next: `story.py`.
 """
 
 from .events import Pool
+from .nesting import DEEPEST
 from .state import TERMINAL, Job, Session, State, Task, TaskQueue, TaskState, WorkerState
 
 _AT_WORK = (TaskState.RUNNING, TaskState.STOPPING)
@@ -24,6 +25,7 @@ def check(state: State) -> None:
         _check_queues(state, session)
         _check_mesh(state, session)
         _check_shapes(state, session)
+    _check_nesting(state)
     _check_timers(state)
 
 
@@ -32,9 +34,12 @@ def _tasks(state: State) -> list[Task]:
 
 
 def _check_slots(state: State) -> None:
-    at_work = [state.jobs[task.job].session for task in _tasks(state) if task.state in _AT_WORK]
-    at_work += [worker.session for worker in state.workers.values() if worker.setup_run is not None]
-    assert state.slots_used == len(at_work), "slots_used is the number of tasks and setup cells at work"
+    at_work = [
+        worker.session
+        for worker in state.workers.values()
+        if (worker.task or worker.setup_run) is not None and not worker.waits
+    ]
+    assert state.slots_used == len(at_work), "slots_used: tasks and setup cells at work that do not wait"
     for session in state.sessions.values():
         assert session.running == at_work.count(session.id), "session.running is its share of the slots"
     assert set(at_work) <= set(state.sessions), "only living sessions hold slots"
@@ -71,6 +76,7 @@ def _check_pairs(state: State) -> None:
         else:
             assert worker.session in state.sessions, f"workers of ended sessions are ending: {worker}"
         assert (worker.setup_run is None) == (worker.setup_attempt == 0), "a setup run has an attempt"
+        assert not worker.waits or (worker.task or worker.setup_run) is not None, "who waits has work"
 
 
 def _check_devices(state: State) -> None:
@@ -171,12 +177,32 @@ def _check_shapes(state: State, session: Session) -> None:
         assert shape.busy == sum(worker.task is not None for worker in of_kind), (
             "busy counts those with a task"
         )
+        assert shape.lent == sum(worker.waits for worker in of_kind), "lent counts those that wait"
         idle = sorted(worker.id for worker in of_kind if worker.state is WorkerState.IDLE)
         assert sorted(shape.idle) == idle, "idle lists the idle"
-        if shape.ready.live and not shape.live:
-            assert session.id in state.gpu_waiting, "who waits has workers, or waits for devices"
+        if shape.ready.live and shape.live == shape.lent:
+            assert session.id in state.gpu_waiting, "who waits has workers that go on, or waits for devices"
         if shape.ready.live and shape.idle:
             assert state.slots_used >= state.cpus, "nobody waits beside an idle worker and a free slot"
+
+
+def _check_nesting(state: State) -> None:
+    for job in state.jobs.values():
+        if job.parent is not None:
+            assert job.id in state.nested[job.parent], f"a task knows its jobs: {job.parent}"
+        assert (job.parent is None) == (job.depth == 0), "who has a parent is deeper"
+    for parent, children in state.nested.items():
+        assert children, "only tasks with jobs are listed"
+        above = state.jobs.get(parent[0])
+        task = None if above is None else above.tasks.get(parent[1])
+        for child in children:
+            job = state.jobs[child]
+            assert job.parent == parent, "jobs know their parents"
+            if above is not None:
+                assert job.depth == above.depth + 1 <= DEEPEST, "one deeper than its parent"
+                assert job.number == above.number, "people know it by its parent's number"
+            if task is not None and task.state in (TaskState.QUEUED, TaskState.CANCELLED, TaskState.LOST):
+                assert job.halted or job.finished, "nothing outlives a parent that was stopped"
 
 
 def _check_timers(state: State) -> None:

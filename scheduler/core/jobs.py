@@ -5,7 +5,8 @@ skipped item by item. Never starts anything: the end of the turn does. Read next
 """
 
 from .commands import ForgetTasks, RefuseJob, SettleTask
-from .events import CancelRequested, JobOpened, ResultsClaimed, TasksSubmitted
+from .events import CancelRequested, JobOpened, JobsAbandoned, Pool, ResultsClaimed, TasksSubmitted
+from .nesting import MESH_INSIDE, adopt, remove, why_refused
 from .state import TERMINAL, Job, Task, TaskState
 from .tasks import adopt_setup, enqueue, halted_why, stop, stop_job, why_never
 from .transitions import move
@@ -24,7 +25,12 @@ def job_opened(turn: Turn, event: JobOpened) -> None:
     if session is None:
         turn.out.append(RefuseJob(event.job, "the hub does not know this session"))
         return
-    state.jobs[event.job] = Job(
+    if event.parent is not None:
+        why = why_refused(state, session, event.parent)
+        if why:
+            turn.out.append(RefuseJob(event.job, why))
+            return
+    job = state.jobs[event.job] = Job(
         event.job,
         session.next_job_number,
         event.session,
@@ -35,7 +41,10 @@ def job_opened(turn: Turn, event: JobOpened) -> None:
         event.setup,
         born=state.next_worker,
     )
-    session.next_job_number += 1
+    if event.parent is None:
+        session.next_job_number += 1
+    else:
+        adopt(state, job, event.parent)
     session.jobs[event.job] = None
 
 
@@ -45,6 +54,8 @@ def tasks_submitted(turn: Turn, event: TasksSubmitted) -> None:
     job = state.jobs.get(event.job)
     if job is None:
         turn.out.append(RefuseJob(event.job, "the hub does not know this job (was the session reset?)"))
+        return
+    if job.abandoned:
         return
     session = state.sessions[job.session]
     tasks = job.tasks
@@ -57,7 +68,7 @@ def tasks_submitted(turn: Turn, event: TasksSubmitted) -> None:
             move(task, TaskState.CANCELLED)
             turn.out.append(SettleTask(job.id, spec.index, task.state, halted_why(job)))
             continue
-        never = why_never(state, session, spec)
+        never = MESH_INSIDE if job.depth and spec.pool is Pool.MESH else why_never(state, session, spec)
         if never:
             move(task, TaskState.LOST)
             turn.out.append(SettleTask(job.id, spec.index, task.state, never))
@@ -115,7 +126,29 @@ def _forget_if_claimed(turn: Turn, job: Job) -> None:
         _forget(turn, job)
 
 
+def jobs_abandoned(turn: Turn, event: JobsAbandoned) -> None:
+    """Cancel them, and forget each as soon as it is over."""
+    for job_id in event.jobs:
+        job = turn.state.jobs.get(job_id)
+        if job is None:
+            continue
+        job.abandoned = True
+        if not job.finished:
+            job.cancelled = True
+            stop_job(turn, job)
+        turn.over[job_id] = None
+
+
+def forget_over(turn: Turn) -> None:
+    """Forget those abandoned jobs that have come to their end in this turn."""
+    for job_id in turn.over:
+        job = turn.state.jobs.get(job_id)
+        if job is not None and job.finished:
+            _forget(turn, job)
+    turn.over.clear()
+
+
 def _forget(turn: Turn, job: Job) -> None:
-    del turn.state.jobs[job.id]
+    remove(turn.state, job)
     del turn.state.sessions[job.session].jobs[job.id]
     turn.out.append(ForgetTasks(job.id, None))

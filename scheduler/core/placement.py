@@ -6,6 +6,7 @@ worker, then the task pool; every fourth dispatch takes the opposite order, so t
 Never changes a state itself: `tasks.py` and `workers.py` do. Read next: `mesh.py`.
 """
 
+from . import slots
 from .commands import StartTask
 from .ids import WorkerId
 from .mesh import MAX_BAD_STARTS, fill, missing
@@ -98,8 +99,7 @@ def _start_setup(turn: Turn, session: Session, worker: Worker) -> None:
     worker.setup_run = run
     worker.setup_attempt = state.next_attempt
     state.next_attempt += 1
-    state.slots_used += 1
-    session.running += 1
+    slots.take(state, session)
     turn.out.append(StartTask(worker.id, run[0], run[1], worker.setup_attempt))
 
 
@@ -122,7 +122,7 @@ def _serve_pool(turn: Turn, session: Session) -> bool:
         worker = turn.state.workers[shape.idle.pop()]
         turn.cancel_timer(f"idle:{worker.id}")
         start(turn, session, worker, shape.ready.pop())
-        if shape.ready.live and not shape.idle and shape.live < turn.state.cpus:
+        if shape.ready.live and not shape.idle and shape.live - shape.lent < turn.state.cpus:
             turn.growing[session.id, gpus] = None
         if len(session.shapes) > 1:
             session.shapes[gpus] = session.shapes.pop(gpus)
@@ -132,7 +132,7 @@ def _serve_pool(turn: Turn, session: Session) -> bool:
 
 def _wanted(state: State, shape: Shape) -> int:
     """How many more task workers of this kind have something to do."""
-    return min(state.cpus, shape.ready.live + shape.busy) - shape.live
+    return min(state.cpus, shape.ready.live + shape.busy - shape.lent) - (shape.live - shape.lent)
 
 
 def grow(turn: Turn, session: Session, gpus: int) -> None:
@@ -142,7 +142,7 @@ def grow(turn: Turn, session: Session, gpus: int) -> None:
     if shape is None:
         return
     if shape.bad_starts >= MAX_BAD_STARTS:
-        if shape.live == 0:
+        if shape.live == shape.lent:  # nobody is left who could serve, and those who wait may wait for this
             _give_up(turn, session, shape)
         return
     while not shape.idle and _wanted(state, shape) > 0:

@@ -6,6 +6,7 @@ Owns the grace time and the clearing up. Never touches another session's things.
 from .commands import ForgetSession, ForgetTasks
 from .events import ClientLost, SessionAttached, SessionEnded, SessionReset
 from .mesh import dismiss, fill
+from .nesting import remove
 from .state import Session, TaskState, Worker
 from .tasks import settle
 from .turn import Turn
@@ -61,7 +62,7 @@ def end_session(turn: Turn, session: Session) -> None:
         # Parting from its task has freed the slot, but the process is not idle.
         end(turn, worker)
     for job_id in session.jobs:
-        del state.jobs[job_id]
+        remove(state, state.jobs[job_id])
     del state.sessions[session.id]
     state.gpu_waiting.pop(session.id, None)
     turn.tell.pop(session.id, None)
@@ -81,7 +82,7 @@ def session_reset(turn: Turn, event: SessionReset) -> None:
     session.broken.clear()
     session.bad_starts.clear()
     for job_id in session.jobs:
-        del state.jobs[job_id]
+        remove(state, state.jobs[job_id])
         turn.out.append(ForgetTasks(job_id, None))
     session.jobs.clear()
     for worker in [state.workers[worker_id] for worker_id in session.mesh.values()]:

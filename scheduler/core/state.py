@@ -88,43 +88,51 @@ class Task:
 
 @dataclass(slots=True)
 class TaskQueue:
-    """Tasks waiting for one kind of worker, first come first served.
+    """Tasks waiting for one kind of worker: the highest rank first, equals first come first served.
 
     Deletion is lazy: an entry whose task is no longer QUEUED is stale, is skipped by `pop`, and does not
     count in `live`. A task never returns to QUEUED while an entry of it is left, because only `pop` takes
     it out of QUEUED towards RUNNING.
     """
 
-    entries: deque[Task] = field(default_factory=deque)
+    ranks: dict[int, deque[Task]] = field(default_factory=dict)
     live: int = 0  # entries that are not stale
 
-    def push(self, task: Task) -> None:
+    def push(self, task: Task, rank: int) -> None:
         """Append a queued task."""
-        self.entries.append(task)
+        entries = self.ranks.get(rank)
+        if entries is None:
+            entries = self.ranks[rank] = deque()
+        entries.append(task)
         self.live += 1
 
-    def push_front(self, task: Task) -> None:
+    def push_front(self, task: Task, rank: int) -> None:
         """Put back a task whose turn had come already."""
-        self.entries.appendleft(task)
+        self.ranks.setdefault(rank, deque()).appendleft(task)
         self.live += 1
 
     def pop(self) -> Task:
         """Take the first live entry; `live` must not be 0."""
         while True:
-            task = self.entries.popleft()
-            if task.state is TaskState.QUEUED:
-                self.live -= 1
-                return task
+            rank = max(self.ranks)
+            entries = self.ranks[rank]
+            while entries:
+                task = entries.popleft()
+                if task.state is TaskState.QUEUED:
+                    self.live -= 1
+                    return task
+            del self.ranks[rank]
 
     def drop(self) -> None:
         """Count one entry as stale; its task leaves QUEUED now."""
         self.live -= 1
         if not self.live:
-            self.entries.clear()
+            self.ranks.clear()
 
     def tasks(self) -> list[Task]:
         """The live entries, in order."""
-        return [task for task in self.entries if task.state is TaskState.QUEUED]
+        entries = [task for rank in sorted(self.ranks, reverse=True) for task in self.ranks[rank]]
+        return [task for task in entries if task.state is TaskState.QUEUED]
 
 
 @dataclass(slots=True)
@@ -151,6 +159,9 @@ class Job:
     halted: bool = False  # cancelled, or stopped by its first error: tasks that still come are cancelled
     claimed: set[TaskIndex] = field(default_factory=set)  # forgotten tasks; re-sent, they stay forgotten
     born: int = 0  # workers from this id on were started after it was opened
+    parent: tuple[JobId, TaskIndex] | None = None  # the task that opened it
+    depth: int = 0  # how many tasks stand around it, one inside another
+    abandoned: bool = False  # nobody takes its results: it is forgotten once it is over
 
     @property
     def finished(self) -> bool:
@@ -168,6 +179,7 @@ class Worker:
     gpus: tuple[str, ...]
     state: WorkerState = WorkerState.STARTING
     task: tuple[JobId, TaskIndex] | None = None
+    waits: bool = False  # what it runs waits for tasks of its own: its slot is lent
     fresh: bool = True  # has run nothing of the user's yet, setup cells aside
     setup: deque[tuple[JobId, TaskIndex]] = field(default_factory=deque)  # setup tasks still to run
     setup_run: tuple[JobId, TaskIndex] | None = None  # the setup task that it is running
@@ -187,6 +199,7 @@ class Shape:
     idle: list[WorkerId] = field(default_factory=list)  # last in, first out: the rest can be reaped
     live: int = 0  # workers not ENDING
     busy: int = 0  # of these, with a task
+    lent: int = 0  # of these, with a task that waits for its own
     bad_starts: int = 0  # in a row
     told: bool = False  # has been told who holds the GPUs
 
@@ -234,6 +247,7 @@ class State:
     dispatches: int = 0
     gpu_waiting: dict[SessionId, None] = field(default_factory=dict)  # sessions short of devices
     timers: set[str] = field(default_factory=set)
+    nested: dict[tuple[JobId, TaskIndex], dict[JobId, None]] = field(default_factory=dict)  # jobs of tasks
 
 
 __all__ = [

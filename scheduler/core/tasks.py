@@ -6,6 +6,7 @@ Owns the counts that go with each step (slots, open tasks, queue lengths). Never
 
 from collections import deque
 
+from . import slots
 from .commands import InterruptTask, SettleTask, StartTask
 from .events import Pool, TaskSpec
 from .ids import JobId, TaskIndex
@@ -60,10 +61,11 @@ def enqueue(turn: Turn, session: Session, task: Task, *, front: bool = False) ->
     """Let a QUEUED task wait for its turn."""
     spec = task.spec
     queue = queue_of(session, spec)
+    rank = turn.state.jobs[task.job].depth  # the deeper, the sooner: somebody waits for it
     if front:
-        queue.push_front(task)
+        queue.push_front(task, rank)
     else:
-        queue.push(task)
+        queue.push(task, rank)
     if spec.pool is Pool.TASK:
         turn.growing[session.id, spec.gpus] = None
     elif spec.worker is not None and spec.worker in session.idle_mesh:
@@ -81,8 +83,7 @@ def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
     index = task.spec.index
     worker.task = (task.job, index)
     worker.fresh = False
-    state.slots_used += 1
-    session.running += 1
+    slots.take(state, session)
     state.jobs[task.job].running += 1
     if worker.number is None:
         session.shapes[len(worker.gpus)].busy += 1
@@ -108,8 +109,7 @@ def detach(turn: Turn, job: Job, task: Task) -> None:
     session = state.sessions[job.session]
     worker.task = None
     task.worker = None
-    state.slots_used -= 1
-    session.running -= 1
+    slots.leave(state, session, worker)
     job.running -= 1
     if worker.number is None and worker.state is not WorkerState.ENDING:
         session.shapes[len(worker.gpus)].busy -= 1
@@ -121,6 +121,8 @@ def settle(turn: Turn, job: Job, task: Task, to: TaskState, why: str = "") -> No
     """The task is over."""
     if task.worker is not None:
         detach(turn, job, task)
+        if to is TaskState.CANCELLED or to is TaskState.LOST:
+            part(turn, task)
     elif task.state is TaskState.QUEUED:
         session = turn.state.sessions[job.session]
         queue = queue_of(session, task.spec)
@@ -133,6 +135,19 @@ def settle(turn: Turn, job: Job, task: Task, to: TaskState, why: str = "") -> No
     turn.out.append(SettleTask(job.id, task.spec.index, to, why))
     if job.setup and job.finished:
         adopt_setup(turn, job)
+    if job.abandoned and job.finished:
+        turn.over[job.id] = None
+
+
+def part(turn: Turn, task: Task) -> None:
+    """Nobody waits any more for what the task has submitted: it ends with this turn.
+
+    Not as soon as the task is interrupted: the end of a child might then reach it before its interrupt does,
+    and look like a failure of its own.
+    """
+    key = task.job, task.spec.index
+    if key in turn.state.nested:
+        turn.parted[key] = None
 
 
 def complete(turn: Turn, job: Job, task: Task) -> None:
@@ -143,6 +158,7 @@ def complete(turn: Turn, job: Job, task: Task) -> None:
 def put_back(turn: Turn, job: Job, task: Task) -> None:
     """A running task goes to the front of its queue; only what it has not reported will run again."""
     detach(turn, job, task)
+    part(turn, task)
     move(task, TaskState.QUEUED)
     enqueue(turn, turn.state.sessions[job.session], task, front=True)
 

@@ -7,7 +7,7 @@ empties it. Read next: `workers.py`.
 from dataclasses import dataclass, field
 
 from .commands import CancelTimer, Command, Notify, SetTimer
-from .ids import SessionId
+from .ids import JobId, SessionId, TaskIndex
 from .state import Session, State, Worker
 
 
@@ -20,6 +20,8 @@ class Turn:
     growing: dict[tuple[SessionId, int], None] = field(default_factory=dict)  # may want more workers
     rested: list[Worker] = field(default_factory=list)  # task workers that became idle
     tell: dict[SessionId, None] = field(default_factory=dict)  # whose mesh changed
+    parted: dict[tuple[JobId, TaskIndex], None] = field(default_factory=dict)  # tasks whose own jobs end
+    over: dict[JobId, None] = field(default_factory=dict)  # abandoned jobs that are finished
     ended: bool = False  # a session or a worker went: the hub may have nothing left to live for
 
     def set_timer(self, timer: str, delay: float) -> None:

@@ -4,6 +4,7 @@ Owns the lists of idle workers and the devices. Never looks at what tasks want: 
 Read next: `tasks.py`.
 """
 
+from . import slots
 from .commands import KillWorker, StartWorker, StopWorker
 from .ids import WorkerId
 from .state import Session, Shape, State, Worker, WorkerState
@@ -110,8 +111,7 @@ def drop_setup_run(turn: Turn, session: Session, worker: Worker) -> tuple[int, i
     if run is not None:
         worker.setup_run = None
         worker.setup_attempt = 0
-        session.running -= 1
-        turn.state.slots_used -= 1
+        slots.leave(turn.state, session, worker)
     return run
 
 
@@ -128,6 +128,7 @@ def write_off(turn: Turn, worker: Worker) -> None:
         shape.live -= 1
         if worker.task is not None:
             shape.busy -= 1
+            shape.lent -= worker.waits
         turn.growing[session.id, gpus] = None
     shift(worker, WorkerState.ENDING)
 

@@ -11,7 +11,7 @@ from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.ids import ClientId, JobId, WorkerId
 from cellmesh.scheduler.wire import messages as msg
 
-from . import kernels, views
+from . import insiders, kernels, views
 from .freeing import Freeing
 from .kernels import Client, Clients
 from .orders import Orders
@@ -46,7 +46,7 @@ class Hub:
 
     def take(self, at: float, identity: bytes, message: msg.Wire) -> None:
         """One message from a peer."""
-        if isinstance(message, msg.Report | msg.Output | msg.Ready) and not is_worker(identity):
+        if isinstance(message, msg.Report | msg.Output | msg.Ready | msg.Waiting) and not is_worker(identity):
             raise ValueError(f"{identity!r} is no worker")
         match message:
             case msg.Report():
@@ -57,6 +57,10 @@ class Hub:
                 kernels.submit(self, at, identity, message)
             case msg.Ready():
                 self._on_ready(at, identity, message)
+            case msg.Waiting():
+                self._on_waiting(at, identity, message)
+            case msg.Hello(role="task"):
+                insiders.hello(self, identity, message)
             case msg.Hello():
                 kernels.hello(self, at, identity, message)
             case msg.AskStatus(request):
@@ -65,11 +69,11 @@ class Hub:
                 self.ending = True
             case _:
                 client = self.clients.by_identity.get(identity)
-                if client is not None:  # else: it said goodbye, or is gone
+                if client is not None and insiders.may(self, client, message):  # None: it is gone
                     kernels.take(self, at, client, message)
 
     def client_gone(self, at: float, client_id: ClientId) -> None:
-        """A kernel's process has ended or said goodbye."""
+        """A kernel's process has ended or said goodbye, or a task's."""
         client = self.clients.by_id.pop(client_id, None)
         if client is None:
             return
@@ -78,7 +82,10 @@ class Hub:
         sweep_prefix(self.orders.client_prefix(client_id), self._kept_segments())
         if self.core.state.sessions.get(client.session) is None:
             return
-        self.feed(ev.ClientLost(at, client_id))
+        if client.worker:
+            insiders.gone(self, at, client)
+        else:
+            self.feed(ev.ClientLost(at, client_id))
 
     def worker_gone(self, at: float, worker: WorkerId, why: str) -> None:
         """A worker's process has ended."""
@@ -157,7 +164,15 @@ class Hub:
         if stopping and report.outcome is not None and record is not None and record.number is not None:
             self.orders.tell_mesh(record.session, self)  # else its kernel would wait for it to yield
 
+    def _on_waiting(self, at: float, identity: bytes, word: msg.Waiting) -> None:
+        worker = WorkerId(int(identity[1:]))
+        record = self.core.state.workers.get(worker)
+        run = None if record is None else record.task or record.setup_run
+        if run is not None:
+            self.feed(ev.TaskWaiting(at, worker, *run, word.attempt, word.waits))
+
     def _on_output(self, output: msg.Output) -> None:
+        output = self.store.as_of_launch(output)
         self.store.add_output(output)
         record = self.store.jobs.get(JobId(output.job))
         client = self.clients.by_id.get(ClientId(record.client)) if record else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cellmesh.scheduler.core import events as ev
-from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId
+from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId, WorkerId
 from cellmesh.scheduler.core.state import Job
 from cellmesh.scheduler.wire import messages as msg, system
 
@@ -25,17 +25,23 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Client:
-    """A kernel's process."""
+    """A kernel's process, or a worker's whose task submits work."""
 
     id: ClientId
     session: SessionId
     pid: int
     identity: bytes
+    worker: WorkerId | None = None  # where the task runs
+
+    @property
+    def owner(self) -> str:
+        """Who uses its blobs: the kernels of a session follow each other, and count as one."""
+        return self.id if self.worker else ""
 
 
 @dataclass(slots=True)
 class Clients:
-    """Kernels that are attached now."""
+    """Kernels that are attached now, and running tasks."""
 
     by_id: dict[ClientId, Client] = field(default_factory=dict)
     by_identity: dict[bytes, Client] = field(default_factory=dict)
@@ -77,9 +83,14 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
     hub.feed(ev.SessionAttached(at, session, client_id, greeting.name, greeting.grace))
     hub.peers.send(identity, _welcome(hub, client))
     if again or greeting.returning:
-        for job_id, job in hub.store.jobs.items():
-            if job.client == client_id:
-                _send_kept(hub, identity, job_id, job, output=False)
+        send_unclaimed(hub, client)
+
+
+def send_unclaimed(hub: Hub, client: Client) -> None:
+    """The client is back: it may not have got everything."""
+    for job_id, job in hub.store.jobs.items():
+        if job.client == client.id:
+            _send_kept(hub, client.identity, job_id, job, output=False)
 
 
 def _jobs(hub: Hub, session: SessionId) -> list[Job]:
@@ -114,17 +125,22 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
                 record.blobs[digest] = data
             elif record.blobs[digest] != data:
                 hub.store.release(data)  # same content in another segment
+            record.users.setdefault(client.owner, set()).add(digest)
         case msg.DropBlob(digest):
-            if hub.store.drop_blob(session, digest):
-                hub.orders.forget_blob(hub.core.state, session, digest)
+            drop_blob(hub, client, digest)
         case msg.OpenJob():
             job = JobId(message.job)
             if job not in hub.store.jobs:
-                hub.store.jobs[job] = JobRecord(session, client.id, hub.wall, message.cell, message.setup)
+                parent = None
+                if client.worker and message.parent:
+                    parent = JobId(message.parent[0]), message.parent[1]
+                hub.store.jobs[job] = JobRecord(
+                    session, client.id, hub.wall, message.cell, message.setup, parent
+                )
             hub.feed(
                 ev.JobOpened(
                     at, job, session, message.kind, message.title,
-                    message.background, message.stop_on_error, message.setup,
+                    message.background, message.stop_on_error, message.setup, hub.store.jobs[job].parent,
                 )
             )  # fmt: skip
         case msg.Cancel(job_id, tasks, force, queued):
@@ -164,7 +180,7 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
     if record is None:
         hub.peers.send(identity, msg.Refuse("this job is not known (any more)", job))
         return
-    context = hub.store.sessions[client.session].context
+    context = hub.store.context(record)
     specs = []
     for task in order.tasks:
         if task.index not in record.tasks:
@@ -173,6 +189,16 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
             ev.TaskSpec(task.index, task.size, ev.Pool(task.pool), task.worker, int(task.gpus), task.retries)
         )
     hub.feed(ev.TasksSubmitted(at, job, tuple(specs), order.last))
+
+
+def drop_blob(hub: Hub, client: Client, digest: str) -> None:
+    """The client will not refer to it again; it goes if nobody else does either."""
+    users = hub.store.sessions[client.session].users
+    users.get(client.owner, set()).discard(digest)
+    if any(digest in digests for digests in users.values()):
+        return
+    if hub.store.drop_blob(client.session, digest):
+        hub.orders.forget_blob(hub.core.state, client.session, digest)
 
 
 def _attach(hub: Hub, client: Client, job_id: JobId) -> None:

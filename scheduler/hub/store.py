@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from cellmesh.scheduler.core.ids import JobId, SessionId
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import system
@@ -32,6 +34,7 @@ class JobRecord:
     opened: float  # wall clock
     cell: str
     setup: bool
+    parent: tuple[JobId, int] | None = None  # the task that opened it
     tasks: dict[int, TaskRecord] = field(default_factory=dict)
     outputs: deque[Output] = field(default_factory=deque)
     output_bytes: int = 0
@@ -46,6 +49,7 @@ class SessionRecord:
     context: str = ""  # digest of the interpreter record that tasks run under
     template: str = ""  # digest of the template that its workers are forked from
     blobs: dict[str, Payload] = field(default_factory=dict)
+    users: dict[str, set[str]] = field(default_factory=dict)  # blobs that may still be referred to, by whom
     objects: set[str] = field(default_factory=set)  # segments that live until dropped
     told_of_disk: bool = False  # that some of its objects do not lie in memory
 
@@ -75,6 +79,28 @@ class Store:
         if not record.setup:
             self.release(task.wire.payload)
             task.wire = TaskWire(task.wire.index, task.wire.verb, b"", size=task.wire.size)
+
+    def context(self, record: JobRecord) -> str:
+        """Digest of the surroundings for new tasks of the job: those of the task that opened it."""
+        while record.parent is not None:
+            job, task = record.parent
+            above = self.jobs.get(job)
+            if above is None:
+                break
+            if task in above.tasks:
+                return above.tasks[task].context
+            record = above
+        return self.sessions[record.session].context
+
+    def as_of_launch(self, output: Output) -> Output:
+        """What a task inside a task prints belongs to the launch in the notebook that all began with."""
+        record = self.jobs.get(JobId(output.job))
+        if record is None or record.parent is None:
+            return output
+        job, task = record.parent
+        while (above := self.jobs.get(job)) is not None and above.parent is not None:
+            job, task = above.parent
+        return msgspec.structs.replace(output, job=job, task=task)
 
     def add_output(self, output: Output) -> None:
         """Keep a bounded tail of a job's output."""

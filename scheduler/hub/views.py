@@ -74,7 +74,8 @@ def session(
     record = state.sessions.get(session_id)
     if record is None:
         return None
-    jobs = [info for job_id in record.jobs if (info := job(state, store, job_id)) is not None]
+    launched = [job_id for job_id in record.jobs if not state.jobs[job_id].depth]  # others are parts of these
+    jobs = [info for job_id in launched if (info := job(state, store, job_id)) is not None]
     loose = [
         pids.get(worker.id, 0)
         for worker in state.workers.values()

@@ -25,6 +25,9 @@ class History:
             (1, self.lose_client),
             (3, self.scale),
             (8, self.submit),
+            (6, self.nest),
+            (5, self.wait),
+            (1, self.abandon),
             (4, self.cancel),
             (3, self.claim),
             (1, self.reset),
@@ -87,9 +90,42 @@ class History:
         self.sent[job].append(event)
         world.tell(event)
 
-    def spec(self, index):
+    def nest(self):
+        # A running task submits; mostly it then waits.
+        process = self.pick(p for p in self.world.processes.values() if p.run)
+        if process is None:
+            return
+        world = self.world
+        self.jobs += 1
+        job = self.jobs
+        parent = process.run[:2] if self.draw(10) else (1 + self.draw(self.jobs), 0)
+        owner = world.state.jobs.get(process.run[0])
+        session = owner.session if owner else "nobody"
+        opened = e.JobOpened(0, job, session, "map", "f", stop_on_error=self.draw(4) == 0, parent=parent)
+        tasks = tuple(self.spec(i, inside=True) for i in range(1 + self.draw(2)))
+        submitted = e.TasksSubmitted(0, job, tasks, self.draw(8) > 0)
+        self.sent[job] = [opened, submitted]
+        world.opened_by[job] = process.id
+        world.tell(opened)
+        world.tell(submitted)
+        if not process.waits and self.draw(4):
+            world.wait(process)
+
+    def wait(self):
+        process = self.pick(p for p in self.world.processes.values() if p.run)
+        if process:
+            self.world.wait(process)
+
+    def abandon(self):
+        if self.world.left:
+            self.world.abandon()
+
+    def spec(self, index, inside=False):
         size = 1 + self.draw(3)
         retries = self.draw(3)
+        if inside:
+            # Children that want the GPUs of their parent would wait for it, and it for them.
+            return TaskSpec(index, size, Pool.MESH if self.draw(12) == 0 else Pool.TASK, None, 0, retries)
         kind = self.draw(8)
         if kind < 3:
             return TaskSpec(index, size, Pool.TASK, None, 0, retries)
@@ -179,7 +215,7 @@ class History:
         known = self.world.state.workers
         if message is None:
             return
-        if isinstance(message, e.WorkerReady) and message.worker in known:
-            return  # hellos are never repeated but after a hub's death, which has its own step
+        if isinstance(message, e.WorkerReady | e.TaskWaiting) and message.worker in known:
+            return  # the first are repeated after a hub's death alone, the others have no number of their own
         if not (isinstance(message, e.WorkerLost) and message.worker in known):
             self.world.tell(message)

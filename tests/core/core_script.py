@@ -89,6 +89,12 @@ class Script:
     def ok(self, worker, attempt, *items, job=1, index=0):
         return self.report(worker, attempt, *(items or (0,)), job=job, index=index, outcome=Outcome.OK)
 
+    def waits(self, worker, attempt, waits=True, job=1, index=0):
+        return self.tell(e.TaskWaiting(0.0, worker, job, index, attempt, waits))
+
+    def abandon(self, *jobs):
+        return self.tell(e.JobsAbandoned(0.0, jobs))
+
     def cancel(self, job=1, tasks=None, force=False, queued=False):
         return self.tell(e.CancelRequested(0.0, job, tasks, force, queued))
 

@@ -25,6 +25,7 @@ class Process:
     run: tuple | None = None  # (job, task, attempt)
     todo: list = field(default_factory=list)  # items left of it
     interrupted: bool = False
+    waits: bool = False
 
 
 class World:
@@ -34,6 +35,8 @@ class World:
         self.now = 0.0
         self.epoch = 1
         self.processes = {}
+        self.opened_by = {}  # job -> process of the task that opened it
+        self.left = []  # jobs whose opener is gone; the hub has not said so yet
         self.wire = []  # messages of workers, not yet received
         self.timers = set()
         self.delivered = Counter()
@@ -53,14 +56,22 @@ class World:
         self.now += 0.01
         event = replace(event, at=self.now)
         self.history.append(event)
+        over = self.over()
         commands = self.core.handle(event)
         check(self.state)
-        assert self.state.slots_used <= self.state.cpus  # `check` cannot ask: a restart may bring fewer
+        # `check` cannot ask: a restart may bring fewer. Only a task that goes on after a wait takes what is
+        # not there, and nothing starts until that is paid back.
+        goes_on = isinstance(event, e.TaskWaiting) and not event.waits
+        assert self.over() <= over + goes_on
+        assert not self.over() or not any(isinstance(command, c.StartTask) for command in commands)
         for command in commands:
             self._book(command, event)
             if execute:
                 self._execute(command)
         return commands
+
+    def over(self):
+        return max(0, self.state.slots_used - self.state.cpus)
 
     def _book(self, command, event):
         match command:
@@ -103,7 +114,7 @@ class World:
                     size = self.state.jobs[job].tasks[task].spec.size
                     process.run = (job, task, attempt)
                     process.todo = [item for item in range(size) if item not in skip]
-                    process.interrupted = False
+                    process.interrupted = process.waits = False
             case c.InterruptTask(worker, job, task, attempt):
                 process = self.processes.get(worker)
                 if process is not None and process.run == (job, task, attempt):
@@ -140,9 +151,21 @@ class World:
         self.wire.append(e.ItemsReported(0, process.id, job, task, attempt, items, outcome))
         if outcome is not None:
             process.run = None
+            process.waits = False
+
+    def wait(self, process):
+        """Its task waits for tasks of its own, or goes on."""
+        process.waits = not process.waits
+        self.wire.append(e.TaskWaiting(0, process.id, *process.run, process.waits))
+
+    def abandon(self):
+        """The hub notices that somebody who opened jobs is gone."""
+        jobs, self.left = tuple(self.left), []
+        self.tell(e.JobsAbandoned(0, jobs))
 
     def die(self, process):
         del self.processes[process.id]
+        self.left += [job for job, opener in self.opened_by.items() if opener == process.id]
         self.wire.append(e.WorkerLost(0, process.id, "was killed by SIGKILL"))
 
     def receive(self, place=0, execute=True):
@@ -159,7 +182,8 @@ class World:
         self.core = twin
         self.timers.clear()
         self.epoch += 1
-        self.wire = [m for m in self.wire if isinstance(m, e.ItemsReported) and m.worker in self.processes]
+        kept = (e.ItemsReported, e.TaskWaiting)
+        self.wire = [m for m in self.wire if isinstance(m, kept) and m.worker in self.processes]
         living = tuple(self.processes)
         for process in self.processes.values():
             if process.greeted:
@@ -184,8 +208,13 @@ class World:
                     self.greet(process)
                 elif process.interrupted:
                     self.report(process, 0, outcome=Outcome.INTERRUPTED)
+                elif process.waits:
+                    self.wait(process)
                 else:
                     self.report(process, len(process.todo))
+                continue
+            if self.left:
+                self.abandon()
                 continue
             timer = next((t for t in sorted(self.timers) if t.startswith(("overdue", "rejoin"))), None)
             if timer is None:
@@ -194,7 +223,13 @@ class World:
         raise AssertionError("it never comes to rest")
 
     def _can_act(self, process):
+        if process.waits and not process.interrupted and not process.doomed:
+            return not any(not self.state.jobs[job].finished for job in self.children(process))
         return process.doomed or not process.greeted or process.run is not None
+
+    def children(self, process):
+        """The jobs of its task that are known."""
+        return list(self.state.nested.get(process.run[:2], ()))
 
     def prove(self):
         """Every job ends, each item was delivered once, nothing leaks."""

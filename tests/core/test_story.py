@@ -31,6 +31,8 @@ EVENTS = [
     e.WorkerReady(1.0, W + 2),
     e.CancelRequested(1.1, 1, (1,)),
     e.TimerFired(1.2, f"overdue:{W + 2}:{A + 3}"),
+    e.TaskWaiting(1.25, W, 1, 2, A + 2, True),
+    e.JobsAbandoned(1.27, (7, 8)),
     e.ResultsClaimed(1.3, 1, None),
     e.ClientLost(1.4, "c"),
     e.HubRecovered(1.5, 2, (W, W + 2)),
@@ -61,7 +63,7 @@ def test_the_story_of_a_task():
         recorder.handle(event)
     assert recorder.story(job=1, task=1) == [
         "0.400 JobOpened(job=1, session=s, kind=map, title=f, background=False, stop_on_error=False, "
-        "setup=False)",
+        "setup=False, parent=None)",
         "0.500 TasksSubmitted(job=1, tasks=(TaskSpec(index=1, size=2, pool=<Pool.TASK: 'task'>, worker=None, "
         "gpus=0, retries=1),), last=True)",
         "0.600 WorkerReady(worker=1000002, holding=())",

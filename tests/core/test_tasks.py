@@ -63,7 +63,7 @@ def test_a_queue_of_cancelled_tasks_keeps_nothing():
     s = Script(cpus=1)
     s.launch(*[task(i) for i in range(5)])
     s.cancel()
-    assert not s.state.sessions["s"].shapes[0].ready.entries
+    assert not s.state.sessions["s"].shapes[0].ready.ranks
 
 
 def test_items_stream_and_are_delivered_once():

@@ -1,0 +1,89 @@
+"""What tests run inside workers: tasks that attach to the hub as second clients and submit tasks.
+
+Owns one desk a worker process, as the kernel package keeps one session. Imported in the workers.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from conformance.recording import Desk
+
+from cellmesh.scheduler.engines.embedded import EmbeddedEngine
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.wire.messages import TaskWire
+from cellmesh.scheduler.worker import lending
+
+_desks: list[Desk] = []
+
+
+def desk() -> Desk:
+    """This worker's own."""
+    place = lending.place()
+    assert place is not None
+    if not _desks:
+        _desks.append(Desk(EmbeddedEngine(place.folder, worker=place.worker)))
+    return _desks[0]
+
+
+def submit(function: Callable[..., Any], *args: Any) -> int:
+    """A child of the task that runs here; its job."""
+    task = TaskWire(0, "call", codec.dumps((args, {})), [desk().blob(function)])
+    return desk().launch("submit", [task], parent=lending.parent())
+
+
+def result(job: int) -> Any:
+    """Wait for a child as `Future.result` does, and take its result."""
+    with lending.lent():
+        desk().told.wait(lambda: desk().told.states(job) or _refusals(job), "end of a child")
+    if _refusals(job):
+        raise RuntimeError(_refusals(job)[0])
+    state = desk().told.states(job)[0]
+    value = desk().value(job) if state in ("done", "failed") else desk().told.whys(job)[0]
+    desk().engine.claim(job)
+    if state != "done":
+        raise RuntimeError(value.message if isinstance(value, Failure) else value)
+    return value
+
+
+def _refusals(job: int) -> list[str]:
+    return [call[1] for call in desk().told.calls if call[0] == "refused" and call[2] == job]
+
+
+def fibonacci(n: int) -> int:
+    """By a tree of tasks."""
+    if n < 2:
+        return n
+    left, right = submit(fibonacci, n - 1), submit(fibonacci, n - 2)
+    return int(result(left) + result(right))
+
+
+def descend(levels: int) -> int:
+    """By a chain of tasks, each of which waits for the next."""
+    return 0 if levels == 0 else 1 + int(result(submit(descend, levels - 1)))
+
+
+def talk(levels: int) -> None:
+    """Print on each level."""
+    print("level", levels, flush=True)
+    if levels:
+        result(submit(talk, levels - 1))
+
+
+def sleep_inside(folder: str, levels: int) -> None:
+    """Leave word of the process on each level, then sleep in the innermost task."""
+    Path(folder, str(levels)).write_text(str(os.getpid()))
+    if levels:
+        result(submit(sleep_inside, folder, levels - 1))
+    else:
+        time.sleep(600)
+
+
+def leave_behind(folder: str) -> None:
+    """Submit what sleeps, and end without waiting for it."""
+    submit(sleep_inside, folder, 0)
