@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class Driver:
@@ -30,7 +31,7 @@ class Driver:
         self.alive = line is not None
 
     def measure(self, case: str, count: int) -> float | None:
-        """Seconds per operation, or None if it cannot do the case (or died of it)."""
+        """Its figure, or None if it cannot do the case (or died of it)."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"case": case, "count": count}) + "\n")
@@ -38,7 +39,11 @@ class Driver:
         except BrokenPipeError:
             return None
         answer = self._read()
-        return None if answer is None else answer["seconds"]
+        if answer is None or "error" in answer:
+            why = answer["error"] if answer else "its process ended"
+            print(f"  {self.name} failed at {case}: {why}", flush=True)
+            return None
+        return answer["figure"]
 
     def close(self) -> None:
         """End the contender."""
@@ -50,7 +55,7 @@ class Driver:
             self._process.kill()
             self._process.wait()
 
-    def _read(self) -> dict[str, object] | None:  # type: ignore[type-arg]
+    def _read(self) -> dict[str, Any] | None:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         return json.loads(line) if line else None
@@ -69,6 +74,19 @@ class Table:
         """Note one round's figure."""
         if value is not None:
             self.figures.setdefault(contender, []).append(value)
+
+    def median(self, contender: str = "cellmesh") -> float | None:
+        """In the table's unit; None where it was not measured."""
+        values = self.figures.get(contender)
+        return statistics.median(values) * self.scale if values else None
+
+    def ratio(self, peer: str, base: str = "cellmesh") -> float | None:
+        """The peer's figure by ours, the median over rounds; None where one was not measured."""
+        if peer == base:
+            return None
+        pairs = zip(self.figures.get(peer, ()), self.figures.get(base, ()), strict=False)
+        ratios = [theirs / ours for theirs, ours in pairs]
+        return statistics.median(ratios) if ratios else None
 
     def lines(self, base: str = "cellmesh") -> list[str]:
         """Rows for people: median, 90 % interval, and the ratio to our own figure of the same round."""

@@ -4,6 +4,7 @@ Owns one kernel. Read next: `__main__.py`.
 """
 
 import queue
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -22,7 +23,7 @@ SETUP = (
 def seconds(kind: str, rounds: int) -> Iterator[float]:
     """Seconds from the interrupt to the idle kernel, once a round."""
     manager = KernelManager()
-    manager.start_kernel()
+    manager.start_kernel(stderr=subprocess.DEVNULL)
     client = manager.client()
     client.start_channels()
     try:

@@ -3,6 +3,7 @@
 Owns the interface. Never imports a peer before it is asked for. Read next: `mesh.py`.
 """
 
+import functools
 import importlib
 import importlib.util
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 _WHERE = {  # name -> (module of ours, package that must be installed)
     "cellmesh": ("mesh", "cellmesh"),
     "ProcessPoolExecutor (fork)": ("processpool", "concurrent"),
+    "loky": ("lokypeer", "loky"),
     "Ray": ("raypeer", "ray"),
     "Dask": ("daskpeer", "distributed"),
     "ipyparallel": ("ipppeer", "ipyparallel"),
@@ -20,6 +22,25 @@ _WHERE = {  # name -> (module of ours, package that must be installed)
 
 def noop() -> None:
     """What every contender runs."""
+
+
+def same(value: Any) -> Any:
+    """What every contender maps."""
+    return value
+
+
+def mean(array: Any) -> float:
+    """What every contender does to an array."""
+    return float(array.mean())
+
+
+@functools.cache
+def arrays(count: int) -> list[Any]:
+    """So many arrays of 100 kB (a few different ones, again and again)."""
+    import numpy
+
+    few = [numpy.random.default_rng(seed).random(12_500) for seed in range(16)]
+    return [few[index % len(few)] for index in range(count)]
 
 
 def run_script(script: str, *arguments: str) -> None:

@@ -2,7 +2,7 @@
 
 import distributed
 
-from .base import Contender, noop, run_script
+from .base import Contender, arrays, mean, noop, run_script
 
 COLD = """
 import time; t = time.perf_counter()
@@ -44,6 +44,9 @@ class Peer(Contender):
 
     def submit_many(self, count: int) -> None:
         self.client.gather([self.client.submit(noop, pure=False) for _ in range(count)])
+
+    def arrays(self, count: int) -> None:
+        self.client.gather([self.client.submit(mean, array, pure=False) for array in arrays(count)])
 
     def attach(self, count: int) -> None:
         for _ in range(count):

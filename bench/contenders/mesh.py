@@ -1,11 +1,13 @@
-"""cellmesh: the embedded engine with two workers."""
+"""cellmesh: the embedded engine with two workers. What no peer is asked stands in `alone.py`."""
 
 import os
+import time
 from typing import Any
 
 import cellmesh as cm
 
-from .base import Contender, noop, run_script
+from .alone import Alone
+from .base import arrays, mean, noop, run_script, same
 
 COLD = """
 import time; t = time.perf_counter()
@@ -15,7 +17,7 @@ print(time.perf_counter() - t, flush=True)
 """
 
 
-class Peer(Contender):
+class Peer(Alone):
     version = cm.__version__
 
     def start(self) -> None:
@@ -25,7 +27,6 @@ class Peer(Contender):
         self.shell: Any = InteractiveShell.instance()
         self.shell.run_line_magic("load_ext", "cellmesh")
         self.submit(50)
-        self.cell(10)
 
     def stop(self) -> None:
         cm.stop()
@@ -38,9 +39,19 @@ class Peer(Contender):
         for future in [cm.submit(noop) for _ in range(count)]:
             future.result()
 
-    def cell(self, count: int) -> None:
+    def map_many(self, count: int) -> None:
+        assert len(cm.map(same, range(count)).result()) == count
+
+    def arrays(self, count: int) -> None:
+        for future in [cm.submit(mean, array) for array in arrays(count)]:
+            future.result()
+
+    def cell(self, count: int) -> float:
+        self.shell.run_cell_magic("distributed", "", "pass")  # the first one starts the workers
+        start = time.perf_counter()
         for _ in range(count):
             self.shell.run_cell_magic("distributed", "", "pass")
+        return (time.perf_counter() - start) / count
 
     def attach(self, count: int) -> None:
         for _ in range(count):

@@ -2,9 +2,10 @@
 
 import multiprocessing
 import platform
+import time
 from concurrent.futures import ProcessPoolExecutor
 
-from .base import Contender, noop
+from .base import Contender, arrays, mean, noop, same
 
 COLD = """
 import time; t = time.perf_counter()
@@ -16,6 +17,8 @@ print(time.perf_counter() - t, flush=True)
 pool.shutdown()
 """
 
+CHUNKS = (200, 1_000, 5_000, 20_000, 100_000)
+
 
 class Peer(Contender):
     version = platform.python_version()
@@ -24,6 +27,7 @@ class Peer(Contender):
         self.pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))
         for future in [self.pool.submit(noop) for _ in range(8)]:
             future.result()
+        self.chunk = 0
 
     def stop(self) -> None:
         self.pool.shutdown()
@@ -34,4 +38,18 @@ class Peer(Contender):
 
     def submit_many(self, count: int) -> None:
         for future in [self.pool.submit(noop) for _ in range(count)]:
+            future.result()
+
+    def map_many(self, count: int) -> float:
+        """Per item, at the chunk size that is best here (looked for once)."""
+        self.chunk = self.chunk or min(CHUNKS, key=lambda chunk: self._map(count // 5, chunk))
+        return self._map(count, self.chunk)
+
+    def _map(self, count: int, chunk: int) -> float:
+        start = time.perf_counter()
+        assert len(list(self.pool.map(same, range(count), chunksize=chunk))) == count
+        return (time.perf_counter() - start) / count
+
+    def arrays(self, count: int) -> None:
+        for future in [self.pool.submit(mean, array) for array in arrays(count)]:
             future.result()

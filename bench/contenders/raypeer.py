@@ -5,7 +5,7 @@ from typing import Any
 
 import ray
 
-from .base import Contender, noop
+from .base import Contender, arrays, mean, noop
 
 COLD = """
 import time; t = time.perf_counter()
@@ -23,6 +23,7 @@ class Peer(Contender):
     def start(self) -> None:
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         self.noop: Any = ray.remote(noop)
+        self.mean: Any = ray.remote(mean)
         ray.get([self.noop.remote() for _ in range(200)])
 
     def stop(self) -> None:
@@ -34,3 +35,6 @@ class Peer(Contender):
 
     def submit_many(self, count: int) -> None:
         ray.get([self.noop.remote() for _ in range(count)])
+
+    def arrays(self, count: int) -> None:
+        ray.get([self.mean.remote(array) for array in arrays(count)])
