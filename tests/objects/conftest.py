@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from crash.conftest import mesh as mesh
+from crash.killing import Mesh
 
 from cellmesh.scheduler.objects import makers, segments
 from cellmesh.scheduler.wire import folders, system
@@ -31,3 +33,11 @@ def there(prefix: str) -> Callable[[], list[str]]:
         return sorted(path.name for path in system.shared_memory_folder().glob(prefix + "*"))
 
     return look
+
+
+@pytest.fixture
+def segments_of(mesh: Mesh) -> Callable[[], list[str]]:
+    """The names of all segments of the mesh's hub, those included that are free to be written again."""
+    prefix = folders.segment_prefix(mesh.folder.name)
+    folder = system.shared_memory_folder()
+    return lambda: sorted(path.name for path in folder.glob(prefix + "*"))

@@ -1,0 +1,202 @@
+"""An object lives as long as somebody refers to it, and not longer.
+
+Objects under 1 MiB are unlinked when they are free; their makers keep the memory of larger ones for a while.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from crash.killing import Mesh, gone, kill, reached, until
+
+import cellmesh as cm
+from cellmesh.scheduler.objects import segments
+
+Look = Callable[[], list[str]]
+SMALL, LARGE = 60_000, 1_000_000  # numbers of 8 bytes
+
+
+def settle(mesh: Mesh) -> None:
+    """What was dropped is told to the hub, and the hub has acted upon it."""
+    gc.collect()
+    mesh.session().drain_claims()
+    mesh.status()
+
+
+def kept(name: str) -> bool:
+    """Whether a segment may be there although it is free."""
+    return segments.has_mark(name, segments.RECYCLABLE)
+
+
+def total(array: Any) -> float:
+    return float(array.sum())
+
+
+def ones(size: int) -> Any:
+    import os
+
+    import numpy as np
+
+    return os.getpid(), np.ones(size)
+
+
+def test_the_last_reference_frees_an_object_but_not_what_is_seen_of_it(mesh: Mesh, segments_of: Look) -> None:
+    ref = cm.put(np.arange(SMALL))
+    other = ref
+    view = ref.result()[5:]
+    assert cm.submit(total, ref).result() == SMALL * (SMALL - 1) / 2
+    repr(ref)
+    del ref
+    settle(mesh)
+    assert len(segments_of()) == 1
+    del other
+    settle(mesh)
+    until(lambda: not segments_of(), "the segment's end")
+    assert list(view[:3]) == [5, 6, 7]
+    assert not view.flags.writeable
+
+
+def test_results_go_with_their_futures(mesh: Mesh, segments_of: Look) -> None:
+    future = cm.submit(ones, SMALL)
+    results = cm.map(ones, [SMALL] * 3)
+    view = future.result()[1]
+    assert [len(array) for _, array in results] == [SMALL] * 3
+    del future, results
+    until(lambda: settle(mesh) or not segments_of(), "the segments' end")
+    assert view.all()
+
+
+def test_putting_in_a_loop_does_not_pile_up(mesh: Mesh, segments_of: Look) -> None:
+    array = np.zeros(LARGE)
+    most = 0
+    for i in range(30):
+        array[0] = i
+        ref = cm.put(array)
+        assert ref.result()[0] == i
+        most = max(most, len(segments_of()))
+    assert most < 15, "the hub may be a few behind, not all"
+    for _ in range(100):
+        ref = cm.put(array[:SMALL])
+    settle(mesh)
+    until(lambda: [ref.payload().name] == [n for n in segments_of() if not kept(n)], "the rest's end")
+
+
+def test_a_task_keeps_what_it_was_given(mesh: Mesh, segments_of: Look, tmp_path: Path) -> None:
+    def later(ready: Path, go: Path, array: Any) -> float:
+        import time
+
+        ready.touch()
+        while not go.exists():
+            time.sleep(0.01)
+        return float(array.sum())
+
+    cells = len(os.sched_getaffinity(0)) + 2  # some run, some wait
+    ref = cm.put(np.ones(LARGE))
+    futures = [cm.submit(later, tmp_path / f"{i}", tmp_path / "go", ref) for i in range(cells)]
+    del ref
+    reached(tmp_path / "0")
+    settle(mesh)
+    for _ in range(3):  # were it free, one of these would be written over it
+        cm.put(np.zeros(LARGE))
+    (tmp_path / "go").touch()
+    assert [future.result() for future in futures] == [LARGE] * cells
+
+
+def test_an_object_keeps_those_that_it_refers_to(mesh: Mesh, segments_of: Look) -> None:
+    outer = cm.put([cm.put(np.ones(SMALL)), np.zeros(SMALL)])
+    settle(mesh)
+    assert len(segments_of()) == 2
+    assert cm.submit(lambda pair: total(pair[0]), outer).result() == SMALL
+    del outer
+    settle(mesh)
+    until(lambda: not segments_of(), "both segments' end")
+
+
+def test_an_exception_lets_go_of_what_it_held(mesh: Mesh, segments_of: Look) -> None:
+    def fails(array: Any) -> None:
+        raise ValueError(f"not {len(array)}")
+
+    ref = cm.put(np.ones(SMALL))
+    future = cm.submit(fails, ref)
+    error = future.exception()
+    assert str(error) == f"not {SMALL}"
+    del ref, future
+    until(lambda: settle(mesh) or not segments_of(), "the segment's end")
+    assert error is not None
+
+
+def test_an_object_outlives_the_worker_that_made_it(mesh: Mesh, segments_of: Look) -> None:
+    future = cm.submit(ones, LARGE)
+    pid = future.result()[0]
+    del_me = [cm.submit(ones, LARGE) for _ in range(4)]
+    cm.wait(del_me)
+    makers_of_free = {future.result()[0] for future in del_me}
+    del del_me
+    settle(mesh)
+    for process in {pid, *makers_of_free}:
+        kill(process)
+    until(lambda: all(gone(process) for process in {pid, *makers_of_free}), "the workers' end")
+    assert cm.submit(lambda pair: total(pair[1]), future).result() == LARGE
+    assert future.result()[1].sum() == LARGE
+    until(lambda: settle(mesh) or len(segments_of()) == 1, "the end of what they had kept")
+
+
+def test_a_hub_that_dies_leaves_no_segment_and_takes_none(mesh: Mesh, segments_of: Look) -> None:
+    living = cm.put(np.ones(LARGE))
+    results = [cm.submit(ones, LARGE) for _ in range(4)]
+    cm.wait(results)
+    small = [cm.put(np.zeros(SMALL)) for _ in range(5)]
+    del small, results[1:]
+    gc.collect()
+    mesh.session().drain_claims()
+    mesh.kill_hub()
+    again = [cm.put(np.full(LARGE, i)) for i in range(3)]
+    assert results[0].result()[1].all()
+    assert living.result().all()
+    assert [int(ref.result()[-1]) for ref in again] == [0, 1, 2]
+    assert cm.submit(total, living).result() == LARGE
+    del living, results, again
+    free = len(os.sched_getaffinity(0)) * 4 + 4
+    until(lambda: settle(mesh) or len(segments_of()) <= free, "the end of what was dropped")
+    assert all(kept(name) for name in segments_of())
+
+
+_KILLED = """
+import os, sys, signal
+import numpy as np, cellmesh as cm
+def hold(x):
+    import numpy as np
+    return np.ones(300_000)
+refs = [cm.put(np.ones(n)) for n in (60_000, 1_000_000)]
+for _ in range(3):
+    cm.put(np.ones(1_000_000))
+futures = [cm.submit(hold, ref) for ref in refs]
+assert futures[0].result().all()
+print("ready", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_script_leaves_nothing(runtime: Path) -> None:
+    import subprocess
+    import sys
+
+    from tests.support import leftovers
+
+    done = subprocess.run([sys.executable, "-c", _KILLED], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "ready\n", done.stderr
+    pids = [process.pid for process in leftovers.processes(runtime)]
+    assert leftovers.wait_until_gone(pids) == []
+    assert leftovers.files(runtime) == []
+
+
+def test_the_memory_of_freed_results_is_used_again(mesh: Mesh, segments_of: Look) -> None:
+    for _ in range(12):
+        assert cm.submit(ones, LARGE).result()[1].all()
+        settle(mesh)
+    assert len(segments_of()) <= 2 * len(os.sched_getaffinity(0)) + 2
