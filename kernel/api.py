@@ -8,37 +8,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from cellmesh.scheduler.engines.contract import Engine, EngineError
-from cellmesh.scheduler.wire.messages import Item, JobInfo, Ref, WorkerInfo
+from cellmesh.scheduler.wire.messages import JobInfo, WorkerInfo
 from cellmesh.scheduler.worker import lending
 from cellmesh.widgets.viewmodel import job_rows
 from cellmesh.widgets.views import JobsView
 
-from . import attaching, packing
+from . import attaching
 from .calls import map, submit
+from .dask_scheduler import dask_get
 from .executor import Executor
 from .futures import Future
 from .gathering import as_completed, wait
 from .jobs import Job, WorkerLost
 from .mapping import Results
+from .putting import put
 from .reattaching import results_of
 from .submitting import submissions_of
 from .tasks import task
-
-
-def put(value: Any) -> Future:
-    """A finished Future whose value lies in shared memory, for any number of tasks to use without copies."""
-    session = attaching.current()
-    session.drain_claims()  # a loop that puts and rebinds must not pile up what it has dropped
-    packed = packing.pack(value, session.engine.object_prefix())
-    for future in packed.waits:
-        future.result()
-    payload = packed.finish(session.engine.object_prefix())
-    placed = Future(session, f"put {type(value).__name__}")
-    if isinstance(payload, Ref):
-        session.engine.keep(payload)
-        placed.keep(payload.name, packed.holds)
-    placed.settle(Item(0, True, payload))
-    return placed
 
 
 def cancel(what: Any) -> None:
@@ -144,6 +130,7 @@ __all__ = [
     "attach",
     "cancel",
     "connect",
+    "dask_get",
     "jobs",
     "load_ipython_extension",
     "map",

@@ -5,7 +5,6 @@ Owns the translation between joblib's interface and ours. Imported only where jo
 user's iterator. Read next: `bounded.py`.
 """
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,12 +22,9 @@ from joblib.parallel import (
 from cellmesh.scheduler.worker import lending
 
 from . import attaching, options
-from .api import put
 from .bounded import BoundedCalls
 from .futures import Future
-
-SHARED = 1_000_000
-"""Arguments of so many bytes go to shared memory, once for all calls that have them."""
+from .sharing import Shared
 
 Callback = Callable[[Future], object]
 
@@ -43,7 +39,7 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         super().__init__(**kwargs)
         self._calls: BoundedCalls | None = None
         self._ended: SimpleQueue[tuple[Callback, Future] | None] | None = None
-        self._shared: dict[int, tuple[Any, Future]] = {}
+        self._shared = Shared()
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many calls run at once: -1 means all cores of the pool, -2 all but one, and so on."""
@@ -73,7 +69,7 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         if self._ended is not None:
             self._ended.put(None)
             self._ended = None
-        self._shared.clear()
+        self._shared = Shared()
 
     def submit(self, func: Any, callback: Callback | None = None) -> Future:
         """Run one batch of calls."""
@@ -112,35 +108,15 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         items = [
             (
                 function,
-                tuple(self._share(value) for value in args),
-                {name: self._share(value) for name, value in kwargs.items()},
+                tuple(self._shared.share(value) for value in args),
+                {name: self._shared.share(value) for name, value in kwargs.items()},
             )
             for function, args, kwargs in batch.items
         ]
         return BatchedCalls(items, self.get_nested_backend())
-
-    def _share(self, value: Any) -> Any:
-        if _bytes_of(value) < SHARED:
-            return value
-        found = self._shared.get(id(value))
-        if found is None:
-            found = self._shared[id(value)] = (
-                value,
-                put(value),
-            )  # kept: an id is unique as long as its object
-        return found[1]
 
 
 def _call_back(ended: "SimpleQueue[tuple[Callback, Future] | None]") -> None:
     while (one := ended.get()) is not None:
         callback, future = one
         callback(future)
-
-
-def _bytes_of(value: Any) -> int:
-    """How large an array, a table or a sparse matrix is; 0 for what is none."""
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(value, pandas.DataFrame):
-        return int(value.memory_usage(index=False).sum())
-    size = getattr(value.data if hasattr(value, "indptr") else value, "nbytes", 0)
-    return size if isinstance(size, int) else 0

@@ -45,6 +45,7 @@ def test_the_front_door_has_these_names_and_no_others() -> None:
         "attach",
         "cancel",
         "connect",
+        "dask_get",
         "jobs",
         "load_ipython_extension",
         "map",
