@@ -31,7 +31,7 @@ class TestTheirs(GetFunctionTestMixin):  # type: ignore[misc]
 
 
 def test_arrays(pool: Session) -> None:
-    da = pytest.importorskip("dask.array", reason="needs dask[array]")
+    da = pytest.importorskip("dask.array", reason="needs dask[array]", exc_type=ImportError)
     source = np.arange(1_000_000.0).reshape(1000, 1000)
     array = da.from_array(source, chunks=(250, 250))
     assert np.allclose((array @ array.T).sum(axis=0).compute(), (source @ source.T).sum(axis=0))
@@ -39,7 +39,7 @@ def test_arrays(pool: Session) -> None:
 
 
 def test_dataframes(pool: Session) -> None:
-    dd = pytest.importorskip("dask.dataframe", reason="needs dask[dataframe]")
+    dd = pytest.importorskip("dask.dataframe", reason="needs dask[dataframe]", exc_type=ImportError)
     import pandas as pd
 
     source = pd.DataFrame({"name": ["a", "b", "c", "d"] * 250, "x": range(1000)})

@@ -8,29 +8,14 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from guests.conftest import embedded_only
+from guests.waiting import hold, until
 
 import cellmesh as cm
 from cellmesh.kernel.session import Session
-
-
-def until(done: Callable[[], bool], what: str) -> None:
-    """Wait for what happens, within a bound."""
-    end = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < end, f"not within 30 s: {what}"
-        time.sleep(0.01)
-
-
-def hold(started: Path, go: Path) -> str:
-    """A call that has begun once `started` is there, and ends once `go` is."""
-    started.touch()
-    until(go.exists, "go")
-    return "held"
 
 
 def span(_: int) -> tuple[float, float]:
