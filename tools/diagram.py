@@ -1,7 +1,7 @@
 """Draw the core's transition tables: `python tools/diagram.py` writes docs/scheduler-states.md.
 
 Owns the drawing, so that it cannot drift from the code: `--check` exits 1 when the file is stale.
-Never edited by hand, the file. Read next: `scheduler/core/state.py`.
+Never edited by hand, the file. Read next: `scheduler/core/tables.py`.
 """
 
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from cellmesh.scheduler.core.state import (  # noqa: E402
+from cellmesh.scheduler.core.tables import (  # noqa: E402
     TASK_TRANSITIONS,
     TERMINAL,
     WORKER_TRANSITIONS,
@@ -40,7 +40,7 @@ def render() -> str:
         [
             "# States of tasks and workers",
             "",
-            "Drawn by `tools/diagram.py` from the tables in `scheduler/core/state.py`; do not edit.",
+            "Drawn by `tools/diagram.py` from the tables in `scheduler/core/tables.py`; do not edit.",
             "",
             "## Tasks",
             "",

@@ -73,7 +73,7 @@ def jobs(rows: Sequence[JobRow]) -> str:
 
 def sessions(rows: Sequence[SessionRow]) -> str:
     return "\n".join(
-        f"{row.name}: {row.state}, {row.slots} slots in use, {row.mesh} mesh and {row.tasks} task workers, "
+        f"{row.name}: {row.state}, {row.slots:g} slots in use, {row.mesh} mesh and {row.tasks} task workers, "
         f"{row.jobs} jobs running"
         for row in rows
     )

@@ -52,7 +52,7 @@ class JobRow:
 class SessionRow:
     name: str
     state: str
-    slots: int
+    slots: float
     mesh: int
     tasks: int
     jobs: int
@@ -110,7 +110,7 @@ def mesh_rows(hub: HubInfo, own: str) -> MeshRows:
     mine = [session for session in hub.sessions if session.id == own]
     others = tuple(session_row(session) for session in hub.sessions if session.id != own)
     gpus = f", {len(hub.gpus)} GPU{'s' * (len(hub.gpus) != 1)}" if hub.gpus else ""
-    busy = f"{hub.slots_used} of {hub.cpus} core{'s' * (hub.cpus != 1)} busy"
+    busy = f"{hub.slots_used:g} of {hub.cpus} core{'s' * (hub.cpus != 1)} busy"
     head = f"cellmesh hub {hub.name!r} (pid {hub.pid}): {busy}{gpus}"
     if not mine:
         return MeshRows(head, (), (), others)

@@ -5,7 +5,7 @@ for the time: every delay is a timer. Read next: `core.py`.
 """
 
 from .commands import InterruptTask, KillWorker
-from .events import HubRecovered, HubStarted, TimerFired, WorkerLost, WorkerReady
+from .events import ONE, HubRecovered, HubStarted, TimerFired, WorkerLost, WorkerReady
 from .ids import SessionId, WorkerId
 from .mesh import dismiss, replace_lost
 from .sessions import end_session
@@ -15,7 +15,6 @@ from .tasks import (
     all_reported,
     complete,
     halted_why,
-    lose_all,
     orphan,
     overrun,
     put_back,
@@ -42,18 +41,20 @@ def hub_started(turn: Turn, event: HubStarted) -> None:
     """The hub has these cores and devices; on a later start they may differ."""
     state = turn.state
     _new_epoch(state, event.epoch)
-    state.cpus = event.cpus
-    held = {device: holder for device, holder in state.gpus.items() if holder is not None}
-    state.gpus = {device: held.pop(device, None) for device in event.gpus}
+    state.cpus = event.cpus * ONE
+    state.memory = event.memory
+    held = {device: shares for device, shares in state.gpus.items() if shares}
+    state.gpus = {device: held.pop(device, {}) for device in event.gpus}
     state.gone_gpus = set(held)
     state.gpus.update(held)
-    for session in state.sessions.values():
-        for gpus, shape in session.shapes.items():
-            if shape.ready.live:
-                never = why_never(state, session, shape.ready.tasks()[0].spec)
+    for job in state.jobs.values():
+        for task in job.tasks.values():
+            if task.state is TaskState.QUEUED:
+                never = why_never(state, state.sessions[job.session], task.spec)
                 if never:
-                    lose_all(turn, shape.ready, never)
-                turn.growing[session.id, gpus] = None
+                    settle(turn, job, task, TaskState.LOST, never)
+    for session in state.sessions.values():
+        turn.growing.update(dict.fromkeys((session.id, gpus) for gpus in session.shapes))
 
 
 def _task_of(state: State, worker: Worker) -> Task | None:
@@ -131,7 +132,7 @@ def lose_worker(turn: Turn, worker: Worker, why: str) -> None:
     if worker.state is not WorkerState.ENDING:
         write_off(turn, worker)
         if worker.number is None and not worker.proven and session is not None:
-            session.shapes[len(worker.gpus)].bad_starts += 1
+            session.shapes[worker.share].bad_starts += 1
     task = _task_of(state, worker)
     if task is not None:
         name = "a task worker" if worker.number is None else f"worker {worker.number}"

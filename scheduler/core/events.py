@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from .ids import Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
 
+ONE = 1000
+"""One core or one GPU: both are counted in thousandths, exactly."""
+
 
 class Pool(StrEnum):
     """Which kind of worker a task runs on."""
@@ -34,16 +37,22 @@ class TaskSpec:
     size: int = 1  # how many items it holds
     pool: Pool = Pool.TASK
     worker: int | None = None  # the number of the mesh worker it is pinned to
-    gpus: int = 0  # on the task pool: GPUs its worker must hold
+    gpus: int = 0  # on the task pool: thousandths of GPUs that its worker must hold
     retries: int = 0  # how many deaths of its worker it survives
+    cpus: int = ONE  # thousandths of cores that it takes while it runs
+    memory: int = 0  # bytes that it is promised while it runs
+    priority: int = 0  # the higher, the sooner, within its session
 
 
 @dataclass(frozen=True, slots=True)
 class HubStarted:
+    """The hub runs on a machine with so many cores, these GPUs and so much memory (in bytes)."""
+
     at: float
     epoch: int
     cpus: int
     gpus: tuple[str, ...] = ()
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

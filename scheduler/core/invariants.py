@@ -1,24 +1,26 @@
 """What must hold after every event.
 
-One thing is not asked here: that no more slots are used than there are cores. It holds but for a hub that
-came back to fewer cores than its living workers use, so the tests' world asks it.
+One thing is not asked here: that no more cores and memory are used than there are. It holds but for a hub
+that came back to a smaller machine than its living workers use, so the tests' world asks it.
 
 Owns `check`, which tests call after each event of each history. Never called in production: it walks
-everything. Read next: `story.py`.
+everything. Read next: `resource_invariants.py`, `story.py`.
 """
 
+from . import resource_invariants
 from .events import Pool
 from .nesting import DEEPEST
+from .queues import rank_of
 from .state import TERMINAL, Job, Session, State, Task, TaskQueue, TaskState, WorkerState
+from .tasks import queue_of
 
 _AT_WORK = (TaskState.RUNNING, TaskState.STOPPING)
 
 
 def check(state: State) -> None:
     """Raise AssertionError with the broken sentence."""
-    _check_slots(state)
+    resource_invariants.check(state)
     _check_pairs(state)
-    _check_devices(state)
     for job in state.jobs.values():
         _check_job(state, job)
     for session in state.sessions.values():
@@ -31,18 +33,6 @@ def check(state: State) -> None:
 
 def _tasks(state: State) -> list[Task]:
     return [task for job in state.jobs.values() for task in job.tasks.values()]
-
-
-def _check_slots(state: State) -> None:
-    at_work = [
-        worker.session
-        for worker in state.workers.values()
-        if (worker.task or worker.setup_run) is not None and not worker.waits
-    ]
-    assert state.slots_used == len(at_work), "slots_used: tasks and setup cells at work that do not wait"
-    for session in state.sessions.values():
-        assert session.running == at_work.count(session.id), "session.running is its share of the slots"
-    assert set(at_work) <= set(state.sessions), "only living sessions hold slots"
 
 
 def _check_pairs(state: State) -> None:
@@ -58,7 +48,7 @@ def _check_pairs(state: State) -> None:
             if task.spec.worker is not None and task.spec.pool is Pool.MESH:
                 assert worker.number == task.spec.worker, "pinned tasks run where they are pinned"
             if worker.number is None:
-                assert len(worker.gpus) == task.spec.gpus, "a task's worker holds what the task wants"
+                assert worker.share == task.spec.gpus, "a task's worker holds what the task wants"
     for worker in state.workers.values():
         if worker.task is not None:
             job, index = worker.task
@@ -77,16 +67,6 @@ def _check_pairs(state: State) -> None:
             assert worker.session in state.sessions, f"workers of ended sessions are ending: {worker}"
         assert (worker.setup_run is None) == (worker.setup_attempt == 0), "a setup run has an attempt"
         assert not worker.waits or (worker.task or worker.setup_run) is not None, "who waits has work"
-
-
-def _check_devices(state: State) -> None:
-    held = [device for worker in state.workers.values() for device in worker.gpus]
-    assert len(held) == len(set(held)), "no device is held twice"
-    holders = {device: worker.id for worker in state.workers.values() for device in worker.gpus}
-    for device, holder in state.gpus.items():
-        assert holders.get(device) == holder, f"a device and its holder agree: {device}"
-    assert set(held) <= set(state.gpus), "held devices are known"
-    assert state.gone_gpus <= set(held), "devices that are gone are forgotten once free"
 
 
 def _check_job(state: State, job: Job) -> None:
@@ -114,7 +94,7 @@ def _check_job(state: State, job: Job) -> None:
 
 
 def _check_queues(state: State, session: Session) -> None:
-    where: dict[tuple[int, int], object] = {}
+    where: dict[tuple[int, int], TaskQueue] = {}
 
     def visit(name: object, queue: TaskQueue) -> None:
         live = queue.tasks()
@@ -123,19 +103,22 @@ def _check_queues(state: State, session: Session) -> None:
             key = (task.job, task.spec.index)
             assert state.jobs[task.job].tasks[task.spec.index] is task, "entries are the tasks themselves"
             assert key not in where, f"a queued task waits in one place: {task}"
-            where[key] = name
+            where[key] = queue
+        ranks = [rank_of(task.spec, state.jobs[task.job].depth) for task in live]
+        assert ranks == sorted(ranks, reverse=True), f"the higher rank comes first: {name}"
 
     for gpus, shape in session.shapes.items():
-        visit((Pool.TASK, gpus), shape.ready)
+        for kind, lane in shape.lanes.items():
+            visit((Pool.TASK, gpus, kind), lane)
+        assert shape.waiting == sum(lane.live for lane in shape.lanes.values()), "waiting counts the lanes"
     for number, queue in session.ready_pinned.items():
         visit((Pool.MESH, number), queue)
     visit((Pool.MESH, None), session.ready_mesh)
     for job_id in session.jobs:
         for index, task in state.jobs[job_id].tasks.items():
             if task.state is TaskState.QUEUED:
-                spec = task.spec
-                kind = spec.gpus if spec.pool is Pool.TASK else spec.worker
-                assert where.pop((job_id, index), None) == (spec.pool, kind), f"it waits in its place: {task}"
+                place = where.pop((job_id, index), None)
+                assert place is queue_of(session, task.spec), f"it waits in its place: {task}"
     assert not where, "only this session's tasks wait here"
     for number, queue in session.ready_pinned.items():
         if queue.live:
@@ -172,7 +155,7 @@ def _check_shapes(state: State, session: Session) -> None:
     own = [w for w in state.workers.values() if w.session == session.id and w.number is None]
     alive = [worker for worker in own if worker.state is not WorkerState.ENDING]
     for gpus, shape in session.shapes.items():
-        of_kind = [worker for worker in alive if len(worker.gpus) == gpus]
+        of_kind = [worker for worker in alive if worker.share == gpus]
         assert shape.live == len(of_kind), "live counts the workers that are not ending"
         assert shape.busy == sum(worker.task is not None for worker in of_kind), (
             "busy counts those with a task"
@@ -180,10 +163,8 @@ def _check_shapes(state: State, session: Session) -> None:
         assert shape.lent == sum(worker.waits for worker in of_kind), "lent counts those that wait"
         idle = sorted(worker.id for worker in of_kind if worker.state is WorkerState.IDLE)
         assert sorted(shape.idle) == idle, "idle lists the idle"
-        if shape.ready.live and shape.live == shape.lent:
+        if shape.waiting and shape.live == shape.lent:
             assert session.id in state.gpu_waiting, "who waits has workers that go on, or waits for devices"
-        if shape.ready.live and shape.idle:
-            assert state.slots_used >= state.cpus, "nobody waits beside an idle worker and a free slot"
 
 
 def _check_nesting(state: State) -> None:

@@ -3,12 +3,14 @@
 Owns which numbers exist and who stands for them. Never runs tasks. Read next: `sessions.py`.
 """
 
-from .events import MeshRequested
+from .amounts import plural
+from .devices import device_count, holders
+from .events import ONE, MeshRequested
 from .ids import JobId
 from .state import Session, TaskState, Worker, WorkerState
-from .tasks import lose_all, orphan, plural, settle, why_never
+from .tasks import lose_all, orphan, settle, why_never
 from .turn import Turn
-from .workers import device_count, end, holders, launch
+from .workers import end, launch
 
 MAX_BAD_STARTS = 3  # workers in a row that die before they could work
 
@@ -21,7 +23,7 @@ def missing(session: Session) -> list[int]:
 def fill(turn: Turn, session: Session) -> None:
     """Start workers for missing numbers; what lacks devices is tried again when some come free."""
     for number in missing(session):
-        if launch(turn, session, number, session.mesh_gpus) is None:
+        if launch(turn, session, number, session.mesh_gpus * ONE) is None:
             turn.state.gpu_waiting[session.id] = None
             return
 

@@ -81,7 +81,7 @@ def task_waiting(turn: Turn, event: TaskWaiting) -> None:
     if event.waits:
         lend(state, session, worker)
         if worker.number is None:
-            turn.growing[session.id, len(worker.gpus)] = None
+            turn.growing[session.id, worker.share] = None
     else:
         take_back(state, session, worker)
 

@@ -1,28 +1,38 @@
-"""What runs where: slots to sessions, tasks to idle workers, workers to waiting tasks, devices to workers.
+"""What runs where: slots to sessions, tasks to idle workers.
 
-Owns the policy. Slots go to the session that holds fewest (max-min fair, no preemption), ties to the one
-served longest ago. Within a session the order is: setup cells and pinned tasks, then tasks for any mesh
-worker, then the task pool; every fourth dispatch takes the opposite order, so that none starves.
-Never changes a state itself: `tasks.py` and `workers.py` do. Read next: `mesh.py`.
+Slots go to the session that holds fewest (max-min fair by cores, no preemption), ties to the one served
+longest ago. Within a session the order is: setup cells and pinned tasks, then tasks for any mesh worker, then
+the task pool; every fourth dispatch takes the opposite order, so that none starves. In the task pool the
+higher priority is served first; kinds of task (see `state.Shape`) of equal priority take turns, and within a
+kind it is first come first served.
+
+Who takes more than is free when its turn comes is first in line: from then on what it takes is counted as
+taken, so only tasks that leave it room are started, and nobody who comes later can keep it from its cores and
+memory. There is one first in line at a time, of all sessions, and it keeps its place until it starts (or goes
+away, or loses the worker that it was to run on). So wide tasks cost some idling and never wait for ever.
+
+Owns the policy. Never changes a state itself: `tasks.py` and `workers.py` do. Read next: `growth.py`.
 """
 
 from . import slots
 from .commands import StartTask
-from .ids import WorkerId
-from .mesh import MAX_BAD_STARTS, fill, missing
-from .state import Session, Shape, State, Worker, WorkerState
-from .tasks import lose_all, plural, start
+from .events import TaskSpec
+from .growth import grow, relieve
+from .ids import SessionId
+from .queues import TaskQueue
+from .state import Session, Shape, Worker, WorkerState
+from .tasks import start
 from .transitions import shift
 from .turn import Turn
-from .workers import end, free_devices, holders, launch
 
 IDLE_SECONDS = 60.0  # an idle task worker is stopped then
+_SETUP = TaskSpec(0)  # what a setup cell takes
 
 
 def settle_turn(turn: Turn) -> None:
     """Give out what the event at hand has made free, and order what is missing."""
     state = turn.state
-    if state.slots_used < state.cpus:
+    if state.slots_used < state.cpus or state.free_riders:
         schedule(turn)
     if turn.growing:
         while turn.growing:
@@ -43,53 +53,86 @@ def settle_turn(turn: Turn) -> None:
 def schedule(turn: Turn) -> None:
     """Fill the free slots."""
     state = turn.state
-    while state.slots_used < state.cpus:
+    turn.kept = None
+    passed: set[SessionId] | None = None  # nothing that they have to run fits
+    while state.slots_used < state.cpus or state.free_riders:
         best: Session | None = None
-        for session in state.sessions.values():
-            if _can_serve(session) and (
-                best is None
-                or session.running < best.running
-                or (session.running == best.running and session.served_at < best.served_at)
-            ):
-                best = session
+        if state.first_in_line is not None and turn.kept is None:
+            best = state.sessions.get(state.first_in_line)
+            if best is None or not _can_serve(best):
+                best = state.first_in_line = None
+        if best is None:
+            for session in state.sessions.values():
+                if (
+                    _can_serve(session)
+                    and (
+                        best is None
+                        or session.running < best.running
+                        or (session.running == best.running and session.served_at < best.served_at)
+                    )
+                    and (passed is None or session.id not in passed)
+                ):
+                    best = session
         if best is None:
             return
+        if not _serve(turn, best):
+            passed = {best.id} if passed is None else {*passed, best.id}
+            continue
         state.dispatches += 1
         best.served_at = state.dispatches
-        _serve(turn, best)
+        if turn.kept is None:
+            best.served += 1
+            state.first_in_line = None
 
 
 def _can_serve(session: Session) -> bool:
     if session.own_work or (session.idle_mesh and session.ready_mesh.live):
         return True
     for shape in session.shapes.values():  # noqa: SIM110 - the hottest line; any() makes a generator each time
-        if shape.idle and shape.ready.live:
+        if shape.idle and shape.waiting:
             return True
     return False
 
 
-def _serve(turn: Turn, session: Session) -> None:
-    session.served += 1
-    if session.served & 3:
-        done = _serve_own(turn, session) or _serve_mesh(turn, session) or _serve_pool(turn, session)
-    else:
-        done = _serve_pool(turn, session) or _serve_mesh(turn, session) or _serve_own(turn, session)
-    assert done
+def _fits(turn: Turn, session: Session, spec: TaskSpec) -> bool:
+    """Whether what it takes is free, beside what is kept; the first for whom it is not is first in line."""
+    state = turn.state
+    cpus, memory, kept = spec.cpus, spec.memory, turn.kept
+    if kept is None:
+        if (not cpus or state.slots_used + cpus <= state.cpus) and (
+            not memory or state.memory_used + memory <= state.memory
+        ):
+            return True
+        turn.kept = spec
+        state.first_in_line = session.id
+        return False
+    return (not cpus or state.slots_used + kept.cpus + cpus <= state.cpus) and (
+        not memory or state.memory_used + kept.memory + memory <= state.memory
+    )
+
+
+def _serve(turn: Turn, session: Session) -> bool:
+    """Start the next thing of the session that fits; whether there was one."""
+    if (session.served + 1) & 3:
+        return _serve_own(turn, session) or _serve_mesh(turn, session) or _serve_pool(turn, session)
+    return _serve_pool(turn, session) or _serve_mesh(turn, session) or _serve_own(turn, session)
 
 
 def _serve_own(turn: Turn, session: Session) -> bool:
     """Setup, else a pinned task, for the numbered worker that has waited longest."""
-    if not session.own_work:
-        return False
-    number = next(iter(session.own_work))
-    del session.own_work[number]
-    worker = turn.state.workers[session.mesh[number]]
-    if worker.setup:
-        _start_setup(turn, session, worker)
-    else:
-        del session.idle_mesh[number]
-        start(turn, session, worker, session.ready_pinned[number].pop())
-    return True
+    for number in session.own_work:
+        worker = turn.state.workers[session.mesh[number]]
+        queue = None if worker.setup else session.ready_pinned[number]
+        if not _fits(turn, session, _SETUP if queue is None else queue.first().spec):
+            continue
+        del session.own_work[number]
+        if queue is None:
+            _start_setup(turn, session, worker)
+        else:
+            del session.idle_mesh[number]
+            start(turn, session, worker, queue.pop())
+        return True
+    return False
 
 
 def _start_setup(turn: Turn, session: Session, worker: Worker) -> None:
@@ -99,127 +142,63 @@ def _start_setup(turn: Turn, session: Session, worker: Worker) -> None:
     worker.setup_run = run
     worker.setup_attempt = state.next_attempt
     state.next_attempt += 1
-    slots.take(state, session)
+    slots.take(state, session, worker, _SETUP)
     turn.out.append(StartTask(worker.id, run[0], run[1], worker.setup_attempt))
 
 
 def _serve_mesh(turn: Turn, session: Session) -> bool:
     """A task for any mesh worker, to the one that has been idle longest."""
-    if not session.idle_mesh or not session.ready_mesh.live:
+    queue = session.ready_mesh
+    if not session.idle_mesh or not queue.live or not _fits(turn, session, queue.first().spec):
         return False
     number = next(iter(session.idle_mesh))
     worker = turn.state.workers[session.idle_mesh.pop(number)]
     session.own_work.pop(number, None)
-    start(turn, session, worker, session.ready_mesh.pop())
+    start(turn, session, worker, queue.pop())
     return True
 
 
 def _serve_pool(turn: Turn, session: Session) -> bool:
-    """A task for a task worker. Kinds of worker take turns, so that none starves another."""
-    for gpus, shape in session.shapes.items():
-        if not shape.idle or not shape.ready.live:
-            continue
-        worker = turn.state.workers[shape.idle.pop()]
-        turn.cancel_timer(f"idle:{worker.id}")
-        start(turn, session, worker, shape.ready.pop())
-        if shape.ready.live and not shape.idle and shape.live - shape.lent < turn.state.cpus:
-            turn.growing[session.id, gpus] = None
-        if len(session.shapes) > 1:
-            session.shapes[gpus] = session.shapes.pop(gpus)
-        return True
+    """A task for a task worker: of the highest priority, else of the kind that was served longest ago."""
+    shapes = session.shapes
+    if len(shapes) == 1:  # as nearly always
+        (shape,) = shapes.values()
+        if not shape.idle or not shape.waiting:
+            return False
+        if len(shape.lanes) == 1:
+            (lane,) = shape.lanes.values()
+            return _serve_lane(turn, session, shape, lane)
+    found = [
+        (lane.first_rank(), gpus, shape, kind, lane)
+        for gpus, shape in shapes.items()
+        if shape.idle and shape.waiting
+        for kind, lane in shape.lanes.items()
+        if lane.live
+    ]
+    found.sort(key=lambda each: each[0], reverse=True)
+    for _, gpus, shape, kind, lane in found:
+        if _serve_lane(turn, session, shape, lane):
+            shapes[gpus] = shapes.pop(gpus)
+            del shape.lanes[kind]
+            if lane.live:
+                shape.lanes[kind] = lane
+            return True
     return False
 
 
-def _wanted(state: State, shape: Shape) -> int:
-    """How many more task workers of this kind have something to do."""
-    return min(state.cpus, shape.ready.live + shape.busy - shape.lent) - (shape.live - shape.lent)
-
-
-def grow(turn: Turn, session: Session, gpus: int) -> None:
-    """Start task workers for what waits, if no idle one can take it."""
+def _serve_lane(turn: Turn, session: Session, shape: Shape, lane: TaskQueue) -> bool:
+    spec = lane.first().spec
+    if not _fits(turn, session, spec):
+        return False
     state = turn.state
-    shape = session.shapes.get(gpus)
-    if shape is None:
-        return
-    if shape.bad_starts >= MAX_BAD_STARTS:
-        if shape.live == shape.lent:  # nobody is left who could serve, and those who wait may wait for this
-            _give_up(turn, session, shape)
-        return
-    while not shape.idle and _wanted(state, shape) > 0:
-        if launch(turn, session, None, gpus) is None:
-            state.gpu_waiting[session.id] = None
-            return
-        shape.told = False
-
-
-def _give_up(turn: Turn, session: Session, shape: Shape) -> None:
-    """Task workers keep dying at their start: fail what waits for them. New tasks will try again."""
-    shape.bad_starts = 0
-    if shape.ready.live:
-        why = f"{MAX_BAD_STARTS} task workers in a row died while starting"
-        turn.notify(session, f"{why}; see their log")
-        lose_all(turn, shape.ready, why)
-
-
-def relieve(turn: Turn) -> None:
-    """Serve sessions that wait for devices, and take devices back from idle task workers for them.
-
-    Only task workers that nothing waits for are stopped, and no more than needed: an idle one with a
-    queue is about to work.
-    """
-    state = turn.state
-    for session_id in list(state.gpu_waiting):
-        del state.gpu_waiting[session_id]
-        session = state.sessions.get(session_id)
-        if session is not None:
-            fill(turn, session)
-            for gpus in list(session.shapes):
-                if gpus:
-                    grow(turn, session, gpus)
-    if not state.gpu_waiting:
-        return
-    short = sum(_shortage(state, state.sessions[session_id]) for session_id in state.gpu_waiting)
-    short -= len(free_devices(state))
-    idle: dict[WorkerId, Worker] = {}
-    for holder in state.gpus.values():
-        worker = state.workers.get(holder) if holder is not None else None
-        if worker is None:
-            continue
-        if worker.state is WorkerState.ENDING:
-            short -= 1
-        elif worker.state is WorkerState.IDLE and worker.number is None and not _queue_of(state, worker):
-            idle[worker.id] = worker
-    for worker in idle.values():
-        if short <= 0:
-            break
-        end(turn, worker)
-        short -= len(worker.gpus)
-    for session_id in state.gpu_waiting:
-        _tell_waiter(turn, state.sessions[session_id])
-
-
-def _queue_of(state: State, worker: Worker) -> int:
-    """How many tasks wait for task workers of this one's kind."""
-    return state.sessions[worker.session].shapes[len(worker.gpus)].ready.live
-
-
-def _shortage(state: State, session: Session) -> int:
-    """Devices that the session could use at once."""
-    devices = len(missing(session)) * session.mesh_gpus
-    for gpus, shape in session.shapes.items():
-        if gpus and not shape.idle:
-            devices += gpus * max(0, _wanted(state, shape))
-    return devices
-
-
-def _tell_waiter(turn: Turn, session: Session) -> None:
-    """Say once who holds the devices that queued tasks wait for."""
-    for gpus, shape in session.shapes.items():
-        if gpus and shape.live == 0 and shape.ready.live and not shape.told:
-            names = holders(turn.state, besides=session)
-            own = sum(len(turn.state.workers[worker].gpus) for worker in session.mesh.values())
-            if not names and own:
-                names = "this notebook's own mesh workers"
-            if names:
-                shape.told = True
-                turn.notify(session, f"waiting for {plural(gpus, 'GPU')}, held by {names}")
+    worker = state.workers[shape.idle.pop()]
+    turn.cancel_timer(f"idle:{worker.id}")
+    start(turn, session, worker, lane.pop())
+    # Others may have waited for this worker, or need less than this task.
+    if (
+        not shape.idle
+        and shape.waiting
+        and ((shape.live - shape.lent) * spec.cpus < state.cpus or len(shape.lanes) > 1)
+    ):
+        turn.growing[session.id, spec.gpus] = None
+    return True

@@ -65,6 +65,8 @@ def end_session(turn: Turn, session: Session) -> None:
         remove(state, state.jobs[job_id])
     del state.sessions[session.id]
     state.gpu_waiting.pop(session.id, None)
+    if state.first_in_line == session.id:
+        state.first_in_line = None
     turn.tell.pop(session.id, None)
     turn.out.append(ForgetSession(session.id))
     turn.ended = True

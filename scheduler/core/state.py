@@ -1,75 +1,16 @@
-"""What the core remembers: sessions, jobs, tasks, workers, and the table of legal transitions.
+"""What the core remembers: sessions, jobs, tasks, workers.
 
-Owns the records and the tables. Never decides anything: handlers do, through `transitions.py`, and
-`invariants.py` checks what must always hold. Read next: `core.py`.
+Owns the records. Never decides anything: handlers do, through `transitions.py`, and `invariants.py` checks
+what must always hold. Read next: `tables.py` (how states may change), `queues.py`, then `core.py`.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from .events import Pool, TaskSpec
+from .events import ONE, Pool, TaskSpec
 from .ids import Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
-
-
-class TaskState(StrEnum):
-    """Where a task stands; the last four are the ends."""
-
-    # Enum hashes by a Python-level call; the tables are asked several times an event.
-    __hash__ = str.__hash__
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    STOPPING = "stopping"  # interrupted, has not yielded yet
-    DONE = "done"
-    FAILED = "failed"  # user code raised
-    CANCELLED = "cancelled"
-    LOST = "lost"  # its worker died and its retries are spent, or it can never run
-
-
-class WorkerState(StrEnum):
-    """Where a worker process stands."""
-
-    __hash__ = str.__hash__
-
-    STARTING = "starting"  # its hello is awaited: the first one, or the one after the hub's death
-    IDLE = "idle"
-    BUSY = "busy"
-    ENDING = "ending"  # told to stop or killed; its exit has not been seen yet
-
-
-TASK_TRANSITIONS: frozenset[tuple[TaskState, TaskState]] = frozenset(
-    {
-        (TaskState.QUEUED, TaskState.RUNNING),
-        (TaskState.QUEUED, TaskState.CANCELLED),
-        (TaskState.QUEUED, TaskState.LOST),
-        (TaskState.RUNNING, TaskState.DONE),
-        (TaskState.RUNNING, TaskState.FAILED),
-        (TaskState.RUNNING, TaskState.CANCELLED),
-        (TaskState.RUNNING, TaskState.STOPPING),
-        (TaskState.RUNNING, TaskState.QUEUED),
-        (TaskState.RUNNING, TaskState.LOST),
-        (TaskState.STOPPING, TaskState.DONE),
-        (TaskState.STOPPING, TaskState.FAILED),
-        (TaskState.STOPPING, TaskState.CANCELLED),
-    }
-)
-
-WORKER_TRANSITIONS: frozenset[tuple[WorkerState, WorkerState]] = frozenset(
-    {
-        (WorkerState.STARTING, WorkerState.IDLE),
-        (WorkerState.STARTING, WorkerState.BUSY),  # rejoined after the hub's death, still running
-        (WorkerState.STARTING, WorkerState.ENDING),
-        (WorkerState.IDLE, WorkerState.BUSY),
-        (WorkerState.IDLE, WorkerState.STARTING),  # the hub came back; waiting for its hello
-        (WorkerState.BUSY, WorkerState.STARTING),
-        (WorkerState.IDLE, WorkerState.ENDING),
-        (WorkerState.BUSY, WorkerState.IDLE),
-        (WorkerState.BUSY, WorkerState.ENDING),
-    }
-)
-
-TERMINAL = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED, TaskState.LOST})
+from .queues import TaskQueue
+from .tables import TASK_TRANSITIONS, TERMINAL, WORKER_TRANSITIONS, TaskState, WorkerState
 
 
 @dataclass(slots=True)
@@ -84,55 +25,6 @@ class Task:
     worker: WorkerId | None = None  # while RUNNING or STOPPING
     reported: int = 0  # items delivered so far, a bit for each: a million of them must cost little
     failed_items: int = 0
-
-
-@dataclass(slots=True)
-class TaskQueue:
-    """Tasks waiting for one kind of worker: the highest rank first, equals first come first served.
-
-    Deletion is lazy: an entry whose task is no longer QUEUED is stale, is skipped by `pop`, and does not
-    count in `live`. A task never returns to QUEUED while an entry of it is left, because only `pop` takes
-    it out of QUEUED towards RUNNING.
-    """
-
-    ranks: dict[int, deque[Task]] = field(default_factory=dict)
-    live: int = 0  # entries that are not stale
-
-    def push(self, task: Task, rank: int) -> None:
-        """Append a queued task."""
-        entries = self.ranks.get(rank)
-        if entries is None:
-            entries = self.ranks[rank] = deque()
-        entries.append(task)
-        self.live += 1
-
-    def push_front(self, task: Task, rank: int) -> None:
-        """Put back a task whose turn had come already."""
-        self.ranks.setdefault(rank, deque()).appendleft(task)
-        self.live += 1
-
-    def pop(self) -> Task:
-        """Take the first live entry; `live` must not be 0."""
-        while True:
-            rank = max(self.ranks)
-            entries = self.ranks[rank]
-            while entries:
-                task = entries.popleft()
-                if task.state is TaskState.QUEUED:
-                    self.live -= 1
-                    return task
-            del self.ranks[rank]
-
-    def drop(self) -> None:
-        """Count one entry as stale; its task leaves QUEUED now."""
-        self.live -= 1
-        if not self.live:
-            self.ranks.clear()
-
-    def tasks(self) -> list[Task]:
-        """The live entries, in order."""
-        entries = [task for rank in sorted(self.ranks, reverse=True) for task in self.ranks[rank]]
-        return [task for task in entries if task.state is TaskState.QUEUED]
 
 
 @dataclass(slots=True)
@@ -176,10 +68,12 @@ class Worker:
     id: WorkerId
     session: SessionId
     number: int | None  # mesh number; None for a task worker
-    gpus: tuple[str, ...]
+    gpus: tuple[str, ...]  # devices that it holds, or has a part of
+    share: int = 0  # thousandths of GPUs that it holds in all
     state: WorkerState = WorkerState.STARTING
     task: tuple[JobId, TaskIndex] | None = None
-    waits: bool = False  # what it runs waits for tasks of its own: its slot is lent
+    takes: TaskSpec | None = None  # what it runs, its task or a setup cell
+    waits: bool = False  # that waits for tasks of its own: its slot is lent
     fresh: bool = True  # has run nothing of the user's yet, setup cells aside
     setup: deque[tuple[JobId, TaskIndex]] = field(default_factory=deque)  # setup tasks still to run
     setup_run: tuple[JobId, TaskIndex] | None = None  # the setup task that it is running
@@ -193,15 +87,34 @@ class Worker:
 
 @dataclass(slots=True)
 class Shape:
-    """A session's task workers with one number of GPUs, and what waits for them."""
+    """A session's task workers with one share of GPUs, and what waits for them.
 
-    ready: TaskQueue = field(default_factory=TaskQueue)
+    Tasks that take the same cores and about the same memory wait in one lane: what does not fit now must not
+    keep others from what it leaves free.
+    """
+
+    lanes: dict[int, TaskQueue] = field(default_factory=dict)
+    waiting: int = 0  # tasks in all lanes
     idle: list[WorkerId] = field(default_factory=list)  # last in, first out: the rest can be reaped
     live: int = 0  # workers not ENDING
     busy: int = 0  # of these, with a task
     lent: int = 0  # of these, with a task that waits for its own
     bad_starts: int = 0  # in a row
     told: bool = False  # has been told who holds the GPUs
+
+    def lane_of(self, spec: TaskSpec) -> TaskQueue:
+        """Where a task waits. Memory counts by its magnitude only: sizes differ, lanes are to be few."""
+        kind = spec.cpus
+        if spec.memory:
+            kind += spec.memory.bit_length() << 48
+        lane = self.lanes.get(kind)
+        if lane is None:
+            lane = self.lanes[kind] = TaskQueue()
+        return lane
+
+    def queued(self) -> list[Task]:
+        """All that waits."""
+        return [task for lane in self.lanes.values() for task in lane.tasks()]
 
 
 @dataclass(slots=True)
@@ -217,8 +130,8 @@ class Session:
     mesh: dict[int, WorkerId] = field(default_factory=dict)
     jobs: dict[JobId, None] = field(default_factory=dict)  # in the order they were opened
     next_job_number: int = 1
-    running: int = 0  # CPU slots it holds
-    shapes: dict[int, Shape] = field(default_factory=dict)  # its task workers, by GPUs
+    running: int = 0  # thousandths of cores that it holds
+    shapes: dict[int, Shape] = field(default_factory=dict)  # its task workers, by share of GPUs
     ready_mesh: TaskQueue = field(default_factory=TaskQueue)  # any mesh worker
     ready_pinned: dict[int, TaskQueue] = field(default_factory=dict)
     idle_mesh: dict[int, WorkerId] = field(default_factory=dict)  # idle, setup done, longest idle first
@@ -235,13 +148,17 @@ class State:
     """Everything that the core knows."""
 
     epoch: int = 0
-    cpus: int = 1
-    gpus: dict[str, WorkerId | None] = field(default_factory=dict)  # device -> holder
+    cpus: int = ONE  # thousandths of cores that there are
+    memory: int = 0  # bytes that there are
+    gpus: dict[str, dict[WorkerId, int]] = field(default_factory=dict)  # device -> thousandths of its holders
     gone_gpus: set[str] = field(default_factory=set)  # still held, but no longer ours when released
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     jobs: dict[JobId, Job] = field(default_factory=dict)
     workers: dict[WorkerId, Worker] = field(default_factory=dict)
-    slots_used: int = 0
+    slots_used: int = 0  # thousandths of cores
+    memory_used: int = 0  # bytes promised to what runs
+    free_riders: int = 0  # queued tasks that take no core: full slots do not keep them
+    first_in_line: SessionId | None = None  # whose turn it was when what it has to run did not fit
     next_worker: int = 1
     next_attempt: int = 1
     dispatches: int = 0

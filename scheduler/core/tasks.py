@@ -7,27 +7,27 @@ Owns the counts that go with each step (slots, open tasks, queue lengths). Never
 from collections import deque
 
 from . import slots
+from .amounts import too_much
 from .commands import InterruptTask, SettleTask, StartTask
-from .events import Pool, TaskSpec
+from .devices import device_count
+from .events import ONE, Pool, TaskSpec
 from .ids import JobId, TaskIndex
-from .state import Job, Session, State, Task, TaskQueue, TaskState, Worker, WorkerState
+from .queues import TaskQueue, rank_of
+from .state import Job, Session, State, Task, TaskState, Worker, WorkerState
 from .transitions import move, shift
 from .turn import Turn
-from .workers import device_count, end, shape_of
+from .workers import end, shape_of
 
 OVERDUE = 2.0  # seconds that an interrupted task has to yield (DESIGN.md, "Stop")
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 GPU`, `2 GPUs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def why_never(state: State, session: Session, spec: TaskSpec) -> str:
     """Why this task can never run as things stand; empty if it can."""
+    if spec.cpus != ONE or spec.memory or spec.gpus:
+        never = too_much(spec, state.cpus, state.memory, device_count(state))
+        if never:
+            return never
     if spec.pool is Pool.TASK:
-        if spec.gpus and spec.gpus > device_count(state):
-            return f"needs {plural(spec.gpus, 'GPU')}; this machine has {device_count(state)}"
         return ""
     size = session.mesh_size
     if size == 0:
@@ -48,7 +48,7 @@ def why_never(state: State, session: Session, spec: TaskSpec) -> str:
 def queue_of(session: Session, spec: TaskSpec) -> TaskQueue:
     """Where a task of this kind waits."""
     if spec.pool is Pool.TASK:
-        return shape_of(session, spec.gpus).ready
+        return shape_of(session, spec.gpus).lane_of(spec)
     if spec.worker is None:
         return session.ready_mesh
     queue = session.ready_pinned.get(spec.worker)
@@ -60,15 +60,21 @@ def queue_of(session: Session, spec: TaskSpec) -> TaskQueue:
 def enqueue(turn: Turn, session: Session, task: Task, *, front: bool = False) -> None:
     """Let a QUEUED task wait for its turn."""
     spec = task.spec
-    queue = queue_of(session, spec)
-    rank = turn.state.jobs[task.job].depth  # the deeper, the sooner: somebody waits for it
-    if front:
-        queue.push_front(task, rank)
-    else:
-        queue.push(task, rank)
+    state = turn.state
+    rank = rank_of(spec, state.jobs[task.job].depth)
+    if not spec.cpus:
+        state.free_riders += 1
     if spec.pool is Pool.TASK:
-        turn.growing[session.id, spec.gpus] = None
-    elif spec.worker is not None and spec.worker in session.idle_mesh:
+        shape = shape_of(session, spec.gpus)
+        shape.lane_of(spec).push(task, rank, front=front)
+        shape.waiting += 1
+        if (
+            shape.live - shape.lent
+        ) * spec.cpus < state.cpus:  # else there are workers enough
+            turn.growing[session.id, spec.gpus] = None
+        return
+    queue_of(session, spec).push(task, rank, front=front)
+    if spec.worker is not None and spec.worker in session.idle_mesh:
         session.own_work[spec.worker] = None
 
 
@@ -80,13 +86,18 @@ def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
     attempt = task.attempt = state.next_attempt
     state.next_attempt = attempt + 1
     task.worker = worker.id
-    index = task.spec.index
+    spec = task.spec
+    index = spec.index
     worker.task = (task.job, index)
     worker.fresh = False
-    slots.take(state, session)
+    slots.take(state, session, worker, spec)
+    if not spec.cpus:
+        state.free_riders -= 1
     state.jobs[task.job].running += 1
     if worker.number is None:
-        session.shapes[len(worker.gpus)].busy += 1
+        shape = session.shapes[worker.share]
+        shape.busy += 1
+        shape.waiting -= 1
     skip = reported_items(task) if task.reported else ()
     turn.out.append(StartTask(worker.id, task.job, index, attempt, skip))
 
@@ -102,7 +113,7 @@ def all_reported(task: Task) -> bool:
 
 
 def detach(turn: Turn, job: Job, task: Task) -> None:
-    """Part a task from its worker: the slot is free."""
+    """Part a task from its worker: what it took is free."""
     state = turn.state
     assert task.worker is not None
     worker = state.workers[task.worker]
@@ -112,7 +123,7 @@ def detach(turn: Turn, job: Job, task: Task) -> None:
     slots.leave(state, session, worker)
     job.running -= 1
     if worker.number is None and worker.state is not WorkerState.ENDING:
-        session.shapes[len(worker.gpus)].busy -= 1
+        session.shapes[worker.share].busy -= 1
     if task.state is TaskState.STOPPING:
         turn.cancel_timer(f"overdue:{worker.id}:{task.attempt}")
 
@@ -125,8 +136,13 @@ def settle(turn: Turn, job: Job, task: Task, to: TaskState, why: str = "") -> No
             part(turn, task)
     elif task.state is TaskState.QUEUED:
         session = turn.state.sessions[job.session]
-        queue = queue_of(session, task.spec)
+        spec = task.spec
+        queue = queue_of(session, spec)
         queue.drop()
+        if not spec.cpus:
+            turn.state.free_riders -= 1
+        if spec.pool is Pool.TASK:
+            session.shapes[spec.gpus].waiting -= 1
         # A number in `idle_mesh` has no setup to run, so without pinned tasks it has no own work.
         if not queue.live and task.spec.worker in session.idle_mesh and task.spec.pool is Pool.MESH:
             session.own_work.pop(task.spec.worker, None)
@@ -185,7 +201,7 @@ def orphan(turn: Turn, task: Task, why: str) -> None:
 
 def lose_all(turn: Turn, queue: TaskQueue | None, why: str) -> None:
     """What waits there will never run."""
-    if queue is not None and queue.live:
+    if queue is not None:
         for task in queue.tasks():
             settle(turn, turn.state.jobs[task.job], task, TaskState.LOST, why)
 

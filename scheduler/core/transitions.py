@@ -1,10 +1,11 @@
 """The one place where a task or a worker changes state.
 
-Owns the check against the tables in `state.py`. Never decides which change is right.
+Owns the check against the tables in `tables.py`. Never decides which change is right.
 Read next: `tasks.py`, `workers.py`.
 """
 
-from .state import TASK_TRANSITIONS, WORKER_TRANSITIONS, Task, TaskState, Worker, WorkerState
+from .state import Task, Worker
+from .tables import TASK_TRANSITIONS, WORKER_TRANSITIONS, TaskState, WorkerState
 
 
 class InvalidTransition(Exception):  # noqa: N818 - says what happened, like StopIteration

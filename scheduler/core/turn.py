@@ -7,6 +7,7 @@ empties it. Read next: `workers.py`.
 from dataclasses import dataclass, field
 
 from .commands import CancelTimer, Command, Notify, SetTimer
+from .events import TaskSpec
 from .ids import JobId, SessionId, TaskIndex
 from .state import Session, State, Worker
 
@@ -22,6 +23,7 @@ class Turn:
     tell: dict[SessionId, None] = field(default_factory=dict)  # whose mesh changed
     parted: dict[tuple[JobId, TaskIndex], None] = field(default_factory=dict)  # tasks whose own jobs end
     over: dict[JobId, None] = field(default_factory=dict)  # abandoned jobs that are finished
+    kept: TaskSpec | None = None  # what is kept free for who is first in line, while slots are given out
     ended: bool = False  # a session or a worker went: the hub may have nothing left to live for
 
     def set_timer(self, timer: str, delay: float) -> None:

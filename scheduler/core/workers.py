@@ -1,69 +1,36 @@
-"""Worker processes: start, rest, end, and the devices they hold.
+"""Worker processes: start, rest, end.
 
-Owns the lists of idle workers and the devices. Never looks at what tasks want: `placement.py` does.
+Owns the lists of idle workers. Never looks at what tasks want: `placement.py` does.
 Read next: `tasks.py`.
 """
 
 from . import slots
 from .commands import KillWorker, StartWorker, StopWorker
+from .devices import choose, free_shares, hold, let_go
 from .ids import WorkerId
-from .state import Session, Shape, State, Worker, WorkerState
+from .state import Session, Shape, Worker, WorkerState
 from .transitions import shift
 from .turn import Turn
 
 
 def shape_of(session: Session, gpus: int) -> Shape:
-    """The session's record for task workers with so many GPUs."""
+    """The session's record for task workers with this share of GPUs (in thousandths)."""
     shape = session.shapes.get(gpus)
     if shape is None:
         shape = session.shapes[gpus] = Shape()
     return shape
 
 
-def device_count(state: State) -> int:
-    """GPUs that this machine has, whoever holds them."""
-    return len(state.gpus) - len(state.gone_gpus)
-
-
-def free_devices(state: State) -> list[str]:
-    """Devices that nobody holds, in their own order."""
-    return [device for device, holder in state.gpus.items() if holder is None]
-
-
-def holders(state: State, besides: Session) -> str:
-    """The names of the sessions that hold devices and will not give them back by themselves.
-
-    The session's own mesh does not count, nor what is ending or idle (idle ones are stopped at once).
-    """
-    names: dict[str, None] = {}
-    for holder in state.gpus.values():
-        worker = state.workers.get(holder) if holder is not None else None
-        if worker is None or worker.state is WorkerState.ENDING:
-            continue
-        if worker.number is None and worker.state is WorkerState.IDLE:
-            continue
-        if worker.number is not None and worker.session == besides.id:
-            continue
-        session = state.sessions.get(worker.session)
-        if session is not None:
-            names[session.name] = None
-    return ", ".join(sorted(names))
-
-
 def launch(turn: Turn, session: Session, number: int | None, gpus: int) -> Worker | None:
-    """Start a worker, or None when there are not enough free devices for it."""
+    """Start a worker with this share of GPUs, or None when too little of them is free for it."""
     state = turn.state
-    devices: tuple[str, ...] = ()
-    if gpus:
-        free = free_devices(state)
-        if len(free) < gpus:
-            return None
-        devices = tuple(free[:gpus])
-    worker = Worker(WorkerId(state.next_worker), session.id, number, devices)
+    devices = choose(free_shares(state), gpus) if gpus else ()
+    if devices is None:
+        return None
+    worker = Worker(WorkerId(state.next_worker), session.id, number, devices, gpus)
     state.next_worker += 1
     state.workers[worker.id] = worker
-    for device in devices:
-        state.gpus[device] = worker.id
+    hold(state, worker)
     if number is None:
         shape_of(session, gpus).live += 1
     else:
@@ -79,7 +46,7 @@ def rest(turn: Turn, session: Session, worker: Worker) -> None:
     number = worker.number
     if number is None:
         worker.proven = True
-        shape = session.shapes[len(worker.gpus)]
+        shape = session.shapes[worker.share]
         shape.bad_starts = 0
         shape.idle.append(worker.id)
         turn.rested.append(worker)
@@ -98,7 +65,7 @@ def rest(turn: Turn, session: Session, worker: Worker) -> None:
 def unrest(turn: Turn, session: Session, worker: Worker) -> None:
     """Take the worker off the lists of idle ones; its state is for the caller to change."""
     if worker.number is None:
-        session.shapes[len(worker.gpus)].idle.remove(worker.id)
+        session.shapes[worker.share].idle.remove(worker.id)
         turn.cancel_timer(f"idle:{worker.id}")
     else:
         session.idle_mesh.pop(worker.number, None)
@@ -123,13 +90,12 @@ def write_off(turn: Turn, worker: Worker) -> None:
     turn.cancel_timer(f"rejoin:{worker.id}")
     drop_setup_run(turn, session, worker)
     if worker.number is None:
-        gpus = len(worker.gpus)
-        shape = session.shapes[gpus]
+        shape = session.shapes[worker.share]
         shape.live -= 1
         if worker.task is not None:
             shape.busy -= 1
             shape.lent -= worker.waits
-        turn.growing[session.id, gpus] = None
+        turn.growing[session.id, worker.share] = None
     shift(worker, WorkerState.ENDING)
 
 
@@ -146,11 +112,6 @@ def end(turn: Turn, worker: Worker, *, kill: bool = False, reason: str = "") -> 
 def bury(turn: Turn, worker: Worker) -> None:
     """Its exit has been seen: forget it and free its devices."""
     state = turn.state
+    let_go(state, worker)
     del state.workers[worker.id]
-    for device in worker.gpus:
-        if device in state.gone_gpus:
-            state.gone_gpus.remove(device)
-            del state.gpus[device]
-        else:
-            state.gpus[device] = None
     turn.ended = True

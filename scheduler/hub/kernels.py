@@ -107,7 +107,7 @@ def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:
         epoch=state.epoch,
         hub=hub.name,
         session=info,
-        cpus=state.cpus,
+        cpus=state.cpus // ev.ONE,
         gpus=list(state.gpus),
         logs=hub.store.sessions[client.session].logs if client else "",
         objects=hub.orders.client_prefix(client.id) if client else "",
@@ -186,7 +186,17 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
         if task.index not in record.tasks:
             record.tasks[task.index] = TaskRecord(task, context)
         specs.append(
-            ev.TaskSpec(task.index, task.size, ev.Pool(task.pool), task.worker, int(task.gpus), task.retries)
+            ev.TaskSpec(
+                task.index,
+                task.size,
+                ev.Pool(task.pool),
+                task.worker,
+                round(task.gpus * ev.ONE),
+                task.retries,
+                round(task.cpus * ev.ONE),
+                task.memory,
+                task.priority,
+            )
         )
     hub.feed(ev.TasksSubmitted(at, job, tuple(specs), order.last))
 

@@ -16,6 +16,7 @@ import time
 import zmq
 
 from cellmesh.scheduler.core.core import Core
+from cellmesh.scheduler.core.events import HubStarted
 from cellmesh.scheduler.core.ids import ClientId, WorkerId
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessStarted
@@ -86,9 +87,9 @@ class Shell:
         signal.signal(signal.SIGTERM, self._on_term)
         if self._epoch == 1:
             cpus = int(os.environ.get("CELLMESH_CPUS", 0)) or system.usable_cpus()
-            self._record(
-                recovery.started(system.monotonic(), time.time(), self._epoch, cpus, probe.devices())
-            )
+            memory = system.usable_memory()
+            started = HubStarted(system.monotonic(), self._epoch, cpus, probe.devices(), memory)
+            self._record(recovery.started(time.time(), started))
         else:
             self._recover()
         self._journal.flush()

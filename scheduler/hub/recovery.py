@@ -17,9 +17,9 @@ from .hub import Hub
 from .journal import Entry, Journal
 
 
-def started(at: float, wall: float, epoch: int, cpus: int, gpus: tuple[str, ...]) -> Entry:
+def started(wall: float, event: ev.HubStarted) -> Entry:
     """The first entry of a journal."""
-    return Entry("state", at, wall, "started", pickle.dumps(ev.HubStarted(at, epoch, cpus, gpus)))
+    return Entry("state", event.at, wall, "started", pickle.dumps(event))
 
 
 def replay(hub: Hub, journal: Journal) -> bool:

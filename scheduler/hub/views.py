@@ -5,6 +5,7 @@ Owns translation only. Never changes anything. Read next: `hub.py`.
 
 from collections.abc import Mapping
 
+from cellmesh.scheduler.core.events import ONE
 from cellmesh.scheduler.core.ids import JobId, SessionId, WorkerId
 from cellmesh.scheduler.core.state import State, WorkerState
 from cellmesh.scheduler.wire.messages import JobInfo, SessionInfo, WorkerInfo
@@ -85,7 +86,7 @@ def session(
         id=session_id,
         name=record.name,
         attached=record.client is not None,
-        slots=record.running,
+        slots=record.running / ONE,
         mesh=mesh(state, session_id, pids, names),
         task_workers=loose,
         jobs=jobs,

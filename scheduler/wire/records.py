@@ -110,7 +110,7 @@ class SessionInfo(Wire, frozen=True):
     id: str
     name: str
     attached: bool
-    slots: int
+    slots: float  # cores that its running tasks take
     mesh: list[WorkerInfo]
     task_workers: list[int]  # their pids
     jobs: list[JobInfo]
@@ -124,7 +124,7 @@ class HubInfo(Wire, frozen=True):
     nursery: int
     epoch: int
     cpus: int
-    slots_used: int
+    slots_used: float
     gpus: list[str]
     sessions: list[SessionInfo]
     started: float

@@ -15,7 +15,7 @@ class History:
     def __init__(self, draw):
         self.draw = draw
         gpus = ("g0", "g1", "g2")[: draw(4)]
-        self.world = World(cpus=1 + draw(3), gpus=gpus)
+        self.world = World(cpus=1 + draw(3), gpus=gpus, memory=4)
         self.clients = 0
         self.jobs = 0
         self.sent = {}  # job -> its events, to be sent again
@@ -127,13 +127,21 @@ class History:
             # Children that want the GPUs of their parent would wait for it, and it for them.
             return TaskSpec(index, size, Pool.MESH if self.draw(12) == 0 else Pool.TASK, None, 0, retries)
         kind = self.draw(8)
+        needs = {}
+        if self.draw(3) == 0:
+            needs = {
+                "cpus": self.pick((0, 250, 500, 1000, 1500, 2000, 4000)),
+                "memory": self.draw(6),
+                "priority": self.draw(3) - 1,
+            }
         if kind < 3:
-            return TaskSpec(index, size, Pool.TASK, None, 0, retries)
+            return TaskSpec(index, size, Pool.TASK, None, 0, retries, **needs)
         if kind == 3:
-            return TaskSpec(index, size, Pool.TASK, None, self.draw(3), retries)
+            gpus = self.pick((250, 500, 600, 1000, 1500, 2000))
+            return TaskSpec(index, size, Pool.TASK, None, gpus, retries, **needs)
         if kind < 6:
-            return TaskSpec(index, size, Pool.MESH, None, 0, retries)
-        return TaskSpec(index, size, Pool.MESH, self.draw(3), 0, retries)
+            return TaskSpec(index, size, Pool.MESH, None, 0, retries, **needs)
+        return TaskSpec(index, size, Pool.MESH, self.draw(3), 0, retries, **needs)
 
     def cancel(self):
         job = 1 + self.draw(self.jobs + 1)

@@ -29,7 +29,7 @@ class Process:
 
 
 class World:
-    def __init__(self, cpus=2, gpus=()):
+    def __init__(self, cpus=2, gpus=(), memory=0):
         self.core = Core()
         self.history = []
         self.now = 0.0
@@ -45,7 +45,7 @@ class World:
         self.refused = []
         self.notes = []
         self.ended = False
-        self.tell(e.HubStarted(self.now, 1, cpus, tuple(gpus)))
+        self.tell(e.HubStarted(self.now, 1, cpus, tuple(gpus), memory))
 
     @property
     def state(self):
@@ -56,14 +56,19 @@ class World:
         self.now += 0.01
         event = replace(event, at=self.now)
         self.history.append(event)
-        over = self.over()
+        over, queues = self.over(), self._queues()
         commands = self.core.handle(event)
         check(self.state)
-        # `check` cannot ask: a restart may bring fewer. Only a task that goes on after a wait takes what is
-        # not there, and nothing starts until that is paid back.
-        goes_on = isinstance(event, e.TaskWaiting) and not event.waits
-        assert self.over() <= over + goes_on
-        assert not self.over() or not any(isinstance(command, c.StartTask) for command in commands)
+        # `check` cannot ask: a restart may bring a smaller machine. Only a task that goes on after a wait
+        # takes what is not there, and nothing starts that takes of it until that is paid back.
+        if not (isinstance(event, e.TaskWaiting) and not event.waits):
+            assert all(now <= before for now, before in zip(self.over(), over, strict=True))
+        for command in commands:
+            if isinstance(command, c.StartTask) and self.state.workers[command.worker].task is not None:
+                spec = self.state.jobs[command.job].tasks[command.task].spec
+                assert not (spec.cpus and self.over()[0])
+                assert not (spec.memory and self.over()[1])
+        self._prove_order(queues)
         for command in commands:
             self._book(command, event)
             if execute:
@@ -71,7 +76,30 @@ class World:
         return commands
 
     def over(self):
-        return max(0, self.state.slots_used - self.state.cpus)
+        """By how much more cores and memory are taken than there are."""
+        state = self.state
+        return max(0, state.slots_used - state.cpus), max(0, state.memory_used - state.memory)
+
+    def _queues(self):
+        """What waits, as it waits: every queue's tasks in their order."""
+        return [
+            lane.tasks()
+            for session in self.state.sessions.values()
+            for lane in [
+                session.ready_mesh,
+                *session.ready_pinned.values(),
+                *(lane for shape in session.shapes.values() for lane in shape.lanes.values()),
+            ]
+        ]
+
+    def _prove_order(self, queues):
+        """Nobody is overtaken in its queue."""
+        for queue in queues:
+            waits = [task.state is TaskState.QUEUED for task in queue]
+            started = [task.state is TaskState.RUNNING for task in queue]
+            if True in waits and True in started:
+                last = len(started) - 1 - started[::-1].index(True)
+                assert waits.index(True) > last, "first come, first served"
 
     def _book(self, command, event):
         match command:
@@ -263,7 +291,9 @@ class World:
         assert not state.timers
         assert not self.timers
         assert not state.gpu_waiting
-        assert all(holder is None for holder in state.gpus.values())
+        assert state.first_in_line is None
+        assert state.memory_used == state.free_riders == 0
+        assert not any(state.gpus.values())
         assert state.slots_used == 0
         assert self.ended or len(self.history) == 1
 

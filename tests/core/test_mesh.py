@@ -172,7 +172,7 @@ def test_a_new_worker_runs_setup_before_anything_else():
     )
     s.launch(pinned(0, 0), over(1), job=2)
     assert s.ready(W + 1) == [StartTask(W + 1, 1, 0, A + 1), TellMesh("s")]
-    assert s.state.slots_used == 1
+    assert s.state.slots_used == 1000
     assert s.ok(W + 1, A + 1) == [StartTask(W + 1, 2, 0, A + 2)]
 
 
@@ -246,10 +246,10 @@ def test_a_mesh_waits_for_gpus_that_others_hold():
 def test_an_idle_task_worker_gives_its_gpu_to_who_waits():
     s = Script(cpus=4, gpus=("g0",))
     s.attach("t")
-    s.launch(task(0, gpus=1))
+    s.launch(task(0, gpus=1000))
     s.ready(W)
     waiting = "waiting for 1 GPU, held by s.ipynb"
-    assert s.launch(task(0, gpus=1), job=2, session="t") == [Notify("t", waiting)]
+    assert s.launch(task(0, gpus=1000), job=2, session="t") == [Notify("t", waiting)]
     assert s.ok(W, A)[-1] == StopWorker(W)
     assert s.lost(W, "ended") == [StartWorker(W + 1, "t", None, ("g0",))]
 

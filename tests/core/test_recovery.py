@@ -140,11 +140,11 @@ def test_a_setup_run_that_never_came_is_run_again():
 
 def test_a_machine_may_change_over_a_restart():
     s = Script(cpus=2, gpus=("g0", "g1"))
-    s.launch(task(gpus=1))
+    s.launch(task(gpus=1000))
     s.ready(W)
-    s.launch(task(gpus=2), job=2)
+    s.launch(task(gpus=2000), job=2)
     s.tell(e.HubStarted(0.0, 2, 1, ("g1",)))
     assert s.state.jobs[2].tasks[0].state is TaskState.LOST
-    assert s.state.gpus == {"g1": None, "g0": W}
+    assert s.state.gpus == {"g1": {}, "g0": {W: 1000}}
     s.lost(W)
-    assert s.state.gpus == {"g1": None}
+    assert s.state.gpus == {"g1": {}}

@@ -102,9 +102,9 @@ def test_slots_are_shared_max_min_fair():
     for n in range(2):  # each slot that comes free goes to who has fewer
         assert StartTask(W + 7 - n, 2, n, A + 4 + n) in s.ok(W + n, A + n, index=n)
     sessions = s.state.sessions
-    assert (sessions["s"].running, sessions["t"].running) == (2, 2)
+    assert (sessions["s"].running, sessions["t"].running) == (2000, 2000)
     s.ok(W + 2, A + 2, index=2)  # at a tie, who was served longer ago
-    assert (sessions["s"].running, sessions["t"].running) == (2, 2)
+    assert (sessions["s"].running, sessions["t"].running) == (2000, 2000)
 
 
 def test_neither_mesh_nor_pool_starves_beside_pinned_tasks():

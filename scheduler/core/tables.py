@@ -1,0 +1,67 @@
+"""Where tasks and workers can stand, and how that may change.
+
+Owns the states and the table of legal transitions; the drawing in docs/ is made from it. Never decides
+anything. Read next: `transitions.py`.
+"""
+
+from enum import StrEnum
+
+
+class TaskState(StrEnum):
+    """Where a task stands; the last four are the ends."""
+
+    # Enum hashes by a Python-level call; the tables are asked several times an event.
+    __hash__ = str.__hash__
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    STOPPING = "stopping"  # interrupted, has not yielded yet
+    DONE = "done"
+    FAILED = "failed"  # user code raised
+    CANCELLED = "cancelled"
+    LOST = "lost"  # its worker died and its retries are spent, or it can never run
+
+
+class WorkerState(StrEnum):
+    """Where a worker process stands."""
+
+    __hash__ = str.__hash__
+
+    STARTING = "starting"  # its hello is awaited: the first one, or the one after the hub's death
+    IDLE = "idle"
+    BUSY = "busy"
+    ENDING = "ending"  # told to stop or killed; its exit has not been seen yet
+
+
+TASK_TRANSITIONS: frozenset[tuple[TaskState, TaskState]] = frozenset(
+    {
+        (TaskState.QUEUED, TaskState.RUNNING),
+        (TaskState.QUEUED, TaskState.CANCELLED),
+        (TaskState.QUEUED, TaskState.LOST),
+        (TaskState.RUNNING, TaskState.DONE),
+        (TaskState.RUNNING, TaskState.FAILED),
+        (TaskState.RUNNING, TaskState.CANCELLED),
+        (TaskState.RUNNING, TaskState.STOPPING),
+        (TaskState.RUNNING, TaskState.QUEUED),
+        (TaskState.RUNNING, TaskState.LOST),
+        (TaskState.STOPPING, TaskState.DONE),
+        (TaskState.STOPPING, TaskState.FAILED),
+        (TaskState.STOPPING, TaskState.CANCELLED),
+    }
+)
+
+WORKER_TRANSITIONS: frozenset[tuple[WorkerState, WorkerState]] = frozenset(
+    {
+        (WorkerState.STARTING, WorkerState.IDLE),
+        (WorkerState.STARTING, WorkerState.BUSY),  # rejoined after the hub's death, still running
+        (WorkerState.STARTING, WorkerState.ENDING),
+        (WorkerState.IDLE, WorkerState.BUSY),
+        (WorkerState.IDLE, WorkerState.STARTING),  # the hub came back; waiting for its hello
+        (WorkerState.BUSY, WorkerState.STARTING),
+        (WorkerState.IDLE, WorkerState.ENDING),
+        (WorkerState.BUSY, WorkerState.IDLE),
+        (WorkerState.BUSY, WorkerState.ENDING),
+    }
+)
+
+TERMINAL = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED, TaskState.LOST})
