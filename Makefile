@@ -3,6 +3,7 @@
 #   make lab       JupyterLab on the quickstart        make check     linters, types, layers, generated docs
 #   make demo      the same notebook, in a terminal    make bench     figures against the peers
 #   make test      every test whose needs are met      make test-min  the oldest dependencies we claim
+#   make chaos     a long storm of kills (CHAOS_ARGS)
 #   make clean     removes what these made
 
 PYTHON ?= python3
@@ -22,7 +23,7 @@ ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 # A test's own settings must not leak in from the shell that runs make.
 unexport CELLMESH_DOORBELL CELLMESH_GRACE PYTHONPATH
 
-.PHONY: lab demo test check bench test-min setup clean
+.PHONY: lab demo test check bench chaos test-min setup clean
 
 setup: $(STAMP)
 
@@ -42,6 +43,9 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/diagram.py --check
+
+chaos: $(STAMP)
+	PYTHONPATH=tests:. $(BIN)/python -m chaos $(CHAOS_ARGS)
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m bench $(BENCH_ARGS)

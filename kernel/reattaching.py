@@ -37,17 +37,17 @@ def results_of(session: Session, which: int | None = None) -> Results | list[Fut
 
 def futures_of(job: Job) -> list[Future]:
     """One Future for each task that is known."""
-    futures: dict[int, Future] = {}
+    futures = {index: Future(job.session, job.title, job, index) for index in sorted(job.records)}
+    unfinished = dict(futures)  # whoever drops a finished one frees its result
 
     def hear(record: Record, items: object) -> None:
-        if items is None and record.index in futures:
-            futures[record.index].resolve(record)
+        if items is None and (future := unfinished.pop(record.index, None)) is not None:
+            future.resolve(record)
 
     job.add_listener(hear)
-    for index, record in sorted(job.records.items()):
-        future = futures[index] = Future(job.session, job.title, job, index)
-        if record.state:
-            future.resolve(record)
+    for index in futures:
+        if job.records[index].state:
+            hear(job.records[index], None)
     return list(futures.values())
 
 

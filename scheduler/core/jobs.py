@@ -76,10 +76,15 @@ def tasks_submitted(turn: Turn, event: TasksSubmitted) -> None:
         job.open_tasks += 1
         enqueue(turn, session, task)
     if event.last:
-        job.sealed = True
-        if job.setup and job.finished:
-            adopt_setup(turn, job)
-        _forget_if_claimed(turn, job)
+        seal(turn, job)
+
+
+def seal(turn: Turn, job: Job) -> None:
+    """No more tasks will come."""
+    job.sealed = True
+    if job.setup and job.finished:
+        adopt_setup(turn, job)
+    _forget_if_claimed(turn, job)
 
 
 def cancel_requested(turn: Turn, event: CancelRequested) -> None:

@@ -5,6 +5,7 @@ Owns the grace time and the clearing up. Never touches another session's things.
 
 from .commands import ForgetSession, ForgetTasks
 from .events import ClientLost, SessionAttached, SessionEnded, SessionReset
+from .jobs import seal
 from .mesh import dismiss, fill
 from .nesting import remove
 from .state import Session, TaskState, Worker
@@ -34,6 +35,9 @@ def client_lost(turn: Turn, event: ClientLost) -> None:
         if session.client != event.client:
             continue
         session.client = None
+        for job_id in list(session.jobs):
+            if not turn.state.jobs[job_id].sealed:
+                seal(turn, turn.state.jobs[job_id])  # whoever would have sent more is gone
         turn.cancel_timer(f"grace:{session.id}")
         if session.grace <= 0:
             end_session(turn, session)

@@ -83,7 +83,10 @@ class Sink(Protocol):
     """What an engine tells the notebook side. Called from the engine's thread: be quick, never raise."""
 
     def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
-        """These items of the task finished. Each (job, task, item) comes exactly once."""
+        """These items of the task finished. Each (job, task, item) comes exactly once.
+
+        Of a job that was attached, tasks that have not finished any are named by an empty list.
+        """
 
     def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
         """The task is over: "done", "failed", "cancelled" or "lost". Exactly once."""

@@ -231,7 +231,9 @@ def _send_kept(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord, *, outp
             hub.peers.send(identity, msg.Output(job_id, 0, None, "note", text))
         for kept in job.outputs:
             hub.peers.send(identity, kept)
-    for task in job.tasks.values():
+    for index, task in job.tasks.items():
+        if output and not task.results and task.settled is None:
+            hub.peers.send(identity, msg.Results(job_id, index, None, []))  # it is there, and not over
         for results in task.results:
             hub.peers.send(identity, results)
         if task.settled is not None:

@@ -15,6 +15,7 @@ from cellmesh.scheduler.core.commands import (
     StopWorker,
     TellMesh,
 )
+from cellmesh.scheduler.core.events import ResultsClaimed
 from cellmesh.scheduler.core.state import TaskState
 
 
@@ -33,6 +34,16 @@ def test_an_orphaned_sessions_job_goes_on():
     s.ready(W)
     s.leave()
     assert StartTask(W, 1, 1, A + 1) in s.ok(W, A)
+
+
+def test_an_orphaned_job_takes_no_more_tasks_and_is_over_when_its_last_one_is():
+    s = Script()
+    s.launch(task(), last=False)
+    s.ready(W)
+    s.leave()
+    s.ok(W, A)
+    assert s.state.jobs[1].finished
+    assert ForgetTasks(1, None) in s.tell(ResultsClaimed(0.0, 1, (0,)))
 
 
 def test_the_grace_time_ends_the_session_and_the_hub():

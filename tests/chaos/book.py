@@ -1,0 +1,241 @@
+"""A notebook's process in the chaos run: launches mixed work by its seed, and checks every result.
+
+    python -m chaos.book FOLDER KEY SEED LEDGER
+
+What it launches it writes down (LEDGER) before it looks at results: the next process of the same notebook
+takes the jobs that this one leaves when it is killed, and checks them against the ledger. It ends when its
+input is closed, after all results have come; its exit code tells whether all were right.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+from support import kernels
+
+import cellmesh as cm
+from cellmesh.kernel import attaching, sink
+from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.wire.messages import Item
+from chaos import work
+
+RETRIES = 1000  # chaos kills workers all the time
+PATIENCE = 60.0
+
+
+class WrongError(AssertionError):
+    """A result that is not what it must be."""
+
+
+class OnceSink(sink.SessionSink):
+    """A kernel's sink that notices what comes twice."""
+
+    def __init__(self, session: Any) -> None:
+        super().__init__(session)
+        self._items: set[tuple[int, int, int]] = set()
+        self._settled: set[tuple[int, int]] = set()
+
+    def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
+        for item in items:
+            for index in range(item.index, item.index + item.count):
+                if (job, task, index) in self._items:
+                    fail(f"item {index} of task {task} of job {job} came twice")
+                self._items.add((job, task, index))
+        super().items(job, task, worker, items)
+
+    def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
+        if (job, task) in self._settled:
+            fail(f"task {task} of job {job} ended twice")
+        self._settled.add((job, task))
+        super().settled(job, task, state, why, worker)
+
+
+def fail(text: str) -> None:
+    """From any thread: tell and end."""
+    print(f"WRONG: {text}", file=sys.stderr, flush=True)
+    os._exit(3)
+
+
+class Book:
+    def __init__(self, rng: random.Random, ledger: Path) -> None:
+        self.rng = rng
+        self.ledger = ledger
+        self.counts: dict[str, int] = {}
+        self.kept: list[tuple[str, Any, int]] = []  # references held over several rounds
+
+    def note(self, job: int, index: int, expected: Any) -> None:
+        """Written down before anybody can ask for it."""
+        with self.ledger.open("a") as file:
+            file.write(json.dumps([job, index, expected]) + "\n")
+
+    def same(self, what: str, found: Any, expected: Any) -> None:
+        if found != expected:
+            raise WrongError(f"{what}: {str(found)[:200]} instead of {str(expected)[:200]}")
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    # --- kinds of work ------------------------------------------------------------------------------
+
+    def submits(self) -> None:
+        xs = [self.rng.randrange(1 << 40) for _ in range(self.rng.randrange(1, 120))]
+        futures = [cm.submit(work.mix, x, retries=RETRIES) for x in xs]
+        for x, future in zip(xs, futures, strict=True):
+            assert future.job is not None
+            self.note(future.job.id, future.index, work.mix(x))
+        for x, future in zip(xs, futures, strict=True):
+            self.same("submit", future.result(PATIENCE), work.mix(x))
+
+    def maps(self) -> None:
+        low, size = self.rng.randrange(1 << 40), self.rng.randrange(1, 2000)
+        results = cm.map(work.mix, range(low, low + size), retries=RETRIES)
+        self.note(results.job.id, -1, [low, size])
+        if self.rng.random() < 0.3:
+            for x, found in enumerate(results, low):
+                self.same("map", found, work.mix(x))
+        else:
+            self.same("map", results.result(PATIENCE), [work.mix(x) for x in range(low, low + size)])
+
+    def chains(self) -> None:
+        xs = [self.rng.randrange(1 << 40) for _ in range(self.rng.randrange(1, 8))]
+        parts = [cm.submit(work.mix, x, retries=RETRIES) for x in xs]
+        total = cm.submit(work.fold, parts, retries=RETRIES)
+        self.same("chain", total.result(PATIENCE), work.fold([work.mix(x) for x in xs]))
+
+    def blocks(self) -> None:
+        seed, size = self.rng.randrange(1 << 30), self.rng.choice([1000, 70_000, 300_000, 2_000_000])
+        reference = cm.put(work.block(seed, size))
+        made = cm.submit(work.block, seed, size, retries=RETRIES)
+        weights = [cm.submit(work.weigh, reference, retries=RETRIES) for _ in range(3)]
+        expected = work.weigh(work.block(seed, size))
+        weights.append(cm.submit(work.weigh, made, retries=RETRIES))
+        for weight in weights:
+            self.same("weight", weight.result(PATIENCE), expected)
+        self.same("block", work.weigh(made.result(PATIENCE)), expected)
+        self.kept.append(("kept", reference, expected))
+        if len(self.kept) > 3:
+            what, old, weight = self.kept.pop(0)
+            self.same(what, work.weigh(old.result(PATIENCE)), weight)
+
+    def failures(self) -> None:
+        futures = [cm.submit(work.refuse, x, retries=RETRIES) for x in range(6)]
+        for x, future in enumerate(futures):
+            error = future.exception(PATIENCE)
+            self.same("failure", str(error) if error else future.result(), f"odd: {x}" if x % 2 else x)
+
+    def cancels(self) -> None:
+        first = cm.submit(abs, -1, retries=RETRIES)
+        sleepers = [cm.submit(work.doze, 100.0, retries=RETRIES) for _ in range(self.rng.randrange(1, 5))]
+        sleepers.append(cm.submit(work.hold, 100.0, retries=RETRIES))
+        dozing = cm.map(work.doze, [100.0] * self.rng.randrange(1, 9), retries=RETRIES)
+        self.same("beside", first.result(PATIENCE), 1)
+        cm.cancel([*sleepers, dozing])
+        if self.rng.random() < 0.5:
+            cm.cancel([*sleepers, dozing])
+        for future in sleepers:
+            self.same("cancel", future.cancelled(), True)
+        try:
+            found: Any = dozing.result(PATIENCE)
+        except CancelledError:
+            found = "cancelled"
+        self.same("cancel", found, "cancelled")
+
+    def kinds(self) -> list[Callable[[], None]]:
+        return [self.submits, self.maps, self.chains, self.blocks, self.failures, self.cancels]
+
+    def round(self) -> None:
+        """Something of each kind, in any order."""
+        kinds = self.kinds()
+        self.rng.shuffle(kinds)
+        for kind in kinds:
+            kind()
+
+    # --- what an earlier process left ---------------------------------------------------------------
+
+    def take_over(self) -> None:
+        """The jobs of the process that was killed: what is in the ledger must be right."""
+        expected: dict[int, dict[int, Any]] = {}
+        for line in self.ledger.read_text().splitlines() if self.ledger.exists() else ():
+            try:
+                job, index, value = json.loads(line)
+            except ValueError:
+                continue  # torn by the kill
+            expected.setdefault(job, {})[index] = value
+        session = attaching.current()
+        for info in session.survivors.jobs:
+            try:
+                found = cm.attach(info.number)
+            except EngineError as error:
+                if "no job" not in str(error) and "not known any more" not in str(error):
+                    raise
+                continue
+            wanted = expected.get(info.id, {})
+            if isinstance(found, list):
+                for future in found:
+                    if future.index in wanted:
+                        self.same("taken over", future.result(PATIENCE), wanted[future.index])
+                cm.cancel(found)
+            elif -1 in wanted and not info.cancelled:
+                low, size = wanted[-1]
+                values = found.result(PATIENCE)
+                self.same("taken over", values[:size], [work.mix(x) for x in range(low, low + len(values))])
+            else:
+                found.cancel()
+
+
+def main(folder: str, key: str, seed: str, ledger: str) -> None:
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # for whoever finds it stuck
+    ending = threading.Event()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        ending.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    attaching.SessionSink = OnceSink  # type: ignore[misc]
+    kernels.attach(Path(folder), key)
+    book = Book(random.Random(seed), Path(ledger))
+    book.ledger.touch()
+    book.take_over()
+    while not ending.is_set():
+        book.round()
+    book.kept.clear()
+    del book.kept
+    finish(book)
+
+
+def finish(book: Book) -> None:
+    """Nothing may be left of all this but the session itself."""
+    gc.collect()
+    session = attaching.current()
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        session.drain_claims()
+        cm.jobs()
+        status = session.engine.status(PATIENCE)
+        (own,) = [one for one in status.sessions if one.id == session.spec.key]
+        left = [
+            f"{job.number} {job.kind} {job.title}: {job.done}/{job.items}, {job.running} running"
+            for job in own.jobs
+        ]
+        if not left and own.slots == 0:
+            break
+        if time.monotonic() > deadline:
+            raise WrongError(f"jobs are left: {left}, slots: {own.slots}")
+        time.sleep(0.05)
+    print(json.dumps(book.counts), flush=True)
+    session.close(end_session=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

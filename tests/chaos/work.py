@@ -1,0 +1,54 @@
+"""What the chaos run computes: pure functions, so that every result can be checked.
+
+Owns the tasks, and what their results must be. Never touches cellmesh, but for the tasks that submit tasks.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+
+def mix(x: int) -> int:
+    """A number that only this number leads to; some take a moment."""
+    if x % 7 == 0:
+        time.sleep(0.002)
+    return (x * 2654435761 + 12345) % (1 << 61)
+
+
+def block(seed: int, size: int) -> bytes:
+    """So many bytes, which depend on the seed."""
+    return random.Random(seed).randbytes(size)
+
+
+def weigh(data: bytes) -> int:
+    """A number for a block."""
+    import zlib
+
+    return zlib.crc32(data)
+
+
+def fold(parts: list[int]) -> int:
+    """Several results into one."""
+    return sum(parts) % (1 << 61)
+
+
+def refuse(x: int) -> int:
+    """Fails for odd numbers."""
+    if x % 2:
+        raise ValueError(f"odd: {x}")
+    return x
+
+
+def doze(seconds: float) -> str:
+    """To be cancelled."""
+    time.sleep(seconds)
+    return "woke up"
+
+
+def hold(seconds: float) -> str:
+    """Computes all the time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(1000))
+    return "done"
