@@ -22,9 +22,7 @@ def _check_sums(state: State) -> None:
     for worker in state.workers.values():
         if worker.task is not None:
             job, index = worker.task
-            assert worker.takes is state.jobs[job].tasks[index].spec, (
-                f"what its task takes: {worker}"
-            )
+            assert worker.takes is state.jobs[job].tasks[index].spec, f"what its task takes: {worker}"
         assert (worker.takes is None) == (worker.task is None and worker.setup_run is None), "what runs takes"
         if worker.takes is not None and not worker.waits:
             assert worker.session in cpus, "only living sessions hold slots"

@@ -35,9 +35,9 @@ def client_lost(turn: Turn, event: ClientLost) -> None:
         if session.client != event.client:
             continue
         session.client = None
-        for job_id in list(session.jobs):
-            if not turn.state.jobs[job_id].sealed:
-                seal(turn, turn.state.jobs[job_id])  # whoever would have sent more is gone
+        for job in [turn.state.jobs[job_id] for job_id in session.jobs]:
+            if job.parent is None and not job.sealed:
+                seal(turn, job)  # whoever would have sent more is gone
         turn.cancel_timer(f"grace:{session.id}")
         if session.grace <= 0:
             end_session(turn, session)

@@ -68,9 +68,7 @@ def enqueue(turn: Turn, session: Session, task: Task, *, front: bool = False) ->
         shape = shape_of(session, spec.gpus)
         shape.lane_of(spec).push(task, rank, front=front)
         shape.waiting += 1
-        if (
-            shape.live - shape.lent
-        ) * spec.cpus < state.cpus:  # else there are workers enough
+        if (shape.live - shape.lent) * spec.cpus < state.cpus:  # else there are workers enough
             turn.growing[session.id, spec.gpus] = None
         return
     queue_of(session, spec).push(task, rank, front=front)

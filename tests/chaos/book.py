@@ -30,9 +30,7 @@ from cellmesh.kernel import attaching, sink
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire.messages import Item
 from chaos import work
-
-RETRIES = 1000  # chaos kills workers all the time
-PATIENCE = 60.0
+from chaos.work import PATIENCE, RETRIES
 
 
 class WrongError(AssertionError):
@@ -112,6 +110,31 @@ class Book:
         total = cm.submit(work.fold, parts, retries=RETRIES)
         self.same("chain", total.result(PATIENCE), work.fold([work.mix(x) for x in xs]))
 
+    def nested(self) -> None:
+        x, size = self.rng.randrange(1 << 40), self.rng.randrange(1, 25)
+        trees = [
+            cm.submit(work.spread, x + n, size, retries=RETRIES) for n in range(self.rng.randrange(1, 4))
+        ]
+        for n, tree in enumerate(trees):
+            expected = work.fold([work.mix(y) for y in range(x + n, x + n + size)])
+            self.same("nested", tree.result(PATIENCE), expected)
+
+    def wishes(self) -> None:
+        """Calls that say what they need, and which is first."""
+        xs = [self.rng.randrange(1 << 40) for _ in range(20)]
+        futures = []
+        for x in xs:
+            needs = cm.task(
+                cpus=self.rng.choice([0.5, 1, 2]),
+                memory=self.rng.choice([0, 1 << 20]),
+                priority=self.rng.randrange(-2, 3),
+                timeout=self.rng.choice([None, 50.0]),
+                retries=RETRIES,
+            )
+            futures.append(needs(work.mix).submit(x))
+        for x, future in zip(xs, futures, strict=True):
+            self.same("wish", future.result(PATIENCE), work.mix(x))
+
     def blocks(self) -> None:
         seed, size = self.rng.randrange(1 << 30), self.rng.choice([1000, 70_000, 300_000, 2_000_000])
         reference = cm.put(work.block(seed, size))
@@ -151,7 +174,15 @@ class Book:
         self.same("cancel", found, "cancelled")
 
     def kinds(self) -> list[Callable[[], None]]:
-        return [self.submits, self.maps, self.chains, self.blocks, self.failures, self.cancels]
+        return [
+            self.submits,
+            self.maps,
+            self.chains,
+            self.wishes,
+            self.blocks,
+            self.failures,
+            self.cancels,
+        ]
 
     def round(self) -> None:
         """Something of each kind, in any order."""

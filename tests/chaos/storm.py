@@ -275,5 +275,5 @@ def run(seed: int, seconds: float, home: Path) -> Report:
         raise ChaosError(f"processes are left: {[psutil.Process(pid).name() for pid in left]}")
     files = leftovers.files(runtime)
     if files:
-        raise ChaosError(f"files are left: {files}")
+        raise ChaosError(f"{len(files)} files are left: {files[:10]}")
     return report

@@ -8,6 +8,9 @@ from __future__ import annotations
 import random
 import time
 
+RETRIES = 1000  # chaos kills workers all the time
+PATIENCE = 60.0
+
 
 def mix(x: int) -> int:
     """A number that only this number leads to; some take a moment."""
@@ -38,6 +41,17 @@ def refuse(x: int) -> int:
     if x % 2:
         raise ValueError(f"odd: {x}")
     return x
+
+
+def spread(x: int, size: int) -> int:
+    """A task that launches tasks of its own, which may do so, too."""
+    import cellmesh as cm
+
+    if size > 6:
+        halves = [cm.submit(spread, x, size // 2, retries=RETRIES)]
+        halves.append(cm.submit(spread, x + size // 2, size - size // 2, retries=RETRIES))
+        return fold([half.result(PATIENCE) for half in halves])
+    return fold(cm.map(mix, range(x, x + size), retries=RETRIES).result(PATIENCE))
 
 
 def doze(seconds: float) -> str:

@@ -177,3 +177,10 @@ def test_a_lost_order_to_run_a_parent_leaves_no_lent_slot():
     assert settled(commands) == {(2, 0): "cancelled"}
     assert starts(commands)[0] == (W, 1, 0)
     assert script.state.slots_used == 1000
+
+
+def test_a_kernels_death_leaves_a_running_parents_jobs_open():
+    script = one_core_parent()
+    script.launch(task(0), job=3, parent=(1, 0), last=False)
+    script.leave()
+    assert not script.state.jobs[3].sealed
