@@ -89,6 +89,12 @@ class Arrivals:
             self._decode(found)
         return found
 
+    def forget(self, index: int) -> None:
+        """The values of the stretch that holds this item will not be asked for again."""
+        found = self.at(index)
+        if found is not None:
+            found.values = None
+
     def highest(self) -> int:
         """The highest index of which anything is known, plus one."""
         return max((one.first + one.count for one in self._stretches.values()), default=0)

@@ -8,13 +8,14 @@ import concurrent.futures
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
-from . import options
+from . import launching, options
 from .futures import Future
 from .jobs import Job
+from .mapping import Results
 from .session import Session
 from .submitting import submissions_of
 
@@ -40,6 +41,7 @@ class BoundedCalls:
         self._begun: set[Future] = set()  # those within the limit
         self._reserved = 0  # that will be, once they are submitted
         self._held: deque[tuple[concurrent.futures.Future[None], Future]] = deque()
+        self._maps: set[Job] = set()  # not over
         self._closed = False
         _in_use.add(self)
 
@@ -48,10 +50,7 @@ class BoundedCalls:
     ) -> Future:
         __tracebackhide__ = True
         with self._lock:
-            if _interpreter_ends:
-                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-            if self._closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._check_open()
             goes = self._has_room()
             self._reserved += goes
         gate: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -77,10 +76,29 @@ class BoundedCalls:
         concurrent.futures.Future.add_done_callback(future, self._over)
         return future
 
+    def map(
+        self, function: Callable[..., Any], iterables: tuple[Sequence[Any], ...], title: str
+    ) -> Results | None:
+        """One call for all items, in chunks that suit them; None where a bound is to be kept."""
+        __tracebackhide__ = True
+        with self._lock:
+            self._check_open()
+        if self._limit is not None:
+            return None
+        session = self._session.check()
+        results = launching.map_function(session, function, iterables, {}, title, options.DEFAULT)
+        with self._lock:
+            self._maps.add(results.job)
+        results.job.on_end.append(self._map_over)
+        if results.done():
+            self._map_over(results.job)
+        return results
+
     def close(self, *, cancel: bool) -> None:
         """Take no more; `cancel`: drop those that have not begun."""
         with self._lock:
             self._closed = True
+            maps = list(self._maps)
             held = [future for _, future in self._held]
             sent = self._unfinished.difference(held)
         if not cancel:
@@ -93,6 +111,9 @@ class BoundedCalls:
                 by_job.setdefault(future.job, []).append(future.index)
         for job, tasks in by_job.items():
             self._session.engine.cancel(job.id, tasks, queued=True)
+        for job in maps:
+            job.cancelled = True  # which its feeder sees
+            self._session.engine.cancel(job.id, queued=True)
 
     def cancel(self) -> None:
         """End all, also what runs."""
@@ -108,14 +129,28 @@ class BoundedCalls:
         while True:
             with self._lock:
                 left = next((future for future in self._unfinished if not future.done()), None)
-            if left is None or left.job is None:
+                mapping = next((job for job in self._maps if not job.finished), None)
+            if left is not None and left.job is not None:
+                left.job.wait_for(left.done)
+            elif mapping is not None:
+                mapping.wait()
+            else:
                 return
-            left.job.wait_for(left.done)
 
     def finish(self) -> None:
         """The interpreter ends: as the standard library does, but for a notebook, whose jobs go on."""
         if self._session.pid == os.getpid() and not self._session.hooks.interactive:
             self.wait()
+
+    def _check_open(self) -> None:
+        if _interpreter_ends:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def _map_over(self, job: Job) -> None:
+        with self._lock:
+            self._maps.discard(job)
 
     def _has_room(self) -> bool:
         return self._limit is None or len(self._begun) + self._reserved < self._limit

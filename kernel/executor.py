@@ -7,7 +7,7 @@ Read next: `bounded.py`.
 import concurrent.futures
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -48,18 +48,18 @@ class Executor(concurrent.futures.Executor):
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         buffersize: int | None = None,
     ) -> Iterator[Any]:
         """The results of `fn`, in order; all calls are submitted at once.
 
         Args:
             timeout: seconds from now after which waiting for a result raises TimeoutError.
-            chunksize: how many items one call takes along.
+            chunksize: how many items one task takes along (default: as suits how long they take).
             buffersize: items are taken from `iterables` only as results are, at most so many chunks ahead.
         """
         __tracebackhide__ = True
-        if chunksize < 1:
+        if chunksize is not None and chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")
@@ -67,8 +67,12 @@ class Executor(concurrent.futures.Executor):
             raise ValueError("buffersize must be None or > 0")
         end = None if timeout is None else time.monotonic() + timeout
         title = options.title_of(fn)
+        if chunksize is None and buffersize is None and iterables:
+            results = self._calls.map(fn, _collected(iterables), title)
+            if results is not None:
+                return results.drain(end)
         each = partial(_call_each, fn)
-        chunks = _chunks(zip(*iterables, strict=False), chunksize)
+        chunks = _chunks(zip(*iterables, strict=False), chunksize or 1)
         calls = (self._calls.submit(each, (chunk,), {}, title) for chunk in chunks)
         return _in_order(deque(islice(calls, buffersize)), calls, end)
 
@@ -88,6 +92,13 @@ class Executor(concurrent.futures.Executor):
         return f"<cellmesh.Executor: {self._max_workers} at once>"
 
 
+def _collected(iterables: tuple[Iterable[Any], ...]) -> tuple[Sequence[Any], ...]:
+    """The items, taken now and not as workers come to them; the shortest of several counts."""
+    if len(iterables) == 1:
+        return (list(iterables[0]),)
+    return tuple(zip(*zip(*iterables, strict=False), strict=True)) or ((),)
+
+
 def _chunks(items: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
     while chunk := list(islice(items, size)):
         yield chunk
@@ -103,7 +114,7 @@ def _in_order(ahead: deque[Future], more: Iterator[Future], end: float | None) -
     __tracebackhide__ = True
     try:
         while ahead:
-            results = ahead[0].result(None if end is None else end - time.monotonic())
+            results = ahead[0].result(None if end is None else max(0.0, end - time.monotonic()))
             ahead.popleft()
             ahead.extend(islice(more, 1))
             results.reverse()

@@ -5,6 +5,7 @@ raises at the failed item's index; `result()` raises the first failure, which ca
 Read next: `arrivals.py`, `feeding.py`, `outcomes.py`.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import CancelledError
 from functools import partial
@@ -96,6 +97,26 @@ class Results:
             index += len(values)
             self._handed_out(index)
 
+    def drain(self, end: float | None = None) -> Iterator[Any]:
+        """As iterating, once: what was handed out is not kept, and what is not taken is cancelled.
+
+        TimeoutError when it is later than `end` (of the monotonic clock).
+        """
+        __tracebackhide__ = True
+        index = 0
+        try:
+            while self._await_index(index, None if end is None else max(0.0, end - time.monotonic())):
+                values = self._values_from(index)
+                self._arrivals.forget(index)
+                index += len(values)
+                values.reverse()
+                while values:
+                    yield values.pop()
+                self._handed_out(index)
+        finally:
+            if not self.done():
+                self.cancel()
+
     @overload
     def __getitem__(self, index: int) -> Any: ...
     @overload
@@ -149,10 +170,10 @@ class Results:
         beyond = total is not None and index >= total
         return self._arrivals.at(index) is not None or beyond or self._arrivals.all_over()
 
-    def _await_index(self, index: int) -> bool:
+    def _await_index(self, index: int, timeout: float | None = None) -> bool:
         """Wait for an item; False if there is none of that index."""
         __tracebackhide__ = True
-        self._wait(partial(self._decided, index), None)
+        self._wait(partial(self._decided, index), timeout)
         return self._exists(index)
 
     def _exists(self, index: int) -> bool:

@@ -125,7 +125,7 @@ class TasksSubmitted:
 class CancelRequested:
     """Cancel these tasks (None: the whole job). `force` replaces running workers at once.
 
-    `queued`: only those of `tasks` that no worker has.
+    `queued`: only those that no worker has.
     """
 
     at: float

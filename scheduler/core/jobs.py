@@ -95,7 +95,7 @@ def cancel_requested(turn: Turn, event: CancelRequested) -> None:
     if event.tasks is None:
         if not job.finished:
             job.cancelled = True
-            stop_job(turn, job, force=event.force)
+            stop_job(turn, job, force=event.force, queued_only=event.queued)
             _forget_if_claimed(turn, job)
         return
     wanted = [job.tasks[index] for index in event.tasks if index in job.tasks]

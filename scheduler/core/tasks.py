@@ -242,7 +242,9 @@ def overrun(turn: Turn, worker: Worker, task: Task) -> None:
     end(turn, worker, kill=True, reason="did not stop")
 
 
-def stop_job(turn: Turn, job: Job, *, force: bool = False, spare: Task | None = None) -> None:
+def stop_job(
+    turn: Turn, job: Job, *, force: bool = False, queued_only: bool = False, spare: Task | None = None
+) -> None:
     """Cancel all of a job's tasks (but for the one whose failure is the reason), and those that may come.
 
     Queued ones first: a task queued behind a sibling on the same worker must not take the sibling, which
@@ -255,7 +257,7 @@ def stop_job(turn: Turn, job: Job, *, force: bool = False, spare: Task | None = 
     running = [task for task in job.tasks.values() if task.worker is not None and task is not spare]
     for task in queued:
         stop(turn, job, task, why=halted_why(job))
-    for task in running:
+    for task in () if queued_only else running:
         stop(turn, job, task, force=force)
 
 

@@ -119,6 +119,12 @@ def test_a_cancel_of_what_is_queued_leaves_what_runs():
     s.ready(W)
     assert s.cancel(tasks=(0, 1), queued=True) == [SettleTask(1, 1, TaskState.CANCELLED, "cancelled")]
     assert s.ok(W, A, 0)[:2] == [DeliverItems(1, 0, W, (0,)), SettleTask(1, 0, TaskState.DONE)]
+    s = Script(cpus=1)
+    s.launch(task(), task(1), last=False)
+    s.ready(W)
+    assert s.cancel(queued=True) == [SettleTask(1, 1, TaskState.CANCELLED, "cancelled")]
+    assert s.submit(task(2)) == [SettleTask(1, 2, TaskState.CANCELLED, "cancelled")]
+    assert s.ok(W, A, 0)[:2] == [DeliverItems(1, 0, W, (0,)), SettleTask(1, 0, TaskState.DONE)]
 
 
 def test_what_finishes_while_it_stops_is_done():

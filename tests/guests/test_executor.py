@@ -81,6 +81,32 @@ def test_map_takes_chunks_and_stops_where_it_fails(pool: Session) -> None:
             executor.map(abs, [1], chunksize=0)
 
 
+def test_map_chunks_by_itself_and_takes_its_items_at_once(pool: Session) -> None:
+    source = iter(range(20_000))
+    with cm.Executor() as executor:
+        results = executor.map(pow, source, itertools.repeat(2))
+        assert next(source, None) is None
+        assert next(results) == 0
+        assert list(results) == [n * n for n in range(1, 20_000)]
+        assert list(executor.map(pow)) == list(executor.map(pow, [], [1])) == []
+
+
+@embedded_only
+def test_a_map_that_has_begun_survives_cancel_futures(pool: Session, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    executor = cm.Executor()
+    started = [tmp_path / f"started-{i}" for i in range(50)]
+    results = executor.map(hold, started, itertools.repeat(go))
+    until(lambda: len(list(tmp_path.glob("started-*"))) == 2, "the first two begin")
+    executor.shutdown(wait=False, cancel_futures=True)
+    go.touch()
+    executor.shutdown()
+    assert [next(results), next(results)] == ["held", "held"]
+    with pytest.raises(concurrent.futures.CancelledError):
+        next(results)
+    assert len(list(tmp_path.glob("started-*"))) == 2
+
+
 def test_map_with_a_buffer_takes_from_an_endless_source(pool: Session) -> None:
     source = itertools.count()
     with cm.Executor() as executor:
