@@ -20,13 +20,13 @@ from functools import partial
 
 from cellmesh.scheduler.wire import folders
 
-from . import attaching, cases, core_events, simulation, stop, verdict
+from . import attaching, cases, core_events, path, simulation, stop, verdict
 from .cases import Case
 from .contenders import base, names
 from .harness import Driver, Table, cold, rounds
 
 OURS = "cellmesh"
-OTHERS = ("cold", "kernel", "stop", "core", "simulate")  # measured without drivers
+OTHERS = ("cold", "kernel", "stop", "core", "simulate", "path")  # measured without drivers
 
 
 def main() -> None:
@@ -117,6 +117,14 @@ def undriven(wanted: Sequence[str], most: int) -> Iterator[verdict.Row]:
         for case, value in ((cases.SIMULATED, run.microseconds / 1e6), (cases.SIMULATED_MEMORY, weight)):
             table = _table(case)
             table.add(OURS, value)
+            yield case, table
+    if "path" in wanted:
+        for mode, title in path.MODES.items():
+            case = Case(cases.PATH.format(title), "µs", 1e6)
+            table = _table(case)
+            for _ in range(min(most, 3)):
+                for where, seconds in path.measured(mode).items():
+                    table.add(where, seconds)
             yield case, table
 
 

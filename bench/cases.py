@@ -163,3 +163,4 @@ STOP = "Stop of a busy {}: interrupt to idle kernel"
 CORE = Case("the pure core, per event", "µs", 1e6)
 SIMULATED = Case("the pure core, 1,000 workers, 1,000,000 tasks: per decision", "µs", 1e6)
 SIMULATED_MEMORY = Case("the same: memory of the core per queued task", "bytes", 1)
+PATH = "CPU of a submitted no-op, {}"
