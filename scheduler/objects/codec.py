@@ -10,6 +10,7 @@ import hashlib
 import io
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cloudpickle
@@ -18,6 +19,11 @@ from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Payload, Ref
 
 from . import arrays, classes, layout, makers, plain, segments
 from .tensors import Storages
+
+COPIED = 4096
+"""Buffers of up to so many bytes are copied with the pickle: cheaper, and their reader may write to them."""
+
+_FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedRandom, io.FileIO)
 
 Persist = Callable[[Any], Payload | None]
 """Given an object, the payload that already holds its value (a Future's), or None to pickle it."""
@@ -33,8 +39,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     Not by a `persistent_id`, which is called for each number in a list too.
     """
 
-    def __init__(self, file: io.BytesIO, persist: Persist | None, **kwargs: Any) -> None:
-        super().__init__(file, protocol=5, **kwargs)
+    def __init__(self, file: io.BytesIO, *, persist: Persist | None = None, **kwargs: Any) -> None:
+        super().__init__(file, **kwargs)
         self._persist = persist
         self.storages = Storages()
 
@@ -49,7 +55,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Refuse open files: cloudpickle would send a copy of what is left to read, one for each worker."""
         if isinstance(obj, type):
             classes.going_out(obj)
-        elif isinstance(obj, io.TextIOWrapper | io.BufferedReader | io.BufferedRandom | io.FileIO):
+        elif isinstance(obj, _FILES):
             raise CannotPickleError(
                 f"An open file ({getattr(obj, 'name', '?')!r}) cannot be sent to workers. "
                 "Send its path, and open it in the function."
@@ -84,18 +90,26 @@ def dumps(
     data = plain.dumps(obj)
     if data is not None:
         return data if len(data) <= limit or not prefix else makers.write(prefix, layout.parts(data))
+    make = pickle.Pickler if plain.is_arrays(obj) else partial(pickler, persist=persist)
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
-    pickling = pickler(file, persist, buffer_callback=buffers.append)
+
+    def outside(buffer: pickle.PickleBuffer) -> bool:
+        inside = buffer.raw().nbytes <= COPIED
+        if not inside:
+            buffers.append(buffer)
+        return inside
+
+    pickling = make(file, protocol=5, buffer_callback=outside)
     pickling.dump(obj)
     views = [buffer.raw() for buffer in buffers]
     size = file.tell() + sum(view.nbytes for view in views)
     if size <= limit or not prefix:
         if views:  # small buffers travel in the pickle, and so come back writable
             file = io.BytesIO()
-            pickler(file, persist).dump(obj)
+            make(file, protocol=5).dump(obj)
         return file.getvalue()
-    ours = {id(buffer) for buffer in pickling.storages.private}
+    ours = {id(buffer) for buffer in pickling.storages.private} if isinstance(pickling, Pickler) else set()
     private = {position for position, buffer in enumerate(buffers) if id(buffer) in ours}
     parts = layout.parts(file.getbuffer(), views, private)
     return makers.write(prefix, parts, private=bool(private))

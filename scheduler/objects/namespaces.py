@@ -8,6 +8,7 @@ Read next: `codec.py`.
 
 import io
 import types
+from functools import partial
 from typing import Any
 
 from cellmesh.scheduler.wire.messages import Payload
@@ -22,9 +23,7 @@ def dumps(
 ) -> Payload:
     """Pickle `value` so that functions of `namespace` are rebound to the namespace it is loaded into."""
 
-    def make(file: io.BytesIO, persist: codec.Persist | None, **kwargs: Any) -> codec.Pickler:
-        return _NamespacePickler(file, persist, namespace, **kwargs)
-
+    make = partial(_NamespacePickler, namespace=namespace)
     return codec.dumps(value, prefix, persist=persist, pickler=make)
 
 
@@ -39,10 +38,8 @@ def loads(payload: Payload, namespace: dict[str, Any]) -> Any:
 
 
 class _NamespacePickler(codec.Pickler):
-    def __init__(
-        self, file: io.BytesIO, persist: codec.Persist | None, namespace: dict[str, Any], **kwargs: Any
-    ) -> None:
-        super().__init__(file, persist, **kwargs)
+    def __init__(self, file: io.BytesIO, *, namespace: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(file, **kwargs)
         self._namespace = namespace
 
     def reduce(self, obj: Any) -> Any:

@@ -8,14 +8,16 @@ whether it refers to anything. Read next: `codec.py`.
 import copyreg
 import pickle
 import re
+import sys
 from typing import Any
 
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes})
 _DEPTH = 4  # ((args), {kwargs}), and two levels of the user's own
+_FLAT = frozenset("biufcSU?")  # kinds of NumPy's elements that hold nothing else
 
-_ANY_GLOBAL = b"\x93"
 # STACK_GLOBAL after a name, just memoized or fetched from the memo; a frame may begin between the two.
 _GLOBAL = re.compile(rb"(?:\x94|h.|j.{4})(?:\x95.{8})?\x93", re.DOTALL)
+_extensions: dict[Any, int] = copyreg._extension_registry  # type: ignore[attr-defined]
 
 
 class _NotPlainError(Exception):
@@ -34,13 +36,13 @@ def dumps(obj: Any) -> bytes | None:
     >>> dumps(dumps) is None
     True
     """
-    if not _likely(obj, _DEPTH) or copyreg._extension_registry:  # type: ignore[attr-defined]
+    if _extensions or not (_is_plain_call(obj) or _likely(obj, _DEPTH)):
         return None
     try:
         data = pickle.dumps(obj, protocol=5, buffer_callback=_refuse)
     except Exception:  # noqa: BLE001 - whatever it is, the careful way meets it again and explains it
         return None
-    return None if refers(data) else data
+    return None if b"\x93" in data and _GLOBAL.search(data) else data
 
 
 def refers(data: bytes) -> bool:
@@ -48,11 +50,40 @@ def refers(data: bytes) -> bool:
 
     Whatever is no plain data is made by calling something, which a pickle must name.
     """
-    return _ANY_GLOBAL in data and _GLOBAL.search(data) is not None
+    return b"\x93" in data and _GLOBAL.search(data) is not None
+
+
+def is_arrays(obj: Any) -> bool:
+    """Whether this is an array, or a call with arrays and plain data, that pickle itself treats well."""
+    numpy = sys.modules.get("numpy")
+    kind = getattr(numpy, "ndarray", None)
+    if kind is None:
+        return False
+    if type(obj) is kind:
+        given: tuple[Any, ...] = (obj,)
+    elif type(obj) is tuple and len(obj) == 2 and type(obj[0]) is tuple and obj[1] == {}:
+        given = obj[0]
+    else:
+        return False
+    for item in given:
+        if type(item) is kind:
+            if item.dtype.kind not in _FLAT or not item.flags.forc:
+                return False
+        elif type(item) not in _ATOMS:
+            return False
+    return True
+
+
+def _is_plain_call(obj: Any) -> bool:
+    """Whether this is (args, {}) of nothing but atoms: most calls are."""
+    if type(obj) is not tuple or len(obj) != 2:
+        return False
+    args, kwargs = obj
+    return type(args) is tuple and type(kwargs) is dict and not kwargs and _ATOMS.issuperset(map(type, args))
 
 
 def _likely(obj: Any, depth: int) -> bool:
-    """A look at the first of everything: only the cost depends on it, as `refers` has the last word."""
+    """A look at the first of everything: only the cost depends on it, as the pickle has the last word."""
     kind = type(obj)
     if kind in _ATOMS:
         return True

@@ -116,7 +116,7 @@ def test_many_views_do_not_use_up_the_descriptors(prefix: str, monkeypatch: pyte
 
 
 def test_thousands_of_buffers_are_one_segment(prefix: str) -> None:
-    value = [np.full(100, i) for i in range(5000)]
+    value = [np.full(1000, i) for i in range(5000)]
     ref = made(prefix, value)
     assert all((a == b).all() for a, b in zip(codec.loads(ref), value, strict=True))
     makers.freed([ref.name])

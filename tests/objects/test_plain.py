@@ -86,3 +86,25 @@ def test_plain_data_over_the_limit_is_a_segment(prefix: str) -> None:
     payload = codec.dumps((value, "x" * 100_000), prefix)
     assert isinstance(payload, Ref)
     assert codec.loads(payload) == (value, "x" * 100_000)
+
+
+@pytest.mark.parametrize("size", [10, 1000, 100_000])
+def test_calls_with_arrays_come_back(prefix: str, size: int) -> None:
+    words, square = np.array(["a" * (size % 99)] * 9), np.asfortranarray(np.eye(9))
+    odd = [np.arange(size)[::2], np.array([Mine, 1]), np.arange(size).astype("M8[s]"), np.ma.zeros(3)]
+    for array in [np.arange(size), np.arange(size) * 1.5, words, square, *odd]:
+        well = all(array is not one for one in odd)
+        for value in (array, ((array, 1, "x"), {})):
+            assert plain.is_arrays(value) == well
+            back = codec.loads(codec.dumps(value, prefix))
+            if value is not array:
+                assert back[0][1:] == (1, "x")
+                back = back[0][0]
+            assert type(back) is type(array)
+            assert np.array_equal(back, array)
+
+
+def test_small_arrays_are_their_readers_own_also_beside_large_ones(prefix: str) -> None:
+    small, large = codec.loads(codec.dumps([np.zeros(100), np.zeros(100_000)], prefix))
+    assert small.flags.writeable
+    assert not large.flags.writeable
