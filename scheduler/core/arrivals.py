@@ -7,7 +7,8 @@ for the time: every delay is a timer. Read next: `core.py`.
 from .commands import InterruptTask, KillWorker
 from .events import ONE, HubRecovered, HubStarted, TimerFired, WorkerLost, WorkerReady
 from .ids import SessionId, WorkerId
-from .mesh import dismiss, replace_lost
+from .mesh import release, replace_lost
+from .outside import DRAIN_SECONDS
 from .sessions import end_session
 from .state import Session, State, Task, TaskState, Worker, WorkerState
 from .tasks import (
@@ -24,7 +25,7 @@ from .tasks import (
 )
 from .transitions import shift
 from .turn import Turn
-from .workers import bury, drop_setup_run, end, rest, unrest, write_off
+from .workers import PAUSED_SECONDS, bury, drop_setup_run, end, is_needed, unrest, write_off
 
 REJOIN = 10.0  # seconds that a living worker has to find the new hub
 RETURN = 30.0  # at least so long does a recovered session wait for its kernel
@@ -95,9 +96,7 @@ def worker_ready(turn: Turn, event: WorkerReady) -> None:
                 turn.out.append(InterruptTask(worker.id, task.job, task.spec.index, task.attempt))
             return
         _never_came(turn, task)
-    rest(turn, session, worker)
-    if worker.retire:
-        dismiss(turn, session, worker)
+    release(turn, session, worker)
 
 
 def _never_came(turn: Turn, task: Task) -> None:
@@ -156,6 +155,12 @@ def timer_fired(turn: Turn, event: TimerFired) -> None:
     worker = state.workers[WorkerId(int(name))]
     if kind == "idle":
         end(turn, worker)
+    elif kind == "paused":
+        if is_needed(state.sessions[worker.session], worker):
+            end(turn, worker, kill=True, reason=f"was stopped (SIGSTOP) for {PAUSED_SECONDS:g} s")
+    elif kind == "drain":
+        why = f"was told to end (SIGTERM) and did not come to an end within {DRAIN_SECONDS:g} s"
+        end(turn, worker, kill=True, reason=why)
     elif kind == "rejoin":
         end(turn, worker, kill=True, reason="did not come back after the hub's restart")
     elif kind == "overdue":
@@ -198,6 +203,9 @@ def _await_hello(turn: Turn, session: Session, worker: Worker) -> None:
         shift(worker, WorkerState.STARTING)
     if worker.greeted:  # else it is still starting, and may take its time
         turn.set_timer(f"rejoin:{worker.id}", REJOIN)
+    worker.paused = False  # the nursery tells the new hub who is
     task = _task_of(turn.state, worker)
+    if worker.draining:
+        turn.set_timer(f"drain:{worker.id}", DRAIN_SECONDS)
     if task is not None and task.state is TaskState.STOPPING:
         turn.set_timer(f"overdue:{worker.id}:{task.attempt}", OVERDUE)

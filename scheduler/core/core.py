@@ -21,6 +21,7 @@ from .jobs import (
 )
 from .mesh import mesh_requested
 from .nesting import end_children, task_waiting
+from .outside import worker_draining, worker_paused
 from .placement import settle_turn
 from .reports import items_reported
 from .sessions import client_lost, session_attached, session_ended, session_reset
@@ -43,6 +44,8 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     e.WorkerReady: worker_ready,
     e.WorkerLost: worker_lost,
     e.ItemsReported: items_reported,
+    e.WorkerPaused: worker_paused,
+    e.WorkerDraining: worker_draining,
     e.TaskWaiting: task_waiting,
     e.TimerFired: timer_fired,
     e.HubRecovered: hub_recovered,

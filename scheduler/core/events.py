@@ -174,6 +174,23 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerPaused:
+    """The operating system stopped the worker's process (SIGSTOP), or lets it go on."""
+
+    at: float
+    worker: WorkerId
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDraining:
+    """The worker was told that it will be taken away (SIGTERM)."""
+
+    at: float
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
 class ItemsReported:
     """A worker's report on its task: items that finished, and whether the task is over.
 
@@ -231,6 +248,8 @@ Event = (
     | JobsAbandoned
     | WorkerReady
     | WorkerLost
+    | WorkerPaused
+    | WorkerDraining
     | ItemsReported
     | TaskWaiting
     | TimerFired

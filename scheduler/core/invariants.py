@@ -13,6 +13,7 @@ from .nesting import DEEPEST
 from .queues import rank_of
 from .state import TERMINAL, Job, Session, State, Task, TaskQueue, TaskState, WorkerState
 from .tasks import queue_of
+from .workers import is_needed
 
 _AT_WORK = (TaskState.RUNNING, TaskState.STOPPING)
 
@@ -136,12 +137,15 @@ def _check_mesh(state: State, session: Session) -> None:
             f"beyond the mesh's size, they retire: {worker}"
         )
         assert number not in session.broken, f"who stands for a number, has started: {worker}"
-        idle = worker.state is WorkerState.IDLE
+        resting = worker.state is WorkerState.IDLE
+        assert (number in session.paused) == (resting and worker.paused), "paused lists the stopped"
+        idle = resting and not worker.paused
         assert (number in session.idle_mesh) == (idle and not worker.setup), "idle_mesh lists the free"
         pinned = session.ready_pinned.get(number)
         own = idle and (bool(worker.setup) or (pinned is not None and pinned.live > 0))
         assert (number in session.own_work) == own, f"own_work lists whom own work awaits: {worker}"
-    assert set(session.idle_mesh) | set(session.own_work) <= set(session.mesh), "only existing numbers"
+    listed = {*session.idle_mesh, *session.own_work, *session.paused}
+    assert listed <= set(session.mesh), "only existing numbers"
     for number in range(session.mesh_size):
         there = number in session.mesh or number in session.broken or session.id in state.gpu_waiting
         assert there, f"worker {number} exists, is given up or waits for devices"
@@ -200,6 +204,12 @@ def _check_timers(state: State) -> None:
             assert worker.number is None, f"{timer}: mesh workers are never reaped"
         elif kind == "rejoin":
             assert worker.state is WorkerState.STARTING, f"{timer}: its hello is not awaited"
+        elif kind == "paused":
+            assert worker.paused, f"{timer}: it is not stopped"
+            assert worker.state is not WorkerState.ENDING, f"{timer}: it is ending"
+        elif kind == "drain":
+            assert worker.draining, f"{timer}: it was not told to end"
+            assert worker.state is not WorkerState.ENDING, f"{timer}: it is ending"
         else:
             assert kind == "overdue", timer
             assert worker.task is not None, f"{timer}: its task is over"
@@ -211,3 +221,11 @@ def _check_timers(state: State) -> None:
     for worker in state.workers.values():
         idle = worker.state is WorkerState.IDLE and worker.number is None
         assert not idle or f"idle:{worker.id}" in state.timers, f"idle task workers are reaped: {worker}"
+        assert not idle or not worker.paused, f"a stopped task worker is no use: {worker}"
+        if worker.state is WorkerState.ENDING:
+            continue
+        if worker.draining:
+            assert worker.state is not WorkerState.IDLE, f"who is to end, ends when it is idle: {worker}"
+            assert f"drain:{worker.id}" in state.timers, f"and has its time: {worker}"
+        if worker.paused and is_needed(state.sessions[worker.session], worker):
+            assert f"paused:{worker.id}" in state.timers, f"who is needed and stopped, has its time: {worker}"

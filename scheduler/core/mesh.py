@@ -10,7 +10,7 @@ from .ids import JobId
 from .state import Session, TaskState, Worker, WorkerState
 from .tasks import lose_all, orphan, settle, why_never
 from .turn import Turn
-from .workers import end, launch
+from .workers import end, launch, rest
 
 MAX_BAD_STARTS = 3  # workers in a row that die before they could work
 
@@ -115,13 +115,35 @@ def replace_lost(turn: Turn, session: Session, worker: Worker, why: str) -> None
         if bad >= MAX_BAD_STARTS:
             _give_up(turn, session, number, why)
             return
-    text = f"worker {number} {why}; a new worker {number} takes its place"
+    _take_its_place(turn, session, worker, why)
+
+
+def _take_its_place(turn: Turn, session: Session, worker: Worker, why: str) -> None:
+    text = f"worker {worker.number} {why}; a new worker {worker.number} takes its place"
     if not worker.fresh:
         text += ", without its variables"
     if session.setup_jobs:
         text += "; its setup cells run again"
     turn.notify(session, text)
     fill(turn, session)
+
+
+def release(turn: Turn, session: Session, worker: Worker) -> None:
+    """What the worker ran is over: it rests, or ends if it was to end then."""
+    rest(turn, session, worker)
+    end_if_due(turn, session, worker)
+
+
+def end_if_due(turn: Turn, session: Session, worker: Worker) -> None:
+    """End an idle worker that is not to get anything any more."""
+    number = worker.number
+    if worker.retire:
+        dismiss(turn, session, worker)
+    elif worker.draining and number is not None:
+        dismiss(turn, session, worker)
+        _take_its_place(turn, session, worker, "was told to end (SIGTERM)")
+    elif worker.draining or (worker.paused and number is None):
+        end(turn, worker)
 
 
 def _give_up(turn: Turn, session: Session, number: int, why: str) -> None:

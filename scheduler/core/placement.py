@@ -24,6 +24,7 @@ from .state import Session, Shape, Worker, WorkerState
 from .tasks import start
 from .transitions import shift
 from .turn import Turn
+from .workers import watch_paused
 
 IDLE_SECONDS = 60.0  # an idle task worker is stopped then
 _SETUP = TaskSpec(0)  # what a setup cell takes
@@ -43,6 +44,12 @@ def settle_turn(turn: Turn) -> None:
     if state.gpu_waiting:
         relieve(turn)
         turn.growing.clear()  # only workers that nothing waits for were stopped
+    if turn.stalled:
+        for session_id in turn.stalled:
+            session = state.sessions[session_id]
+            for number in session.paused:
+                watch_paused(turn, session, state.workers[session.mesh[number]])
+        turn.stalled.clear()
     if turn.rested:
         for worker in turn.rested:
             if worker.state is WorkerState.IDLE:

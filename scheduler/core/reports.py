@@ -7,11 +7,11 @@ sees results: positions in the report stand for them. Read next: `arrivals.py`.
 from .commands import DeliverItems
 from .events import ItemsReported, Outcome
 from .ids import JobId
-from .mesh import dismiss, setup_over
+from .mesh import release, setup_over
 from .state import Job, Session, Task, TaskState, Worker, WorkerState
 from .tasks import complete, settle, stop_job
 from .turn import Turn
-from .workers import drop_setup_run, rest
+from .workers import drop_setup_run
 
 
 def items_reported(turn: Turn, event: ItemsReported) -> None:
@@ -46,7 +46,7 @@ def items_reported(turn: Turn, event: ItemsReported) -> None:
         else:
             settle(turn, job, task, TaskState.FAILED)
         if worker.state is WorkerState.BUSY:  # not while its hello, or its exit, is awaited
-            _free(turn, state.sessions[worker.session], worker)
+            release(turn, state.sessions[worker.session], worker)
     failing = job.items_failed > failed_before or task.state is TaskState.FAILED
     if failing and job.stop_on_error and not job.halted:
         stop_job(turn, job, spare=task)
@@ -79,12 +79,6 @@ def _take(turn: Turn, job: Job, task: Task, event: ItemsReported) -> None:
     turn.out.append(DeliverItems(job.id, task.spec.index, event.worker, accepted))
 
 
-def _free(turn: Turn, session: Session, worker: Worker) -> None:
-    rest(turn, session, worker)
-    if worker.retire:
-        dismiss(turn, session, worker)
-
-
 def _setup_reported(
     turn: Turn, session: Session, worker: Worker, run: tuple[JobId, int], event: ItemsReported
 ) -> None:
@@ -95,4 +89,4 @@ def _setup_reported(
     failed = event.outcome is not Outcome.OK or not all(succeeded for _, succeeded, _ in event.items)
     setup_over(turn, session, worker, run, failed)
     if worker.state is WorkerState.BUSY:
-        _free(turn, session, worker)
+        release(turn, session, worker)

@@ -82,6 +82,8 @@ class Worker:
     greeted: bool = False  # has said hello once
     proven: bool = False  # has come as far as being able to work; deaths before are bad starts
     retire: bool = False  # end it when its task is over
+    paused: bool = False  # its process is stopped (SIGSTOP)
+    draining: bool = False  # it will be taken away (SIGTERM): end it when its task is over, and replace it
     reason: str = ""  # why the core ended it, when that says more than the exit status
 
 
@@ -136,6 +138,7 @@ class Session:
     ready_pinned: dict[int, TaskQueue] = field(default_factory=dict)
     idle_mesh: dict[int, WorkerId] = field(default_factory=dict)  # idle, setup done, longest idle first
     own_work: dict[int, None] = field(default_factory=dict)  # idle numbers with setup or pinned tasks
+    paused: dict[int, None] = field(default_factory=dict)  # idle numbers whose processes are stopped
     setup_jobs: list[JobId] = field(default_factory=list)
     bad_starts: dict[int, int] = field(default_factory=dict)  # in a row, by mesh number
     broken: dict[int, str] = field(default_factory=dict)  # numbers given up, and what their last death was

@@ -16,7 +16,7 @@ from .queues import TaskQueue, rank_of
 from .state import Job, Session, State, Task, TaskState, Worker, WorkerState
 from .transitions import move, shift
 from .turn import Turn
-from .workers import end, shape_of
+from .workers import end, offer, shape_of
 
 OVERDUE = 2.0  # seconds that an interrupted task has to yield (DESIGN.md, "Stop")
 
@@ -74,6 +74,8 @@ def enqueue(turn: Turn, session: Session, task: Task, *, front: bool = False) ->
     queue_of(session, spec).push(task, rank, front=front)
     if spec.worker is not None and spec.worker in session.idle_mesh:
         session.own_work[spec.worker] = None
+    elif session.paused:
+        turn.stalled[session.id] = None
 
 
 def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
@@ -186,7 +188,9 @@ def orphan(turn: Turn, task: Task, why: str) -> None:
     elif task.state is TaskState.STOPPING or job.halted:
         settle(turn, job, task, TaskState.CANCELLED, why)
     elif task.deaths < task.spec.retries and not why_never(turn.state, session, task.spec):
-        task.deaths += 1
+        assert task.worker is not None
+        if not turn.state.workers[task.worker].draining:  # its machine went, which is no fault of the task
+            task.deaths += 1
         if not job.told_again:
             job.told_again = True
             turn.notify(session, f"{why}; what it ran of job {job.number} ({job.title}) runs again elsewhere")
@@ -280,7 +284,7 @@ def adopt_setup(turn: Turn, job: Job) -> None:
         worker.setup.append((job.id, min(job.tasks)))
         if worker.state is WorkerState.IDLE:
             session.idle_mesh.pop(number, None)
-            session.own_work[number] = None
+            offer(turn, session, worker)
 
 
 def setup_list(state: State, session: Session) -> deque[tuple[JobId, TaskIndex]]:

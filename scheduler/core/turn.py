@@ -20,6 +20,7 @@ class Turn:
     out: list[Command] = field(default_factory=list)
     growing: dict[tuple[SessionId, int], None] = field(default_factory=dict)  # may want more workers
     rested: list[Worker] = field(default_factory=list)  # task workers that became idle
+    stalled: dict[SessionId, None] = field(default_factory=dict)  # may need mesh workers that are stopped
     tell: dict[SessionId, None] = field(default_factory=dict)  # whose mesh changed
     parted: dict[tuple[JobId, TaskIndex], None] = field(default_factory=dict)  # tasks whose own jobs end
     over: dict[JobId, None] = field(default_factory=dict)  # abandoned jobs that are finished

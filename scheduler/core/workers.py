@@ -12,6 +12,8 @@ from .state import Session, Shape, Worker, WorkerState
 from .transitions import shift
 from .turn import Turn
 
+PAUSED_SECONDS = 5.0  # so long may a worker that is needed be stopped
+
 
 def shape_of(session: Session, gpus: int) -> Shape:
     """The session's record for task workers with this share of GPUs (in thousandths)."""
@@ -50,16 +52,42 @@ def rest(turn: Turn, session: Session, worker: Worker) -> None:
         shape.bad_starts = 0
         shape.idle.append(worker.id)
         turn.rested.append(worker)
+    else:
+        if not worker.setup and not worker.proven:
+            worker.proven = True
+            session.bad_starts.pop(number, None)
+        offer(turn, session, worker)
+
+
+def offer(turn: Turn, session: Session, worker: Worker) -> None:
+    """Put an idle mesh worker on the lists that it belongs to."""
+    number = worker.number
+    assert number is not None
+    if worker.paused:
+        session.paused[number] = None
+        watch_paused(turn, session, worker)
     elif worker.setup:
         session.own_work[number] = None
     else:
-        if not worker.proven:
-            worker.proven = True
-            session.bad_starts.pop(number, None)
         session.idle_mesh[number] = worker.id
         pinned = session.ready_pinned.get(number)
         if pinned is not None and pinned.live:
             session.own_work[number] = None
+
+
+def is_needed(session: Session, worker: Worker) -> bool:
+    """Whether anything waits for this very worker to go on."""
+    if worker.state is not WorkerState.IDLE or worker.setup or session.ready_mesh.live:
+        return True
+    pinned = session.ready_pinned.get(worker.number) if worker.number is not None else None
+    return pinned is not None and pinned.live > 0
+
+
+def watch_paused(turn: Turn, session: Session, worker: Worker) -> None:
+    """A stopped worker that is needed has its time to go on."""
+    timer = f"paused:{worker.id}"
+    if is_needed(session, worker) and timer not in turn.state.timers:
+        turn.set_timer(timer, PAUSED_SECONDS)
 
 
 def unrest(turn: Turn, session: Session, worker: Worker) -> None:
@@ -70,6 +98,7 @@ def unrest(turn: Turn, session: Session, worker: Worker) -> None:
     else:
         session.idle_mesh.pop(worker.number, None)
         session.own_work.pop(worker.number, None)
+        session.paused.pop(worker.number, None)
 
 
 def drop_setup_run(turn: Turn, session: Session, worker: Worker) -> tuple[int, int] | None:
@@ -87,7 +116,8 @@ def write_off(turn: Turn, worker: Worker) -> None:
     session = turn.state.sessions[worker.session]
     if worker.state is WorkerState.IDLE:
         unrest(turn, session, worker)
-    turn.cancel_timer(f"rejoin:{worker.id}")
+    for timer in ("rejoin", "paused", "drain"):
+        turn.cancel_timer(f"{timer}:{worker.id}")
     drop_setup_run(turn, session, worker)
     if worker.number is None:
         shape = session.shapes[worker.share]
@@ -103,7 +133,7 @@ def end(turn: Turn, worker: Worker, *, kill: bool = False, reason: str = "") -> 
     """Stop the worker if it is idle, else (or on demand) kill it. Harmless if it is ending already."""
     if worker.state is WorkerState.ENDING:
         return
-    kill = kill or worker.state is not WorkerState.IDLE
+    kill = kill or worker.state is not WorkerState.IDLE or worker.paused  # a stopped one hears nothing
     worker.reason = reason
     write_off(turn, worker)
     turn.out.append(KillWorker(worker.id) if kill else StopWorker(worker.id))

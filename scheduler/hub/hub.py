@@ -18,6 +18,8 @@ from .orders import Orders
 from .peers import Peers
 from .store import Store, sweep_prefix
 
+_OF_WORKERS = (msg.Report, msg.Output, msg.Ready, msg.Waiting, msg.Draining)
+
 
 class Hub:
     """All state is in `core`, `store`, `clients` and `names`; everything else is how to reach it."""
@@ -46,7 +48,7 @@ class Hub:
 
     def take(self, at: float, identity: bytes, message: msg.Wire) -> None:
         """One message from a peer."""
-        if isinstance(message, msg.Report | msg.Output | msg.Ready | msg.Waiting) and not is_worker(identity):
+        if isinstance(message, _OF_WORKERS) and not is_worker(identity):
             raise ValueError(f"{identity!r} is no worker")
         match message:
             case msg.Report():
@@ -59,6 +61,8 @@ class Hub:
                 self._on_ready(at, identity, message)
             case msg.Waiting():
                 self._on_waiting(at, identity, message)
+            case msg.Draining():
+                self.feed(ev.WorkerDraining(at, WorkerId(int(identity[1:]))))
             case msg.Hello(role="task"):
                 insiders.hello(self, identity, message)
             case msg.Hello():

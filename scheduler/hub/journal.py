@@ -23,11 +23,11 @@ _LENGTH = struct.Struct("<I")
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One input: a frame from a peer, or something that the shell itself observed."""
 
-    kind: Literal["frame", "timer", "client-lost", "worker-lost", "recovered", "state"]
+    kind: Literal["frame", "timer", "client-lost", "worker-lost", "worker-paused", "recovered", "state"]
     at: float
     wall: float
     name: str  # the peer's identity, the timer, the client or the worker
-    data: bytes = b""  # the frame, the reason, or the pickled state
+    data: bytes = b""  # the frame, the reason, whether it is stopped, or the pickled state
 
 
 _encode = msgspec.msgpack.Encoder().encode

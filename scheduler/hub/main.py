@@ -19,7 +19,7 @@ from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.events import HubStarted
 from cellmesh.scheduler.core.ids import ClientId, WorkerId
 from cellmesh.scheduler.wire import folders, system
-from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessStarted
+from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessPaused, ProcessStarted
 from cellmesh.scheduler.wire.messages import PROTOCOL, Notice
 
 from . import probe, recovery
@@ -215,6 +215,8 @@ class Shell:
                     self._pool.pids[WorkerId(worker)] = pid
                 case ProcessEnded(worker, why):
                     self._record(self._entry("worker-lost", str(worker), why.encode()))
+                case ProcessPaused(worker, paused):
+                    self._record(self._entry("worker-paused", str(worker), b"1" if paused else b""))
                 case Children():
                     pass  # only meant for a hub that recovers
 

@@ -17,6 +17,7 @@ from cellmesh.scheduler.wire.control import (
     EnsureTemplate,
     KillProcess,
     ProcessEnded,
+    ProcessPaused,
     ProcessStarted,
     StartProcess,
     ToHubControl,
@@ -27,7 +28,7 @@ from cellmesh.scheduler.wire.messages import Interpreter
 _STARTUP = ("PYTHON", "LD_", "DYLD_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CELLMESH_START")
 """Variables that matter when an interpreter starts; the others are applied to each worker after the fork."""
 
-Fact = ProcessStarted | ProcessEnded | Children
+Fact = ProcessStarted | ProcessEnded | ProcessPaused | Children
 
 
 class Pool:

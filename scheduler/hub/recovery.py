@@ -47,6 +47,8 @@ def apply(hub: Hub, entry: Entry) -> None:
             hub.client_gone(entry.at, ClientId(entry.name))
         case "worker-lost":
             hub.worker_gone(entry.at, WorkerId(int(entry.name)), entry.data.decode())
+        case "worker-paused":
+            hub.feed(ev.WorkerPaused(entry.at, WorkerId(int(entry.name)), bool(entry.data)))
         case "recovered":
             epoch, living = pickle.loads(entry.data)
             hub.feed(ev.HubRecovered(entry.at, epoch, living))

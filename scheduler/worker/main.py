@@ -21,6 +21,7 @@ from cellmesh.scheduler.wire.messages import (
     PROTOCOL,
     Ack,
     Blob,
+    Draining,
     Forget,
     Freed,
     Interrupt,
@@ -34,6 +35,7 @@ from cellmesh.scheduler.wire.messages import (
 )
 
 from . import devices, lending, surroundings
+from .draining import TermSignal
 from .handover import await_memory
 from .interrupts import Interrupts
 from .logs import LogWriter
@@ -72,6 +74,7 @@ class Worker:
         self._cores = 1  # of the task at hand
         self._over: list[int] = []  # attempts whose last report is under way
         self._interrupts = Interrupts()
+        self._term = TermSignal(lambda: self._dealer.post(Draining()))
         self._capture = FdCapture()
         label = name if spec.number is not None else f"a task worker (pid {os.getpid()})"
         log = LogWriter(spec.logs, f"w{spec.number}" if spec.number is not None else f"t{spec.worker}")
@@ -94,13 +97,17 @@ class Worker:
             greeting=self._greet,
             on_messages=self._on_messages,
             on_lost=self._on_lost,
-            readers=dict.fromkeys(self._capture.filenos(), self._capture.pump),
+            readers={
+                self._term.fileno(): self._term.look,
+                **dict.fromkeys(self._capture.filenos(), self._capture.pump),
+            },
             name="cellmesh-talk",
         )
 
     def run(self) -> None:
         """In the main thread: run tasks until told to stop."""
         self._interrupts.install()
+        self._term.install()
         lending.settle_in(lending.Place(self._folder, self._spec.worker), self._dealer.post)
         adopt(self._runner)
         makers.open_maker(self._spec.prefix, Path(self._spec.spill))

@@ -203,12 +203,22 @@ class Desk:
         **options: Any,
     ) -> int:
         """One cell on one worker; waits for its end."""
-        code = CellCode(source, filename, 1, names)
-        blobs = [digest for _, digest in names]
-        task = TaskWire(0, "cell", codec.dumps(code), blobs, pool="mesh", worker=worker)
-        job = self.launch("cell", [task], **options)
+        job = self.launch("cell", [self.cell_task(source, worker, names, filename)], **options)
         self.told.wait_settled(job, 1)
         return job
+
+    def cell_task(
+        self,
+        source: str,
+        worker: int = 0,
+        names: tuple[tuple[str, str], ...] = (),
+        filename: str = "<cell>",
+    ) -> TaskWire:
+        """The task of one cell on one worker."""
+        code = CellCode(source, filename, 1, names)
+        return TaskWire(
+            0, "cell", codec.dumps(code), [digest for _, digest in names], pool="mesh", worker=worker
+        )
 
     def value(self, job: int) -> Any:
         """The first task's first item, loaded."""

@@ -28,6 +28,8 @@ class History:
             (6, self.nest),
             (5, self.wait),
             (1, self.abandon),
+            (2, self.pause),
+            (1, self.drain),
             (4, self.cancel),
             (3, self.claim),
             (1, self.reset),
@@ -92,7 +94,7 @@ class History:
 
     def nest(self):
         # A running task submits; mostly it then waits.
-        process = self.pick(p for p in self.world.processes.values() if p.run)
+        process = self.pick(p for p in self.world.processes.values() if p.run and not p.paused)
         if process is None:
             return
         world = self.world
@@ -112,9 +114,19 @@ class History:
             world.wait(process)
 
     def wait(self):
-        process = self.pick(p for p in self.world.processes.values() if p.run)
+        process = self.pick(p for p in self.world.processes.values() if p.run and not p.paused)
         if process:
             self.world.wait(process)
+
+    def pause(self):
+        process = self.pick(self.world.processes.values())
+        if process:
+            self.world.pause(process)
+
+    def drain(self):
+        process = self.pick(p for p in self.world.processes.values() if p.greeted and not p.paused)
+        if process:
+            self.world.drain_one(process)
 
     def abandon(self):
         if self.world.left:
@@ -161,19 +173,21 @@ class History:
             self.world.tell(e.SessionEnded(0, self.session()))
 
     def greet(self):
-        process = self.pick(p for p in self.world.processes.values() if not p.greeted)
+        process = self.pick(p for p in self.world.processes.values() if not p.greeted and not p.paused)
         if process:
             self.world.greet(process)
 
     def work(self):
-        process = self.pick(p for p in self.world.processes.values() if p.run)
+        process = self.pick(p for p in self.world.processes.values() if p.run and not p.paused)
         if process:
             end = self.draw(12)
             outcome = {0: Outcome.ERROR, 1: Outcome.INTERRUPTED}.get(end)
             self.world.report(process, self.draw(4), failing=self.draw(6) == 0, outcome=outcome)
 
     def obey(self):
-        process = self.pick(p for p in self.world.processes.values() if p.run and p.interrupted)
+        process = self.pick(
+            p for p in self.world.processes.values() if p.run and p.interrupted and not p.paused
+        )
         if process:
             self.world.report(process, 0, outcome=Outcome.INTERRUPTED)
 

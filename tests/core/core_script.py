@@ -89,6 +89,12 @@ class Script:
     def ok(self, worker, attempt, *items, job=1, index=0):
         return self.report(worker, attempt, *(items or (0,)), job=job, index=index, outcome=Outcome.OK)
 
+    def paused(self, worker, paused=True):
+        return self.tell(e.WorkerPaused(0.0, worker, paused))
+
+    def drains(self, worker):
+        return self.tell(e.WorkerDraining(0.0, worker))
+
     def waits(self, worker, attempt, waits=True, job=1, index=0):
         return self.tell(e.TaskWaiting(0.0, worker, job, index, attempt, waits))
 

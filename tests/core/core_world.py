@@ -26,6 +26,9 @@ class Process:
     todo: list = field(default_factory=list)  # items left of it
     interrupted: bool = False
     waits: bool = False
+    paused: bool = False
+    asked: bool = False  # told to stop while it could not hear it
+    draining: bool = False
 
 
 class World:
@@ -132,8 +135,12 @@ class World:
             case c.StopWorker(worker) | c.KillWorker(worker):
                 if worker in self.processes:
                     process = self.processes[worker]
-                    assert process.run is None or not isinstance(command, c.StopWorker), "stopped while busy"
-                    process.doomed = True
+                    asked = isinstance(command, c.StopWorker)
+                    assert process.run is None or not asked, "stopped while busy"
+                    if asked and process.paused:
+                        process.asked = True
+                    else:
+                        process.doomed = True
             case c.StartTask(worker, job, task, attempt, skip):
                 process = self.processes.get(worker)
                 if process is not None:  # else it has died and the news is on its way
@@ -191,6 +198,17 @@ class World:
         jobs, self.left = tuple(self.left), []
         self.tell(e.JobsAbandoned(0, jobs))
 
+    def pause(self, process):
+        """SIGSTOP or SIGCONT; the news comes from the nursery."""
+        process.paused = not process.paused
+        process.doomed = process.doomed or (process.asked and not process.paused)
+        self.tell(e.WorkerPaused(0, process.id, process.paused))
+
+    def drain_one(self, process):
+        """SIGTERM."""
+        process.draining = True
+        self.wire.append(e.WorkerDraining(0, process.id))
+
     def die(self, process):
         del self.processes[process.id]
         self.left += [job for job, opener in self.opened_by.items() if opener == process.id]
@@ -210,15 +228,20 @@ class World:
         self.core = twin
         self.timers.clear()
         self.epoch += 1
-        kept = (e.ItemsReported, e.TaskWaiting)
+        kept = (e.ItemsReported, e.TaskWaiting, e.WorkerDraining)
         self.wire = [m for m in self.wire if isinstance(m, kept) and m.worker in self.processes]
         living = tuple(self.processes)
         for process in self.processes.values():
-            if process.greeted:
+            if process.greeted and not process.paused:
                 self.greet(process)
+            elif process.greeted:
+                process.greeted = False  # it says hello when it goes on
         hellos = [m for m in self.wire if isinstance(m, e.WorkerReady)]
         self.wire = hellos + [m for m in self.wire if not isinstance(m, e.WorkerReady)]
         self.tell(e.HubRecovered(0, self.epoch, living))
+        for process in self.processes.values():
+            if process.paused:
+                self.tell(e.WorkerPaused(0, process.id, True))
 
     # Proofs.
 
@@ -244,13 +267,18 @@ class World:
             if self.left:
                 self.abandon()
                 continue
-            timer = next((t for t in sorted(self.timers) if t.startswith(("overdue", "rejoin"))), None)
+            timer = next(
+                (t for t in sorted(self.timers) if t.startswith(("overdue", "rejoin", "paused", "drain"))),
+                None,
+            )
             if timer is None:
                 return
             self.fire(timer)
         raise AssertionError("it never comes to rest")
 
     def _can_act(self, process):
+        if process.paused and not process.doomed:
+            return False
         if process.waits and not process.interrupted and not process.doomed:
             return not any(not self.state.jobs[job].finished for job in self.children(process))
         return process.doomed or not process.greeted or process.run is not None

@@ -1,10 +1,11 @@
-"""What tests run inside workers: tasks that attach to the hub as second clients and submit tasks.
+"""What tests run inside workers: tasks that submit tasks, wait for word, and start processes.
 
 Owns one desk a worker process, as the kernel package keeps one session. Imported in the workers.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -87,3 +88,26 @@ def sleep_inside(folder: str, levels: int) -> None:
 def leave_behind(folder: str) -> None:
     """Submit what sleeps, and end without waiting for it."""
     submit(sleep_inside, folder, 0)
+
+
+def meet(where: tuple[str, str]) -> None:
+    """Leave a mark, numbered by how many were there before, and wait for a file."""
+    folder, word = Path(where[0]), where[1]
+    (folder / f"met-{1 + len(list(folder.glob('met-*')))}").touch()
+    while not (folder / word).exists():
+        time.sleep(0.01)
+
+
+def compute(folder: str) -> int:
+    """Keep the main thread in C for a while, with the interpreter's lock held."""
+    Path(folder, "computing").touch()
+    return int((7**1_500_000).bit_length())
+
+
+def end_a_child(_: int) -> int | None:
+    """The exit code of a forked process that was told to end."""
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    child.start()
+    child.terminate()
+    child.join()
+    return child.exitcode
