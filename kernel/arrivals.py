@@ -5,6 +5,7 @@ together, as a `Stretch`: a million small results are a few hundred of them. It 
 that results nobody holds any more are collected while their job still runs. Read next: `mapping.py`.
 """
 
+import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ class Stretch:
     first: int
     count: int
     start: int  # where their task begins
+    task: int = -1
+    size: int = 0  # of their task
     item: Item | None = None  # not decoded yet
     record: Record | None = None  # their task is over without them
     values: list[Any] | None = None
@@ -43,9 +46,16 @@ class Arrivals:
         self._feeder = feeder
         self._stretches: dict[int, Stretch] = {}  # by their first index
         self._firsts: list[int] = []  # their first indices, sorted; remade when some have come
+        self._stale = False  # `_firsts` is to be made again
+        self._log: list[int] = []  # first indices in the order in which they came
+        self._trimmed = 0  # how many are gone from its beginning
+        self._handed: dict[int, int] = {}  # of tasks whose items are not kept: how many were handed out
+        self._lock = threading.Lock()
         self._laid_out = False
+        self.unwanted = False  # nobody holds the results any more
         if feeder is not None:
             job.add_listener(self._hear)
+            feeder.unsendable = self._unsendable
 
     def total(self) -> int | None:
         """How many items there are in all, if that is known."""
@@ -71,14 +81,19 @@ class Arrivals:
         found = self._stretches.get(index)
         if found is not None:
             return found
-        if len(self._firsts) != len(self._stretches):
-            self._firsts = sorted(self._stretches)
+        if self._stale:
+            self._stale = False
+            self._firsts = sorted(self._stretches.copy())  # the engine's thread adds to it
         place = bisect_right(self._firsts, index) - 1
-        if place >= 0:
-            found = self._stretches[self._firsts[place]]
-            if index < found.first + found.count:
-                return found
-        return self._never_sent(index)
+        found = self._stretches.get(self._firsts[place]) if place >= 0 else None
+        return found if found is not None and index < found.first + found.count else None
+
+    def came(self, place: int) -> int | None:
+        """The first index of the stretch that came as number `place`, if it has come."""
+        self.all_over()  # a surviving job is laid out then
+        with self._lock:
+            position = place - self._trimmed
+            return self._log[position] if position < len(self._log) else None
 
     def decoded(self, index: int) -> Stretch:
         """The stretch of an item that is here, with its values or its error."""
@@ -94,6 +109,20 @@ class Arrivals:
         found = self.at(index)
         if found is not None:
             found.values = None
+
+    def let_go(self, found: Stretch) -> None:
+        """All of this stretch was handed out, and is not kept; nor is its task, once all of it was."""
+        assert self._feeder is not None
+        with self._lock:
+            self._stretches.pop(found.first, None)
+            self._stale = True
+            gone = 0
+            while gone < len(self._log) and self._log[gone] not in self._stretches:
+                gone += 1
+            del self._log[:gone]
+            self._trimmed += gone
+            self._handed[found.task] = self._handed.get(found.task, 0) + found.count
+        self._release(found.task, found.size)
 
     def highest(self) -> int:
         """The highest index of which anything is known, plus one."""
@@ -115,17 +144,45 @@ class Arrivals:
     def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
         """From the engine's thread."""
         assert self._feeder is not None
+        if self.unwanted:
+            record.items.clear()
+            if items is None:
+                self._job.release(record.index)
+            return
         self._take(record, self._feeder.starts[record.index], items)
         record.items.clear()  # they are here now
+        if items is None:
+            self._release(record.index, record.size)
+
+    def _release(self, task: int, size: int) -> None:
+        """Forget a task that is over and whose items were all handed out."""
+        assert self._feeder is not None
+        record = self._job.records.get(task)
+        with self._lock:
+            if self._handed.get(task) != size or (record is not None and not record.state):
+                return
+            del self._handed[task]
+        self._feeder.taken(task)
+        self._job.release(task)
+
+    def _unsendable(self, task: int, count: int, error: BaseException) -> None:
+        """A Future in these items failed."""
+        assert self._feeder is not None
+        start = self._feeder.starts[task]
+        self._add(Stretch(start, count, start, task, count, error=error))
+
+    def _add(self, stretch: Stretch) -> None:
+        with self._lock:
+            self._stretches[stretch.first] = stretch
+            self._log.append(stretch.first)
+            self._stale = True
 
     def _take(self, record: Record, start: int, items: Sequence[Item] | None) -> None:
-        stretches = self._stretches
         for item in items or ():
-            first = start + item.index
-            stretches[first] = Stretch(first, item.count, start, item)
+            self._add(Stretch(start + item.index, item.count, start, record.index, record.size, item))
         if items is None and record.got.bit_count() < record.size:
             for offset in record.missing():
-                stretches[start + offset] = Stretch(start + offset, 1, start, record=record)
+                self._add(Stretch(start + offset, 1, start, record.index, record.size, record=record))
 
     def _lay_out(self) -> None:
         """A surviving job tells its tasks' sizes as they end; only then are the items' places known."""
@@ -145,14 +202,3 @@ class Arrivals:
             shown = self._feeder.lost.get(index, "") if self._feeder is not None else ""
             error.add_note(f"cellmesh: item {index}{': ' if shown else ''}{shown}")
         return error
-
-    def _never_sent(self, index: int) -> Stretch | None:
-        """An item that could not even be sent: a Future in it failed."""
-        feeder = self._feeder
-        if feeder is None:
-            return None
-        for task, (count, error) in feeder.failed_chunks.items():
-            start = feeder.starts[task]
-            if start <= index < start + count:
-                return Stretch(start, count, start, error=error)
-        return None

@@ -17,6 +17,7 @@ from cellmesh.scheduler.engines.contract import (
     SessionSpec,
     VersionMismatchError,
 )
+from cellmesh.scheduler.worker import lending
 
 from .session import Session
 from .sink import SessionSink
@@ -37,6 +38,8 @@ def attached() -> Session | None:
 def current() -> Session:
     """The attached session; attaches by itself on first use."""
     session = attached()
+    if session is None and lending.place() is not None:
+        return _keep(_open_inside())
     if session is None or (session.pid != os.getpid() and os.environ.get(ENGINE) == "inline"):
         return connect(os.environ.get(ENGINE, "embedded"))
     return session.check()
@@ -96,6 +99,20 @@ def _open(engine: str | Engine) -> Session:
             'cm.connect("dask") comes in a later version; use "embedded" (this machine) or "inline".'
         )
     raise EngineError(f'There is no engine "{engine}"; use "embedded" (this machine) or "inline".')
+
+
+def _open_inside() -> Session:
+    """A task submits tasks: as a second client of its worker's session."""
+    from cellmesh.scheduler.engines.embedded import EmbeddedEngine
+
+    from . import identity
+
+    place = lending.place()
+    assert place is not None
+    engine = EmbeddedEngine(place.folder, worker=place.worker)
+    session = _attach(engine, SessionSpec("", "a task", 0.0, identity.interpreter()))
+    lending.at_end(session.hooks.task_ends)
+    return session
 
 
 def _open_embedded() -> Session:

@@ -4,7 +4,7 @@ Owns what a user passes. Never pickles and never waits. Read next: `options.py`,
 `submitting.py`, `tasks.py`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any
 
 from . import attaching, launching, options
@@ -18,7 +18,7 @@ from .tasks import Task
 def map(
     function: Callable[..., Any],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     cpus: float | None = None,
     gpus: float | None = None,
     memory: int | str | None = None,
@@ -34,6 +34,9 @@ def map(
     **more: Any,
 ) -> Results:
     """Call `function` with the items of `iterables`, in parallel; starts at once.
+
+    Any iterable will do: a generator is taken from a little ahead of whoever takes the results, and need not
+    end; an async one is consumed by the event loop of the caller.
 
     Args:
         cpus: cores that each call takes (default 1); 0.5 lets two calls share one.

@@ -1,16 +1,14 @@
 """Handing a map's items to the engine, chunk by chunk.
 
 Owns the feeder. A sequence is handed over whole within a fraction of a second, so that the job survives this
-kernel; an iterable without a length is consumed lazily, a bounded number of chunks ahead. The caller's thread
-sends what every map begins with; a thread of the feeder's own does the rest. Read next: `chunking.py`,
-`mapping.py`.
+kernel. The caller's thread sends what every map begins with; a thread of the feeder's own does the rest.
+Read next: `lazy.py` (iterables without a length), `chunking.py`, `mapping.py`.
 """
 
 import hashlib
-import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -21,6 +19,7 @@ from cellmesh.scheduler.worker.errors import describe
 from . import packing
 from .chunking import Planner
 from .jobs import Job, Record
+from .sources import can_be_cut
 
 AHEAD = 4
 """Chunks per slot that may be in flight while nothing is known, and for lazy iterables always."""
@@ -55,17 +54,19 @@ class Feeder:
         self, job: Job, items: Iterable[Any], total: int | None, template: Template, slots: int
     ) -> None:
         self._job = job
-        self._whole: Any = items if _can_be_cut(items) else None
+        self._whole: Any = items if can_be_cut(items) else None
         self._items = iter(items)
         self.total = total
         self._template = template
         self._planner = Planner(slots)
         self._window = AHEAD * slots
-        self.starts: list[int] = []
+        self._single = bool(template.options.get("timeout"))  # one call a task: that is what is limited
+        self.starts: dict[int, int] = {}  # by task
+        self._tasks = 0
         self.count = 0  # items taken so far
         self.exhausted = False
         self.error: BaseException | None = None  # what the user's iterator raised
-        self.failed_chunks: dict[int, tuple[int, BaseException]] = {}  # never sent: (items, why)
+        self.unsendable: Callable[[int, int, BaseException], None]  # (task, items, why); `Arrivals` sets it
         self._deferred = 0  # chunks that wait for Futures in them
         self._sealed = False
         self._in_flight = 0
@@ -87,9 +88,13 @@ class Feeder:
         self._send([1] * first)
         if self._inline:
             while not self.exhausted and not self._job.cancelled:
-                self._send([self._planner.next(self._remaining())])
+                self._send([self._size(self._remaining())])
         if not self.exhausted:
             threading.Thread(target=self._run, name="cellmesh-feeder", daemon=True).start()
+
+    def taken(self, task: int) -> None:
+        """The results of this task were handed out, and are not kept."""
+        self.starts.pop(task, None)
 
     # --- the feeder's thread ------------------------------------------------------------------------
 
@@ -116,11 +121,14 @@ class Feeder:
             return []
         remaining = self._remaining()
         if remaining is not None and self._committed():
-            return self._planner.all(remaining)
+            return [1] * remaining if self._single else self._planner.all(remaining)
         room = self._window - self._in_flight
         if room <= 0 or (self._planner.per_item is None and remaining is not None):
             return []
-        return [self._planner.next(remaining) for _ in range(max(1, room // 2))]
+        return [self._size(remaining) for _ in range(max(1, room // 2))]
+
+    def _size(self, remaining: int | None) -> int:
+        return 1 if self._single else self._planner.next(remaining)
 
     def _measure(self) -> None:
         job = self._job
@@ -154,8 +162,9 @@ class Feeder:
             chunk = self._take(size)
             if not len(chunk):
                 break
-            index = len(self.starts)
-            self.starts.append(self.count)
+            index = self._tasks
+            self._tasks += 1
+            self.starts[index] = self.count
             seeds = self._seeds(self.count, len(chunk))
             self.count += len(chunk)
             task = self._pack(index, chunk, seeds, holds)
@@ -236,7 +245,7 @@ class Feeder:
             try:
                 ready = task()
             except BaseException as error:  # noqa: BLE001 - what a Future in the items raised is these items' outcome
-                self.failed_chunks[index] = (len(chunk), error)
+                self.unsendable(index, len(chunk), error)
                 with self._lock:
                     self._deferred -= 1
                 self._job.session.bell.ring()
@@ -280,19 +289,6 @@ class Feeder:
                     if not record.has(offset):
                         self.lost[self.starts[record.index] + offset] = describe(item)
             self._wake.set()
-
-
-def _can_be_cut(items: object) -> bool:
-    """Whether slices of it hold just what iterating over it gives."""
-    if type(items) in (list, tuple, range):
-        return True
-    numpy = sys.modules.get("numpy")
-    return (
-        numpy is not None
-        and type(items) is numpy.ndarray
-        and items.ndim == 1  # type: ignore[attr-defined]
-        and items.dtype.kind in "biufc"  # type: ignore[attr-defined]
-    )
 
 
 def seed_of(seed: int, index: int) -> int:

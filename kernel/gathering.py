@@ -58,6 +58,8 @@ def _listed(fs: Iterable[Waitable] | Waitable) -> list[Any]:
     for one in found:
         if not isinstance(one, concurrent.futures.Future | Results):
             raise TypeError(f"cm.wait and cm.as_completed take Futures and Results, not {one!r}.")
+        if isinstance(one, Results):
+            one.want_all()
     return found
 
 

@@ -41,6 +41,7 @@ class Job:
         self.title = title
         self.background = background
         self.cell = cell
+        self.parent: tuple[int, int] | None = None  # the (job, task) inside which it was launched
         self.values: Any = None
         self.records: dict[int, Record] = {}
         self.opened = time.time()
@@ -49,9 +50,7 @@ class Job:
         self.planned = 0  # items that there will be, if that is known before they are sent
         self.done = 0
         self.failed = 0
-        self.first_failed: tuple[int, Item] | None = (
-            None  # the lowest task that failed, and its first failure
-        )
+        self.first_failed: tuple[int, Item] | None = None  # the lowest task that failed, and its failure
         self.attended = False  # somebody has waited for it, or looked at its results
         self.on_end: list[Callable[[Job], None]] = []  # called once, as all is over
         self.over = 0  # tasks that are over
@@ -109,10 +108,6 @@ class Job:
         self.claim()
 
     # --- state ------------------------------------------------------------------------------------
-
-    @property
-    def cell_count(self) -> int | None:
-        return self.cell.count if self.cell else None
 
     @property
     def finished(self) -> bool:
@@ -194,7 +189,8 @@ class Job:
         self.attended = True
         bar = progress.of(self)
         try:
-            await self.session.bell.wait_async(done, bar.show)
+            with lending.lent():
+                await self.session.bell.wait_async(done, bar.show)
         except asyncio.CancelledError:
             bar.stop("stopped" if stop.own(self) else "not waited for any more")
             raise
@@ -219,10 +215,16 @@ class Job:
     def on_claimed(self, tasks: Sequence[int] | None) -> None:
         """The engine has been told. A job is claimed when all of its tasks are."""
         if tasks is not None:
-            self._claims.update(tasks)
-        self.claimed = (
-            self.claimed or tasks is None or (self.sealed and len(self._claims) >= len(self.records))
-        )
+            self._claims.update(task for task in tasks if task in self.records)  # not: released
+        whole = self.sealed and len(self._claims) >= len(self.records)
+        self.claimed = self.claimed or tasks is None or whole
+
+    def release(self, task: int) -> None:
+        """The results of a task that is over were taken, and nobody will ask for them again."""
+        with self._lock:
+            if self.records.pop(task, None) is not None:
+                self.over -= 1
+        self.session.claims.append((self.id, [task]))
 
     # --- from the engine's thread -------------------------------------------------------------------
 

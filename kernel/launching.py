@@ -5,7 +5,7 @@ Owns what `cm.map` and `%%distributed --over` share. Never decodes results. Read
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence, Sized
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -13,14 +13,16 @@ from . import blame, packing, unattended
 from .chunking import slots_for
 from .feeding import Feeder, Template
 from .jobs import Kind
+from .lazy import LazyFeeder
 from .mapping import Results
 from .options import DEFAULT, Options
 from .session import Session
+from .sources import source_of, together
 
 
 def fan_out(
     session: Session,
-    items: Iterable[Any],
+    items: Any,
     template: Template,
     *,
     kind: Kind,
@@ -31,7 +33,7 @@ def fan_out(
     slots: int | None = None,
     holds: Sequence[Any] = (),
 ) -> Results:
-    """Start a job with one item for each of `items`; returns at once.
+    """Start a job with one item for each of `items` (an iterable, maybe async); returns at once.
 
     `total` is their number if that is known (it is looked up for anything sized). `limit` is in seconds, for
     all of them together. `holds` live as long as the results do.
@@ -39,6 +41,7 @@ def fan_out(
     __tracebackhide__ = True
     if total is None and isinstance(items, Sized):
         total = len(items)
+    source = source_of(items, pulled=session.engine.name == "inline") if total is None else None
     if slots is None:
         capacity = session.engine.capacity()
         slots = slots_for(options.cpus, options.gpus, capacity.cpus, len(capacity.gpus))
@@ -52,7 +55,11 @@ def fan_out(
         timeout=limit,
     )
     job.planned = total or 0
-    feeder = Feeder(job, items, total, template, slots)
+    feeder = (
+        Feeder(job, items, total, template, slots)
+        if source is None
+        else LazyFeeder(job, source, template, slots)
+    )
     results = Results(job, feeder)
     results.holds = list(holds)
     if kind == "map":
@@ -68,7 +75,7 @@ def fan_out(
 def map_function(
     session: Session,
     function: Callable[..., Any],
-    iterables: tuple[Iterable[Any], ...],
+    iterables: tuple[Any, ...],
     kwargs: dict[str, Any],
     title: str,
     options: Options,
@@ -79,7 +86,8 @@ def map_function(
         raise TypeError("cm.map needs something to iterate over: cm.map(f, xs).")
     for position, iterable in enumerate(iterables):
         try:
-            iter(iterable)
+            if not isinstance(iterable, AsyncIterable):
+                iter(iterable)
         except TypeError:
             raise TypeError(
                 f"Argument {position + 2} of cm.map is {blame.a(type(iterable).__name__)}, which cannot be "
@@ -104,7 +112,7 @@ def map_function(
     template = Template(verb, blobs, options=wire, seed=options.seed)
     return fan_out(
         session,
-        _kept(iterables[0]) if alone else zip(*map(_kept, iterables), strict=False),
+        _kept(iterables[0]) if alone else _rows(iterables),
         template,
         kind="map",
         title=f"map {title}",
@@ -112,6 +120,14 @@ def map_function(
         options=options,
         holds=packed.holds,
     )
+
+
+def _rows(iterables: tuple[Any, ...]) -> Any:
+    """Like `zip`; it is async if one of them is."""
+    kept = [_kept(iterable) for iterable in iterables]
+    if any(isinstance(iterable, AsyncIterable) for iterable in kept):
+        return together(kept)
+    return zip(*kept, strict=False)
 
 
 def _kept(iterable: Iterable[Any]) -> Iterable[Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.worker import lending
 from cellmesh.widgets import html, text
 from cellmesh.widgets.viewmodel import ProgressRow
 
@@ -42,6 +43,7 @@ class Progress:
         self._warning = warning  # a line to be said once, as soon as there is one
         self._warned = False
         self.cell = session.hooks.current
+        self._silent = lending.place() is not None  # a task's own waits are no news in the notebook
         self._live = stop.kernel() is not None and (self.cell is None or self.cell.live)
         self._begun = time.monotonic()
         self._next = self._begun + (FIRST if self._live else HEADLESS_PERIOD)
@@ -50,14 +52,18 @@ class Progress:
         self._ended = False
         self._stopped = False
 
-    def until_next(self, deadline: float | None = None) -> float:
-        """Seconds that may be slept before `show` is due."""
+    def until_next(self, deadline: float | None = None) -> float | None:
+        """Seconds that may be slept before `show` is due; None: as many as you like."""
         now = time.monotonic()
+        if self._silent:
+            return None if deadline is None else deadline - now
         due = min(self._next, now + FIRST)  # now and then also look whether something failed
         return max(0.0, (due if deadline is None else min(due, deadline)) - now)
 
     def show(self) -> None:
         """Show the line if it is due."""
+        if self._silent:
+            return
         if not self._warned and (warning := self._warning()):
             self._warned = True
             self._session.notices.say(warning)
@@ -90,7 +96,7 @@ class Progress:
         self._stopped = True
 
     def _put(self, row: ProgressRow) -> None:
-        if row == self._last:
+        if row == self._last or self._silent:
             return
         self._last = row
         line = text.progress(row)

@@ -15,6 +15,7 @@ import msgspec
 from cellmesh.scheduler.engines.contract import Engine, EngineError, JobSpec, SessionSpec, Survivors
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import JobInfo, Payload, WorkerInfo
+from cellmesh.scheduler.worker import lending
 
 from . import identity, meshing
 from .jobs import Job, Kind
@@ -41,6 +42,7 @@ class Session:
         self.history: deque[Job] = deque(maxlen=100)  # finished and claimed
         self.claims: deque[tuple[int, Sequence[int] | None]] = deque()
         self.drops: deque[str] = deque()  # segments of `cm.put` whose Future is gone
+        self.later: deque[Callable[[], object]] = deque()  # what a `__del__` must not do by itself
         self.submissions: object = None  # made by `submitting.submissions_of`
         self.watcher: object = None  # made by `unattended.watch`
         self.new_worker_ids_seen: set[int] = set()
@@ -67,8 +69,8 @@ class Session:
         """This session, if it can be used here and now."""
         if os.getpid() != self.pid:
             raise EngineError(
-                "This process was forked from the notebook's kernel and cannot use its cellmesh session. "
-                "Use cellmesh in the kernel itself, or start a fresh process (spawn)."
+                "This process was forked from one that is attached, and cannot use its cellmesh session. "
+                "Use cellmesh in that process itself, or start a fresh one (spawn)."
             )
         if self.closed:
             raise EngineError(
@@ -146,7 +148,9 @@ class Session:
         job.values = values
         self.jobs[job.id] = job
         self.refresh_context()
-        spec = JobSpec(job.id, kind, title, background, stop_on_error, setup, cell.to_json() if cell else "")
+        job.parent = lending.parent()
+        told = cell.to_json() if cell else ""
+        spec = JobSpec(job.id, kind, title, background, stop_on_error, setup, told, job.parent)
         self.engine.open_job(spec)
         if timeout is not None:
             job.set_timeout(timeout)
@@ -234,6 +238,8 @@ class Session:
         """Tell the engine what the user has taken or dropped since the last time."""
         if self.dying or self.closed or os.getpid() != self.pid:
             return
+        while self.later:
+            self.later.popleft()()
         while self.drops:
             self.engine.drop(self.drops.popleft())
         while True:

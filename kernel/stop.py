@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cellmesh.scheduler.wire.messages import Ref
+from cellmesh.scheduler.worker import lending
 
 from . import cells
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def shell() -> Any:
-    """The IPython shell of this process, or None; IPython is never imported for it."""
+    """The IPython shell of this notebook, or None; IPython is never imported for it.
+
+    A worker's own shell is none: its cells are another notebook's.
+    """
+    if lending.place() is not None:
+        return None
     module = sys.modules.get("IPython")
     return module.get_ipython() if module is not None else None
 
@@ -77,6 +83,12 @@ class Hooks:
             self.ended.add(cell.msg_id)
             if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):  # the latter after an await
                 self._cancel(cell)
+        self.session.drain_claims()
+
+    def task_ends(self) -> None:
+        """In a worker: what a task submitted is over with it, as with a cell."""
+        for callback in self.on_end:
+            callback()
         self.session.drain_claims()
 
     def _cancel(self, cell: cells.Cell) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cellmesh.scheduler.wire.messages import TaskWire
+from cellmesh.scheduler.worker import lending
 
 from . import packing, unattended
 from .futures import Future
@@ -142,7 +143,7 @@ class _Open:
         if self._sealing or self.job.finished or self.job.cancelled:
             return False
         here, cell = self._session.hooks.current, self.job.cell
-        if (here and here.msg_id) != (cell and cell.msg_id):
+        if (here and here.msg_id) != (cell and cell.msg_id) or self.job.parent != lending.parent():
             return False
         recent = time.monotonic() - self._used < ROLL_SECONDS
         return self._count < ROLL_TASKS and (here is not None or recent)

@@ -4,6 +4,7 @@ Owns the memory that makes delivery exactly-once: a hub that came back sends aga
 lives as long as something of the job can still come. Never tells anything itself. Read next: `embedded.py`.
 """
 
+import threading
 from collections.abc import Sequence
 
 from cellmesh.scheduler.wire import messages as msg
@@ -18,6 +19,8 @@ class Delivered:
         self._items: dict[int, int] = {}  # of tasks that are not over: a bit for each item
         self._settled: set[int] = set()
         self._claimed: set[int] = set()
+        self._through = 0  # tasks below this number are settled and claimed: an endless map has many
+        self._lock = threading.Lock()
 
     def send(self, tasks: Sequence[msg.TaskWire], last: bool) -> None:
         """These are about to be sent."""
@@ -27,7 +30,7 @@ class Delivered:
 
     def fresh(self, task: int, items: list[msg.Item]) -> list[msg.Item]:
         """Those of the task's items that are news."""
-        if task in self._settled:
+        if self._knows(task):
             return []
         seen = self._items.get(task, 0)
         fresh = []
@@ -41,7 +44,7 @@ class Delivered:
 
     def settle(self, task: int) -> bool:
         """Whether it is news that this task is over."""
-        if task in self._settled:
+        if self._knows(task):
             return False
         self._settled.add(task)
         self._open.discard(task)
@@ -51,8 +54,16 @@ class Delivered:
     def claim(self, tasks: Sequence[int] | None) -> bool:
         """Whether nothing can come any more that anybody wants."""
         self._claimed.update(self._settled if tasks is None else tasks)
+        with self._lock:  # any thread may claim
+            while self._through in self._settled and self._through in self._claimed:
+                self._settled.discard(self._through)
+                self._claimed.discard(self._through)
+                self._through += 1
         return self.last and not self._open and self._claimed >= self._settled
 
     def end(self) -> None:
         """A surviving job, whose tasks another kernel sent, is over: all of it has been delivered."""
         self.last = True
+
+    def _knows(self, task: int) -> bool:
+        return task < self._through or task in self._settled

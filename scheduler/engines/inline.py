@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -130,7 +131,7 @@ class InlineEngine(Engine):
             return
         fresh = record.add(tasks)
         record.sealed = record.sealed or last
-        with self._running:
+        with self._having_the_turn():
             try:
                 for task in fresh:
                     self._take(record, task)
@@ -203,6 +204,12 @@ class InlineEngine(Engine):
 
     def logs(self) -> str:
         return ""  # all output is in the cells
+
+    def _having_the_turn(self) -> AbstractContextManager[object]:
+        """A task that submits another has the turn, also in the thread where its coroutines run."""
+        at_work = [worker for worker in (*self._mesh.values(), self._anyone) if worker.at_work]
+        inside = any(worker.runner.interrupts.runs_here for worker in at_work)
+        return nullcontext() if inside else self._running
 
     # --- running ---------------------------------------------------------------------------------
 

@@ -51,6 +51,11 @@ class Interrupts:
         """Whether this process and its SIGINT are ours; the inline engine's are the notebook's."""
         return self._main is not None
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether an attempt runs, and in this very thread."""
+        return self._running is not None and threading.get_ident() == self._thread
+
     def expect(self, attempt: int) -> None:
         """This attempt is going to begin."""
         with self._lock:

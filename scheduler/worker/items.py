@@ -5,9 +5,9 @@ sends: `reports.py` does. Read next: `span.py`, `reports.py`, `errors.py`.
 """
 
 import pickle
-import random
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import replace
 from types import CoroutineType
 from typing import Any
@@ -22,6 +22,7 @@ from .interrupts import Interrupts
 from .loops import Loop
 from .notebook import Notebook
 from .reports import Reporter
+from .seeding import seeded
 from .span import Span
 
 _PLAIN = frozenset({type(None), bool, int, float})
@@ -93,12 +94,12 @@ class Items:
         """Run one item. `subject` is what it is about, to name it if it fails."""
         self._interrupts.check()
         try:
-            if run.task.seeds is not None:
-                _seed(run.task.seeds[index])
+            seeds = run.task.seeds
             try:
-                value = function(*args, **kwargs)
-                if type(value) is CoroutineType:
-                    value = self._loop.run(value)
+                with nullcontext() if seeds is None else seeded(seeds[index]):
+                    value = function(*args, **kwargs)
+                    if type(value) is CoroutineType:
+                        value = self._loop.run(value)
             finally:
                 self._notebook.after()
             item = Item(index, True, self._dump(value, stand_in))
@@ -160,6 +161,8 @@ class Items:
         kind = type(value)
         if kind in _PLAIN or (kind is str and len(value) < INLINE_LIMIT // 4):
             return pickle.dumps(value, protocol=5)  # a tenth of what a cloudpickler costs
+        if isinstance(value, Future):  # of a task that this one submitted: its result is this one's, too
+            return self._dump(value.result(), stand_in)
         try:
             return codec.dumps(value, self._prefix)
         except StoreFullError:
@@ -187,11 +190,3 @@ class Items:
             return codec.dumps(failure, self._prefix)
         except StoreFullError:
             return codec.dumps(replace(failure, exception=None))
-
-
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed(seed % 2**32)
-    if torch := sys.modules.get("torch"):
-        torch.manual_seed(seed)

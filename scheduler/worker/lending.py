@@ -7,7 +7,7 @@ Never talks to the hub itself: it is given a callable. Read next: `main.py`, `..
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -28,6 +28,7 @@ class _Now:
     post: Callable[[Waiting], None] | None = None
     run: Run | None = None
     waits: int = 0  # blocking waits that the main thread is in, one inside another
+    at_end: list[Callable[[], None]] = field(default_factory=list)
 
 
 _now = _Now()
@@ -77,6 +78,11 @@ class lent:  # noqa: N801 - reads as what it does: `with lent(): wait()`
                 _now.post(Waiting(self._run.attempt, False))
 
 
+def at_end(then: Callable[[], None]) -> None:
+    """Have this called in the main thread whenever a task of this worker has ended."""
+    _now.at_end.append(then)
+
+
 def settle_in(where: Place, post: Callable[[Waiting], None]) -> None:
     """This process is a worker from now on."""
     _now.place = where
@@ -92,3 +98,5 @@ def begin(run: Run) -> None:
 def end() -> None:
     """Nothing runs here now."""
     _now.run = None
+    for then in _now.at_end:
+        then()

@@ -4,8 +4,6 @@ Owns the tries of one item in one worker. Deaths of workers are the core's to co
 Never retries an interrupt. Read next: `runner.py`.
 """
 
-import random
-import sys
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from cellmesh.scheduler.wire.messages import TaskWire
 
 from .loops import Loop
+from .seeding import rewinder
 
 
 class Retrying:
@@ -28,7 +27,7 @@ class Retrying:
         self._loop = loop
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        rewind = _random_state() if self._seeded and self._retries else None
+        rewind = rewinder() if self._seeded and self._retries else None
         for left in range(self._retries, -1, -1):
             try:
                 value = self._function(*args, **kwargs)
@@ -41,20 +40,3 @@ class Retrying:
                 if rewind is not None:
                     rewind()
         raise AssertionError("unreachable")
-
-
-def _random_state() -> Callable[[], None]:
-    """How to have this moment's random state again: Python's, and NumPy's and torch's if they are loaded."""
-    state = random.getstate()
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    of_numpy = numpy.random.get_state() if numpy else None
-    of_torch = torch.get_rng_state() if torch else None
-
-    def rewind() -> None:
-        random.setstate(state)
-        if numpy:
-            numpy.random.set_state(of_numpy)
-        if torch:
-            torch.set_rng_state(of_torch)
-
-    return rewind

@@ -54,9 +54,3 @@ def test_an_engine_that_does_not_exist_is_one_clear_line(kernel: Kernel) -> None
         'EngineError: There is no engine "moon"; use "embedded" (this machine) or "inline".'
     )
     assert "later version" in kernel.run("cm.connect('dask')").error
-
-
-def test_inside_a_worker_submitting_says_that_it_cannot(kernel: Kernel) -> None:
-    kernel.ok(LOAD)
-    shown = kernel.run("import os; os.environ['CELLMESH_WORKER'] = '1'\ncm.submit(abs, 1)")
-    assert shown.error.startswith("RuntimeError: Submitting work from inside")
