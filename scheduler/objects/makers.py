@@ -22,12 +22,14 @@ from . import segments
 from .room import Room, limit
 from .segments import ON_DISK, PRIVATE, RECYCLABLE, StoreFullError
 
-RECYCLE_FROM = 1 << 20
-"""Smaller ones are made and unlinked: their pages cost no more than the message that they are free."""
+RECYCLE_FROM = 256 << 10
+"""Smaller ones are made and unlinked: their pages cost hardly more than the word that they are free."""
 
 KEPT_PART = 8
 """A process keeps at most an eighth of the store's limit in segments that are free, and at most 1 GiB."""
 KEPT_BYTES = 1 << 30
+KEPT = 256
+"""And at most so many of them: each write looks through them all."""
 
 MAPPED = 64
 """Segments in use that stay mapped with their maker: each costs a descriptor, and page tables."""
@@ -35,6 +37,7 @@ MAPPED = 64
 DISK_RESERVE = 64 << 20
 """Bytes of the disk that are left to journals and logs: objects alone must not stop the hub."""
 
+_SLACK = 1 << 20  # a free segment may be so much larger than a small object, without being wasted on it
 _SLICE = 64 << 20  # copied at a time: other threads get their turn in between
 _VECTORS = 1024  # parts in one system call, at most
 
@@ -102,18 +105,19 @@ class Maker:
         if segment is None:
             segments.unlink(name)
         else:
-            self._let_go(self._most)
+            self._let_go(self._most, KEPT)
 
     def close(self) -> None:
         """Unlink what is free."""
         self._let_go(0)
 
-    def _let_go(self, most: int) -> bool:
-        """Unlink free segments, oldest first, until no more than `most` bytes are kept; whether any was."""
+    def _let_go(self, most: int, count: int = 0) -> bool:
+        """Unlink free segments, oldest first, but for so many bytes and segments; whether there was any."""
         found = False
         while True:
             with self._lock:
-                if sum(segment.capacity for segment in self._free) <= most:
+                kept = sum(segment.capacity for segment in self._free)
+                if kept <= most and len(self._free) <= count:
                     return found
                 segment = self._free.pop(0)
             segments.unlink(segment.name)
@@ -152,7 +156,7 @@ class Maker:
     def _fitting(self, size: int) -> _Segment | None:
         """The smallest free segment that is large enough and not far too large."""
         with self._lock:
-            fits = [s for s in self._free if size <= s.capacity <= size + size // 4 + RECYCLE_FROM]
+            fits = [s for s in self._free if size <= s.capacity <= size + size // 4 + _SLACK]
             if not fits:
                 return None
             best = min(fits, key=lambda segment: (segment.capacity, segment.mapped is None))

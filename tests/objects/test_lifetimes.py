@@ -1,6 +1,6 @@
 """An object lives as long as somebody refers to it, and not longer.
 
-Objects under 1 MiB are unlinked when they are free; their makers keep the memory of larger ones for a while.
+Small objects are unlinked when they are free; their makers keep the memory of larger ones for a while.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import cellmesh as cm
 from cellmesh.scheduler.objects import segments
 
 Look = Callable[[], list[str]]
-SMALL, LARGE = 60_000, 1_000_000  # numbers of 8 bytes
+SMALL, LARGE = 25_000, 1_000_000  # numbers of 8 bytes
 
 
 def settle(mesh: Mesh) -> None:
@@ -172,7 +172,7 @@ import numpy as np, cellmesh as cm
 def hold(x):
     import numpy as np
     return np.ones(300_000)
-refs = [cm.put(np.ones(n)) for n in (60_000, 1_000_000)]
+refs = [cm.put(np.ones(n)) for n in (25_000, 1_000_000)]
 for _ in range(3):
     cm.put(np.ones(1_000_000))
 futures = [cm.submit(hold, ref) for ref in refs]
