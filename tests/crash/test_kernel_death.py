@@ -44,7 +44,6 @@ def no_jobs_are_kept() -> bool:
 
 def test_submits_that_have_not_run_yet_are_taken_over(mesh: Mesh, tmp_path: Path) -> None:
     leave_behind(mesh, tmp_path, "futures = [cm.submit(wait, folder, x) for x in range(6)]")
-    mesh.session().close(end_session=True)
     kernels.attach(mesh.folder, "book")
     futures = cm.attach()
     assert len(futures) == 6
@@ -56,7 +55,6 @@ def test_submits_that_have_not_run_yet_are_taken_over(mesh: Mesh, tmp_path: Path
 
 def test_what_is_taken_over_and_dropped_is_freed(mesh: Mesh, tmp_path: Path) -> None:
     leave_behind(mesh, tmp_path, "futures = [cm.submit(wait, folder, x) for x in range(3)]")
-    mesh.session().close(end_session=True)
     kernels.attach(mesh.folder, "book")
     futures = cm.attach()
     (tmp_path / "go").touch()
@@ -68,7 +66,6 @@ def test_what_is_taken_over_and_dropped_is_freed(mesh: Mesh, tmp_path: Path) -> 
 def test_a_map_goes_on_through_the_deaths_of_kernel_and_hub(mesh: Mesh, tmp_path: Path) -> None:
     leave_behind(mesh, tmp_path, "results = cm.map(wait, [folder] * 6, range(6))")
     mesh.kill_hub()
-    mesh.session().close(end_session=True)
     kernels.attach(mesh.folder, "book")
     (tmp_path / "go").touch()
     assert cm.attach().result(30) == [x * x for x in range(6)]

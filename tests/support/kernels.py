@@ -21,7 +21,11 @@ GRACE = 60.0
 def attach(folder: Path, key: str) -> Session:
     """Be the kernel of this notebook."""
     spec = SessionSpec(key, key, GRACE, identity.interpreter())
-    return attaching._keep(attaching._attach(EmbeddedEngine(folder), spec))
+    left = attaching.attached()
+    session = attaching._keep(attaching._attach(EmbeddedEngine(folder), spec))
+    if left is not None:  # only now: a hub that nobody uses ends
+        left.close(end_session=left.spec.grace == 0)
+    return session
 
 
 def start(folder: Path, key: str, code: str) -> subprocess.Popen[bytes]:
