@@ -102,7 +102,7 @@ def look(device: str) -> tuple[Device, list[Holder]] | None:
         return None
     try:
         for found, handle in _nvidia(hidden=True, only=device):
-            return found, [Holder(pid, _process_name(pid), size) for pid, size in handle.processes()]
+            return found, _nvidia_holders(handle)
     except nvml.NvmlError:
         return None  # it was there when the hub looked: the user's own code will meet the driver's words
     return None
@@ -154,6 +154,14 @@ def _nvidia(*, hidden: bool = False, only: str = "") -> Iterator[tuple[Device, n
                     continue
                 total, used = handle.memory()
                 yield Device(name, "nvidia", handle.name(), total, used), handle
+
+
+def _nvidia_holders(handle: nvml.Handle) -> list[Holder]:
+    try:
+        processes = handle.processes()
+    except nvml.NvmlError:
+        return []  # in some containers the driver does not tell; how much is in use it does
+    return [Holder(pid, _process_name(pid), size) for pid, size in processes]
 
 
 def _allowed(variable: str) -> list[str] | None:

@@ -109,7 +109,11 @@ class Library:
 
     def status(self, function: str, *arguments: Any) -> int:
         """Call; the status is the caller's to judge."""
-        return int(getattr(self._loaded, function)(*arguments))
+        try:
+            called = getattr(self._loaded, function)
+        except AttributeError:
+            raise NvmlError(f"the driver is too old: it has no {function}") from None
+        return int(called(*arguments))
 
     def check(self, status: int) -> None:
         """Raise what the status stands for, if it stands for an error."""

@@ -75,6 +75,12 @@ def test_a_doorbell_whose_server_has_gone_is_told(runtime: Path) -> None:
     assert "its Jupyter server has ended" in done.stdout
 
 
+def test_the_devices_are_listed() -> None:
+    shown = cellmesh("doctor", CELLMESH_LOGICAL_GPUS="2").stdout
+    assert "GPU 0: logical GPU" in shown
+    assert "GPU 1: logical GPU" in shown
+
+
 def test_a_running_hub_is_listed_and_never_swept(runtime: Path) -> None:
     ensure_hub("clinic", owner=os.getpid())
     pids = [process.pid for process in leftovers.processes(runtime)]

@@ -163,3 +163,12 @@ def test_threads_are_as_many_as_cores(desk: Desk) -> None:
     desk.engine.set_context(interpreter(environ={**os.environ, "MKL_NUM_THREADS": "7"}))
     assert desk.value(desk.call(threads, cpus=2)) == ("2", "7"), "the kernel's own word counts"
     assert desk.value(desk.call(threads, cpus=1)) == ("1", "7")
+
+
+def test_parts_of_a_device_are_shared_and_seen_by_both(desk: Desk, tmp_path: Path) -> None:
+    places = [(str(tmp_path), 0), (str(tmp_path), 1)]
+    job = desk.launch("map", desk.map_tasks(meets, places, 1, gpus=0.5))
+    assert desk.told.wait_settled(job, 2) == {0: "done", 1: "done"}
+    assert list(desk.told.values(job).values()) == ["0", "0"], (
+        "together at once, and the other one is left whole"
+    )
