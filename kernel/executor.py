@@ -121,5 +121,5 @@ def _in_order(ahead: deque[Future], more: Iterator[Future], end: float | None) -
             while results:
                 yield results.pop()
     finally:
-        for future in ahead:
+        for future in reversed(ahead):  # so that none which ends lets in one that is not wanted
             future.cancel()
