@@ -284,7 +284,7 @@ class Feeder:
                 self._in_flight -= 1
                 self._bytes_ahead -= self._bytes.pop(record.index, 0)
             chunk = self._chunks.pop(record.index, ())
-            if record.state == "lost":
+            if record.state in ("lost", "timed out"):
                 for offset, item in enumerate(chunk):
                     if not record.has(offset):
                         self.lost[self.starts[record.index] + offset] = describe(item)

@@ -51,6 +51,8 @@ def ending_of(job: Job, record: Record | None, what: str = "") -> BaseException:
         return EngineError(job.refused)
     if state in ("cancelled", ""):
         return CancelledError(why or f"{job.title} was cancelled.")
+    if state == "timed out":
+        return TimeoutError(f"{what or job.title}: {why}")
     if state == "lost":
         return WorkerLost(f"{what or job.title}: {why or 'its worker died'}")
     return RuntimeError(why or f"{job.title}: it ended without a result.")

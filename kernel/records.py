@@ -10,7 +10,7 @@ from typing import Literal
 from cellmesh.scheduler.wire.messages import Item
 
 Kind = Literal["cell", "over", "map", "submit"]
-Ending = Literal["done", "failed", "cancelled", "lost"]
+Ending = Literal["done", "failed", "cancelled", "timed out", "lost"]
 
 
 class WorkerLost(RuntimeError):  # noqa: N818 - it reads as what happened

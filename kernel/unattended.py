@@ -108,7 +108,7 @@ def _runs(job: Job) -> bool:
 
 def _failures(job: Job, start_of: Callable[[int], int] | None) -> str:
     """`map f: 2 of 2 items failed, first: ValueError: … (item 0)`, or "" if none did."""
-    lost = [r for r in list(job.records.values()) if r.state == "lost"]
+    lost = [r for r in list(job.records.values()) if r.state in ("lost", "timed out")]
     bad = job.failed + sum(len(record.missing()) for record in lost)
     title = job.title if job.kind == "map" else f"submit {job.title}"
     if job.timed_out:

@@ -10,6 +10,7 @@ from .ids import SessionId, WorkerId
 from .mesh import release, replace_lost
 from .outside import DRAIN_SECONDS
 from .sessions import end_session
+from .setups import setup_list
 from .state import Session, State, Task, TaskState, Worker, WorkerState
 from .tasks import (
     OVERDUE,
@@ -20,7 +21,8 @@ from .tasks import (
     overrun,
     put_back,
     settle,
-    setup_list,
+    settle_stopped,
+    stop,
     why_never,
 )
 from .transitions import shift
@@ -107,7 +109,7 @@ def _never_came(turn: Turn, task: Task) -> None:
     if all_reported(task):
         complete(turn, job, task)
     elif task.state is TaskState.STOPPING:
-        settle(turn, job, task, TaskState.CANCELLED, "cancelled")
+        settle_stopped(turn, job, task, "cancelled")
     elif job.halted:
         settle(turn, job, task, TaskState.CANCELLED, halted_why(job))
     elif never:
@@ -168,6 +170,13 @@ def timer_fired(turn: Turn, event: TimerFired) -> None:
         assert task is not None
         assert task.attempt == int(attempt)
         overrun(turn, worker, task)
+    elif kind == "timeout":
+        task = _task_of(state, worker)
+        assert task is not None
+        assert task.attempt == int(attempt)
+        if task.state is TaskState.RUNNING and worker.state is not WorkerState.ENDING:
+            worker.expired = True
+            stop(turn, state.jobs[task.job], task)
 
 
 def hub_recovered(turn: Turn, event: HubRecovered) -> None:
@@ -207,5 +216,7 @@ def _await_hello(turn: Turn, session: Session, worker: Worker) -> None:
     task = _task_of(turn.state, worker)
     if worker.draining:
         turn.set_timer(f"drain:{worker.id}", DRAIN_SECONDS)
+    if task is not None and task.spec.timeout and task.state is TaskState.RUNNING:
+        turn.set_timer(f"timeout:{worker.id}:{task.attempt}", worker.limit)  # anew: the hub was away
     if task is not None and task.state is TaskState.STOPPING:
         turn.set_timer(f"overdue:{worker.id}:{task.attempt}", OVERDUE)

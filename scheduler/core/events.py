@@ -42,6 +42,7 @@ class TaskSpec:
     cpus: int = ONE  # thousandths of cores that it takes while it runs
     memory: int = 0  # bytes that it is promised while it runs
     priority: int = 0  # the higher, the sooner, within its session
+    timeout: float = 0.0  # seconds that a run may take for each item it has left; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)

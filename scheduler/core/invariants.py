@@ -16,6 +16,7 @@ from .tasks import queue_of
 from .workers import is_needed
 
 _AT_WORK = (TaskState.RUNNING, TaskState.STOPPING)
+_UNHEARD = (TaskState.QUEUED, TaskState.CANCELLED, TaskState.TIMED_OUT, TaskState.LOST)
 
 
 def check(state: State) -> None:
@@ -186,7 +187,7 @@ def _check_nesting(state: State) -> None:
             if above is not None:
                 assert job.depth == above.depth + 1 <= DEEPEST, "one deeper than its parent"
                 assert job.number == above.number, "people know it by its parent's number"
-            if task is not None and task.state in (TaskState.QUEUED, TaskState.CANCELLED, TaskState.LOST):
+            if task is not None and task.state in _UNHEARD:
                 assert job.halted or job.finished, "nothing outlives a parent that was stopped"
 
 
@@ -210,6 +211,11 @@ def _check_timers(state: State) -> None:
         elif kind == "drain":
             assert worker.draining, f"{timer}: it was not told to end"
             assert worker.state is not WorkerState.ENDING, f"{timer}: it is ending"
+        elif kind == "timeout":
+            assert worker.task is not None, f"{timer}: its task is over"
+            task = state.jobs[worker.task[0]].tasks[worker.task[1]]
+            assert task.spec.timeout, f"{timer}: it has no limit"
+            assert str(task.attempt) == attempt, f"{timer}: another attempt"
         else:
             assert kind == "overdue", timer
             assert worker.task is not None, f"{timer}: its task is over"
@@ -220,6 +226,14 @@ def _check_timers(state: State) -> None:
         assert session.client is not None or f"grace:{session.id}" in state.timers, "orphans have their time"
     for worker in state.workers.values():
         idle = worker.state is WorkerState.IDLE and worker.number is None
+        if worker.task is not None and worker.state is not WorkerState.ENDING:
+            task = state.jobs[worker.task[0]].tasks[worker.task[1]]
+            timed = f"timeout:{worker.id}:{task.attempt}" in state.timers
+            limited = task.spec.timeout > 0 and task.state is TaskState.RUNNING
+            assert timed or not limited, f"a run with a limit has its timer: {task}"
+            assert not worker.expired or task.state is TaskState.STOPPING, f"what has expired stops: {task}"
+        else:
+            assert not worker.expired or worker.task is not None, f"who has expired has a task: {worker}"
         assert not idle or f"idle:{worker.id}" in state.timers, f"idle task workers are reaped: {worker}"
         assert not idle or not worker.paused, f"a stopped task worker is no use: {worker}"
         if worker.state is WorkerState.ENDING:

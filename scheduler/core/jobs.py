@@ -7,8 +7,9 @@ skipped item by item. Never starts anything: the end of the turn does. Read next
 from .commands import ForgetTasks, RefuseJob, SettleTask
 from .events import CancelRequested, JobOpened, JobsAbandoned, Pool, ResultsClaimed, TasksSubmitted
 from .nesting import MESH_INSIDE, adopt, remove, why_refused
+from .setups import adopt_setup
 from .state import TERMINAL, Job, Task, TaskState
-from .tasks import adopt_setup, enqueue, halted_why, stop, stop_job, why_never
+from .tasks import enqueue, halted_why, stop, stop_job, why_never
 from .transitions import move
 from .turn import Turn
 

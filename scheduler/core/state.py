@@ -73,6 +73,8 @@ class Worker:
     state: WorkerState = WorkerState.STARTING
     task: tuple[JobId, TaskIndex] | None = None
     takes: TaskSpec | None = None  # what it runs, its task or a setup cell
+    limit: float = 0.0  # seconds that its task's run may take, if there is a limit
+    expired: bool = False  # they have passed, and it is to stop
     waits: bool = False  # that waits for tasks of its own: its slot is lent
     fresh: bool = True  # has run nothing of the user's yet, setup cells aside
     setup: deque[tuple[JobId, TaskIndex]] = field(default_factory=deque)  # setup tasks still to run

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class TaskState(StrEnum):
-    """Where a task stands; the last four are the ends."""
+    """Where a task stands; the last five are the ends."""
 
     # Enum hashes by a Python-level call; the tables are asked several times an event.
     __hash__ = str.__hash__
@@ -19,6 +19,7 @@ class TaskState(StrEnum):
     DONE = "done"
     FAILED = "failed"  # user code raised
     CANCELLED = "cancelled"
+    TIMED_OUT = "timed out"  # its run took longer than it may; it is not retried
     LOST = "lost"  # its worker died and its retries are spent, or it can never run
 
 
@@ -47,6 +48,7 @@ TASK_TRANSITIONS: frozenset[tuple[TaskState, TaskState]] = frozenset(
         (TaskState.STOPPING, TaskState.DONE),
         (TaskState.STOPPING, TaskState.FAILED),
         (TaskState.STOPPING, TaskState.CANCELLED),
+        (TaskState.STOPPING, TaskState.TIMED_OUT),
     }
 )
 
@@ -64,4 +66,6 @@ WORKER_TRANSITIONS: frozenset[tuple[WorkerState, WorkerState]] = frozenset(
     }
 )
 
-TERMINAL = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED, TaskState.LOST})
+TERMINAL = frozenset(
+    {TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMED_OUT, TaskState.LOST}
+)

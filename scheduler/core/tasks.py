@@ -4,19 +4,17 @@ Owns the counts that go with each step (slots, open tasks, queue lengths). Never
 `placement.py` does. Read next: `placement.py`.
 """
 
-from collections import deque
-
 from . import slots
 from .amounts import too_much
 from .commands import InterruptTask, SettleTask, StartTask
 from .devices import device_count
 from .events import ONE, Pool, TaskSpec
-from .ids import JobId, TaskIndex
 from .queues import TaskQueue, rank_of
+from .setups import adopt_setup
 from .state import Job, Session, State, Task, TaskState, Worker, WorkerState
 from .transitions import move, shift
 from .turn import Turn
-from .workers import end, offer, shape_of
+from .workers import end, shape_of
 
 OVERDUE = 2.0  # seconds that an interrupted task has to yield (DESIGN.md, "Stop")
 
@@ -99,6 +97,9 @@ def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
         shape.busy += 1
         shape.waiting -= 1
     skip = reported_items(task) if task.reported else ()
+    if spec.timeout:
+        worker.limit = spec.timeout * (spec.size - len(skip))
+        turn.set_timer(f"timeout:{worker.id}:{attempt}", worker.limit)
     turn.out.append(StartTask(worker.id, task.job, index, attempt, skip))
 
 
@@ -124,6 +125,9 @@ def detach(turn: Turn, job: Job, task: Task) -> None:
     job.running -= 1
     if worker.number is None and worker.state is not WorkerState.ENDING:
         session.shapes[worker.share].busy -= 1
+    if task.spec.timeout:
+        worker.expired = False
+        turn.cancel_timer(f"timeout:{worker.id}:{task.attempt}")
     if task.state is TaskState.STOPPING:
         turn.cancel_timer(f"overdue:{worker.id}:{task.attempt}")
 
@@ -132,7 +136,7 @@ def settle(turn: Turn, job: Job, task: Task, to: TaskState, why: str = "") -> No
     """The task is over."""
     if task.worker is not None:
         detach(turn, job, task)
-        if to is TaskState.CANCELLED or to is TaskState.LOST:
+        if to is not TaskState.DONE and to is not TaskState.FAILED:
             part(turn, task)
     elif task.state is TaskState.QUEUED:
         session = turn.state.sessions[job.session]
@@ -171,6 +175,17 @@ def complete(turn: Turn, job: Job, task: Task) -> None:
     settle(turn, job, task, TaskState.FAILED if task.failed_items else TaskState.DONE)
 
 
+def settle_stopped(turn: Turn, job: Job, task: Task, why: str) -> None:
+    """It was to stop and has: cancelled, or because its time had passed (a failure of its own)."""
+    worker = turn.state.workers[task.worker] if task.worker is not None else None
+    if worker is None or not worker.expired:
+        settle(turn, job, task, TaskState.CANCELLED, why)
+        return
+    settle(turn, job, task, TaskState.TIMED_OUT, f"timed out after {worker.limit:g} s")
+    if job.stop_on_error and not job.halted:
+        stop_job(turn, job, spare=task)
+
+
 def put_back(turn: Turn, job: Job, task: Task) -> None:
     """A running task goes to the front of its queue; only what it has not reported will run again."""
     detach(turn, job, task)
@@ -186,7 +201,7 @@ def orphan(turn: Turn, task: Task, why: str) -> None:
     if all_reported(task):
         complete(turn, job, task)
     elif task.state is TaskState.STOPPING or job.halted:
-        settle(turn, job, task, TaskState.CANCELLED, why)
+        settle_stopped(turn, job, task, why)
     elif task.deaths < task.spec.retries and not why_never(turn.state, session, task.spec):
         assert task.worker is not None
         if not turn.state.workers[task.worker].draining:  # its machine went, which is no fault of the task
@@ -268,25 +283,3 @@ def stop_job(
 def halted_why(job: Job) -> str:
     """What to say of the tasks of a job that takes no more."""
     return "cancelled" if job.cancelled else "an earlier item failed"
-
-
-def adopt_setup(turn: Turn, job: Job) -> None:
-    """A setup job is over: new mesh workers will run it, and those born while it ran do so now."""
-    state = turn.state
-    session = state.sessions[job.session]
-    if job.cancelled or not job.tasks or job.id in session.setup_jobs:
-        return
-    session.setup_jobs.append(job.id)
-    for number, worker_id in session.mesh.items():
-        worker = state.workers[worker_id]
-        if worker_id < job.born or not worker.greeted or job.id in worker.setup_seen or worker.retire:
-            continue
-        worker.setup.append((job.id, min(job.tasks)))
-        if worker.state is WorkerState.IDLE:
-            session.idle_mesh.pop(number, None)
-            offer(turn, session, worker)
-
-
-def setup_list(state: State, session: Session) -> deque[tuple[JobId, TaskIndex]]:
-    """What a new mesh worker must run before anything else."""
-    return deque((job, min(state.jobs[job].tasks)) for job in session.setup_jobs)

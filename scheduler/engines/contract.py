@@ -89,7 +89,7 @@ class Sink(Protocol):
         """
 
     def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
-        """The task is over: "done", "failed", "cancelled" or "lost". Exactly once."""
+        """The task is over: "done", "failed", "cancelled", "timed out" or "lost". Exactly once."""
 
     def output(self, output: Output) -> None:
         """A worker printed or displayed something."""

@@ -196,6 +196,7 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
                 round(task.cpus * ev.ONE),
                 task.memory,
                 task.priority,
+                task.timeout,
             )
         )
     hub.feed(ev.TasksSubmitted(at, job, tuple(specs), order.last))

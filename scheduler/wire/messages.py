@@ -166,7 +166,7 @@ class Results(Wire, frozen=True):
 
 
 class Settled(Wire, frozen=True):
-    """The task is over: "done", "failed", "cancelled" or "lost"."""
+    """The task is over: "done", "failed", "cancelled", "timed out" or "lost"."""
 
     job: int
     task: int

@@ -58,7 +58,7 @@ class TaskWire(Wire, frozen=True):
     cpus: float = 1  # slots that each run of it takes
     memory: int = 0  # bytes that it is promised
     priority: int = 0  # within its session; the higher, the sooner
-    timeout: float = 0.0  # seconds that one run of it may take; 0: no limit
+    timeout: float = 0.0  # seconds that one item may take (a run of it: as many times its items); 0: no limit
     retry_on: str = ""  # digest of a pickled tuple of exception types that are retried, `retries` times
 
 

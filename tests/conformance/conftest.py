@@ -34,7 +34,7 @@ ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {"embedded": 
 """How to make each engine; leaving the context frees whatever it started."""
 
 PROMISES: dict[str, set[str]] = {
-    "embedded": {"processes", "interrupts", "shared memory", "logs"},
+    "embedded": {"processes", "interrupts", "shared memory", "logs", "resources"},
     "inline": set(),
 }
 """What not every engine can do.
@@ -43,6 +43,7 @@ PROMISES: dict[str, set[str]] = {
 "interrupts": running code can be interrupted from outside.
 "shared memory": large results are references.
 "logs": everything printed is in a log.
+"resources": a task runs when what it asks for is free, by priority, and for no longer than it may.
 """
 
 

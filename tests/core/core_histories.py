@@ -145,6 +145,7 @@ class History:
                 "cpus": self.pick((0, 250, 500, 1000, 1500, 2000, 4000)),
                 "memory": self.draw(6),
                 "priority": self.draw(3) - 1,
+                "timeout": self.pick((0.0, 5.0)),
             }
         if kind < 3:
             return TaskSpec(index, size, Pool.TASK, None, 0, retries, **needs)

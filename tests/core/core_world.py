@@ -118,7 +118,9 @@ class World:
             case c.SettleTask(job, task, state, why):
                 assert (job, task) not in self.settled, f"settled twice: {command}"
                 assert state in TERMINAL
-                assert bool(why) == (state in (TaskState.LOST, TaskState.CANCELLED)), command
+                assert bool(why) == (state in (TaskState.LOST, TaskState.CANCELLED, TaskState.TIMED_OUT)), (
+                    command
+                )
                 self.settled[job, task] = state
             case c.ForgetTasks(job, None):
                 self.forgotten_jobs.add(job)
