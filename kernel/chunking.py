@@ -1,8 +1,8 @@
-"""How many items go into the next task of a map.
+"""How many items go into the next task of a map, or calls into the next task of many submits.
 
-Owns `Planner`, pure arithmetic fed with what was measured. Never submits, never looks at a clock. First come
-single items; then, from the rate at which they return, chunks of about 50 ms, smaller towards the end
-(guided self-scheduling). Read next: `feeding.py`.
+Owns `Planner`, pure arithmetic fed with what workers measured. Never submits, never looks at a clock. First
+come single items; then, from what they took, chunks of about `TARGET` seconds, smaller towards the end
+(guided self-scheduling). Read next: `feeding.py`, `backlog.py`.
 """
 
 from dataclasses import dataclass
@@ -10,38 +10,45 @@ from dataclasses import dataclass
 TARGET = 0.05
 """Seconds of work in one chunk: overhead is spread, Stop and progress stay fine-grained."""
 
-GROWTH = 4
+GROWTH = 8
 MOST_TASKS = 4000
 """When a whole sequence is handed over at once, it becomes at most about so many tasks."""
 
 
 @dataclass(slots=True)
 class Planner:
-    """Chunk sizes for one map.
+    """Chunk sizes for one map, or for the calls of one function.
 
     >>> planner = Planner(slots=2)
     >>> planner.next(1000)
     1
-    >>> planner.measured(items=8, seconds=0.004)
+    >>> planner.measured(items=1, seconds=0.001)
     >>> planner.next(1000), planner.next(1000)
-    (4, 16)
+    (8, 50)
     """
 
     slots: int
+    target: float = TARGET
     last: int = 0
     per_item: float | None = None  # seconds that one item keeps one slot busy
 
     def measured(self, items: int, seconds: float) -> None:
-        """So many items came back in so many seconds, from all slots together."""
-        if items > 0 and seconds > 0:
-            self.per_item = seconds * self.slots / items
+        """A task of so many items ran for so many seconds.
+
+        What one task costs besides its items spoils short ones: larger samples weigh more.
+        """
+        if items <= 0 or seconds <= 0:
+            return
+        found = seconds / items
+        share = items / (items + max(1, self.last) / 4)
+        self.per_item = found if self.per_item is None else share * found + (1 - share) * self.per_item
 
     def next(self, remaining: int | None) -> int:
         """The size of the next chunk; `remaining` is None if nobody knows."""
         if self.per_item is None:
             self.last = 1
             return 1
-        size = max(1, min(int(TARGET / self.per_item), max(1, self.last) * GROWTH))
+        size = max(1, min(int(self.target / self.per_item), max(1, self.last) * GROWTH))
         if remaining is not None:
             size = min(size, max(1, remaining // (4 * self.slots)))
         self.last = max(size, self.last)  # the tail shrinks, later maps of sizes do not restart at one

@@ -8,7 +8,7 @@ Never submits anything. Callbacks run in the engine's thread: keep them short. R
 import asyncio
 import concurrent.futures
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.objects import codec
@@ -19,14 +19,27 @@ from .jobs import Job, Record
 from .session import Session
 
 
+class Calls(Protocol):
+    """What a Future asks of where it comes from (`backlog.py`)."""
+
+    def withdraw(self, future: "Future") -> None:
+        """It has been cancelled."""
+
+    def taken(self, sent: Any) -> bool:
+        """Its result is with the user; whether that was the last of its task."""
+
+
 class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     """The result of one `cm.submit`, or an object that `cm.put` placed in shared memory."""
 
-    def __init__(self, session: Session, title: str, job: Job | None = None, index: int = 0) -> None:
+    def __init__(self, session: Session, title: str, job: Job | None = None, index: int = -1) -> None:
         super().__init__()
         self._session = session
         self._job = job
-        self._index = index
+        self._index = index  # of the task in its job; -1 as long as it has not been sent
+        self._place = 0  # in the task
+        self._calls: Calls | None = None
+        self._sent: object = None
         self._title = title
         self._item: Item | None = None
         self._value: Any = None
@@ -66,7 +79,9 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         if not super().cancel():
             return False
         super().set_running_or_notify_cancel()
-        if self._job is not None:
+        if self._calls is not None:
+            self._calls.withdraw(self)
+        elif self._job is not None:
             self._job.cancel(tasks=[self._index])
         self._session.bell.ring()
         return True
@@ -107,7 +122,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         session = getattr(self, "_session", None)
         if session is None or session.dying:
             return
-        if not self._claimed and self._job is not None:
+        if not self._claimed and self._job is not None and self._is_last():
             session.claims.append((self._job.id, [self._index]))
         if self._kept:
             session.drops.append(self._kept)
@@ -127,15 +142,15 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     def payload(self) -> Payload:
         """The pickled result of a finished Future; raises what the task raised."""
         if self._item is None or not self._item.ok:
-            self.result(0)
-        assert self._item is not None
+            value = self.result(0)
+            self._item = Item(0, True, codec.dumps(value))  # it came with others
         return self._item.payload
 
     def resolve(self, record: Record) -> None:
         """From the engine's thread: the task is over."""
         if self.done():
             return
-        item = record.items.get(0)
+        item = record.item(self._place)
         if item is not None:
             self.settle(item)
         elif record.state == "cancelled" and not (self._job and self._job.timed_out):
@@ -145,8 +160,24 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             assert self._job is not None
             self.fail(outcomes.ending_of(self._job, record, self._title))
 
+    def belongs(self, calls: "Calls") -> None:
+        """These calls are where it comes from: they are told when it is cancelled or taken."""
+        self._calls = calls
+
+    def sent(self, index: int, place: int, sent: object) -> None:
+        """Its call has left, as this item of this task."""
+        self._index, self._place, self._sent = index, place, sent
+
+    def give(self, value: Any) -> None:
+        """This is the result; it came decoded, with others."""
+        if not self.done():
+            self._value, self._decoded = value, True
+            super().set_result(None)
+
     def settle(self, item: Item) -> None:
         """This is the result."""
+        if self.done():
+            return
         self._item = item
         if item.ok:
             super().set_result(None)  # decoded when asked for
@@ -162,11 +193,21 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
 
     def failed(self) -> bool:
         """Whether it is done and has no result."""
-        return self.done() and (self._item is None or not self._item.ok)
+        if not self.done():
+            return False
+        return (
+            self._error is not None or super().cancelled() or (self._item is not None and not self._item.ok)
+        )
 
     def keep(self, name: str, holds: Sequence["Future"] = ()) -> None:
         """This Future owns a segment, dropped with it; what that refers to, the Futures in `holds` own."""
         self._kept, self._holds = name, holds
+
+    def _is_last(self) -> bool:
+        """Whether with this one all results of its task are with the user."""
+        if self._calls is None:
+            return True
+        return self._sent is not None and self._calls.taken(self._sent)
 
     async def _awaited(self) -> Any:
         __tracebackhide__ = True
@@ -200,15 +241,22 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             self._job.attended = True
             self._session.router.release(self._job)
         if self._decoded:
+            self._take()
             return
         if self._item is None:  # cancelled
             raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
         self._value, self._error = outcomes.value_of(self._item)
         self._decoded = True
-        if self._job is not None and not isinstance(self._item.payload, Ref):
+        if not isinstance(self._item.payload, Ref):
             # A segment may still be wanted as an argument elsewhere: it is claimed when the Future goes.
+            self._take()
+
+    def _take(self) -> None:
+        """The user has it: the engine may forget it."""
+        if not self._claimed and self._job is not None:
             self._claimed = True
-            self._job.claim([self._index])
+            if self._is_last():
+                self._job.claim([self._index])
 
 
 class _Failed(Exception):  # noqa: N818 - never seen: stands for an exception that has not been decoded yet

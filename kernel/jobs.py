@@ -252,12 +252,12 @@ class Job:
                 record.size = size
         self._tell(record, new)
 
-    def on_settled(self, task: int, state: str, why: str, worker: int | None) -> None:
+    def on_settled(self, task: int, state: str, why: str, worker: int | None, seconds: float = 0.0) -> None:
         record = self._record(task)
         if record.state:
             return
         with self._lock:
-            record.why, record.worker, record.state = why, worker, state
+            record.why, record.worker, record.seconds, record.state = why, worker, seconds, state
             self.over += 1
             self._holds.pop(task, None)
         if self.claimed or task in self._claims:  # nobody wants it any more; claimed earlier, it was kept

@@ -4,6 +4,8 @@ Owns `results_of`. Never runs anything anew. What is kept of the job (output, th
 shown in the running cell. Read next: `session.py`, `mapping.py`.
 """
 
+from itertools import count
+
 from cellmesh.scheduler.engines.contract import EngineError
 
 from .futures import Future
@@ -36,19 +38,45 @@ def results_of(session: Session, which: int | None = None) -> Results | list[Fut
 
 
 def futures_of(job: Job) -> list[Future]:
-    """One Future for each task that is known."""
-    futures = {index: Future(job.session, job.title, job, index) for index in sorted(job.records)}
+    """One Future for each call that is known."""
+    futures = {index: _futures_of(job, job.records[index]) for index in sorted(job.records)}
     unfinished = dict(futures)  # whoever drops a finished one frees its result
 
     def hear(record: Record, items: object) -> None:
-        if items is None and (future := unfinished.pop(record.index, None)) is not None:
-            future.resolve(record)
+        if items is None:
+            for future in unfinished.pop(record.index, ()):
+                future.resolve(record)
 
     job.add_listener(hear)
     for index in futures:
         if job.records[index].state:
             hear(job.records[index], None)
-    return list(futures.values())
+    return [future for several in futures.values() for future in several]
+
+
+def _futures_of(job: Job, record: Record) -> list[Future]:
+    several = [Future(job.session, job.title, job, record.index) for _ in range(record.size)]
+    if len(several) > 1:  # they travelled together: the engine forgets them together
+        calls = _Bundle(job, record)
+        for place, future in enumerate(several):
+            future.belongs(calls)
+            future.sent(record.index, place, calls)
+    return several
+
+
+class _Bundle:
+    """A surviving task of several calls; what its Futures ask (`futures.Calls`)."""
+
+    def __init__(self, job: Job, record: Record) -> None:
+        self._job = job
+        self._record = record
+        self._taken = count(1)
+
+    def withdraw(self, future: Future) -> None:
+        self._job.cancel(tasks=[self._record.index])
+
+    def taken(self, sent: object) -> bool:
+        return next(self._taken) == self._record.size
 
 
 def replay(session: Session, job: Job) -> None:

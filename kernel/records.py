@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import Item
 
 Kind = Literal["cell", "over", "map", "submit"]
@@ -28,10 +29,21 @@ class Record:
     state: str = ""  # an Ending, or "" while it is not over
     why: str = ""
     worker: int | None = None  # mesh number of the worker that reported last
+    seconds: float = 0.0  # that its last run took in the worker; 0 if that is not known
 
     def has(self, index: int) -> bool:
         """Whether this item has come."""
         return bool(self.got >> index & 1)
+
+    def item(self, index: int) -> Item | None:
+        """The item as if it had come by itself; None if it has not come."""
+        found = self.items.get(index)
+        if found is not None and found.count == 1:
+            return found
+        if not self.has(index):
+            return None
+        found = self.items[max(first for first in self.items if first <= index)]
+        return Item(index, True, codec.dumps(codec.loads(found.payload)[index - found.index]))
 
     def missing(self) -> list[int]:
         """The items that have not come."""

@@ -23,11 +23,13 @@ class SessionSink:
         if known is not None:
             known.on_items(task, worker, items)
 
-    def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
+    def settled(
+        self, job: int, task: int, state: str, why: str, worker: int | None, seconds: float = 0.0
+    ) -> None:
         known = self._session.jobs.get(job)
         if known is not None:
             self._session.router.settled(known, worker, task)
-            known.on_settled(task, state, why, worker)
+            known.on_settled(task, state, why, worker, seconds)
 
     def output(self, output: Output) -> None:
         known = self._session.jobs.get(output.job)

@@ -1,7 +1,7 @@
 """`cm.submit`: many calls, one open job per cell.
 
-Owns when that job is opened and sealed. Never waits. A call whose arguments hold unfinished Futures is sent
-once they are done. Read next: `futures.py`, `packing.py`.
+Owns when that job is opened and sealed, and what a call is pickled into. Never waits. A call whose arguments
+hold unfinished Futures is sent once they are done. Read next: `backlog.py`, `functions.py`, `packing.py`.
 """
 
 import concurrent.futures
@@ -10,17 +10,25 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cellmesh.scheduler.wire.messages import TaskWire
 from cellmesh.scheduler.worker import lending
 
 from . import packing, unattended
+from .backlog import BUNDLE_SECONDS, Backlog, Call, Kind
+from .chunking import Planner, slots_for
+from .functions import KnownFunctions
 from .futures import Future
-from .jobs import Job, Record
 from .options import Options
+from .packing import Packed
 from .session import Session
 
-ROLL_TASKS = 1000
+ROLL_TASKS = 100_000
 ROLL_SECONDS = 1.0
+
+COMMIT_AFTER = 0.2
+"""Seconds after which calls that still wait here are handed over to the engine, however many they are."""
+
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
+_LONG = 4096  # a text of this size is worth its own pickle
 
 
 class Submissions:
@@ -29,6 +37,9 @@ class Submissions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._open: dict[bool, _Open] = {}  # by background
+        self._functions = KnownFunctions()
+        self._kinds: dict[tuple[str, Options], Kind] = {}
+        self._committer = _Committer(self)
         self._lock = threading.RLock()
         session.hooks.on_end.append(self.seal)
 
@@ -41,77 +52,127 @@ class Submissions:
         o: Options,
         after: Sequence[concurrent.futures.Future[Any]] = (),
     ) -> Future:
-        """`after`: the call is sent once these are done, however they end."""
+        """Send a call, or have it sent soon: once those of `after` are done, however they end."""
+        __tracebackhide__ = True
+        session = self._session
+        digest = self._functions.digest(function)
+        plain = _is_plain(args, kwargs)
+        if digest and plain and not after:
+            with self._lock:
+                opened = self._job_for(title, o)
+                future = opened.future(session, title)
+                backlog = opened.backlog
+                seeds = None if o.seed is None else [o.seed]
+                call = Call(future, self._kind(digest, o), (args, kwargs), seeds=seeds)
+            backlog.add(call)
+            return future
+        return self._submit_packed(function, digest, args, kwargs, title, o, after)
+
+    def _submit_packed(
+        self,
+        function: Callable[..., Any],
+        digest: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        title: str,
+        o: Options,
+        after: Sequence[concurrent.futures.Future[Any]],
+    ) -> Future:
+        __tracebackhide__ = True
         session = self._session
         prefix = session.engine.object_prefix()
-        __tracebackhide__ = True
         try:
-            blob = packing.pack(function, prefix)
+            blob = None if digest else packing.pack(function, prefix)
             packed = packing.pack((args, kwargs), prefix)
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
             given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
             given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]
             raise packing.explained(error, [("your function", function), *given]) from None
-        waits = [*after, *blob.waits, *packed.waits]
+        waits = [*after, *(blob.waits if blob is not None else ()), *packed.waits]
         with self._lock:
-            batch = self._batch(title, o)
-            future = batch.add(title)
-        holds = [*blob.holds, *packed.holds]
+            opened = self._job_for(title, o)
+            future = opened.future(session, title)
+        backlog = opened.backlog
 
-        def task() -> TaskWire:
-            wire = o.wire(session)
-            return TaskWire(
-                index=future.index,
-                verb="call",
-                payload=packed.finish(prefix),
-                blobs=[session.put_blob(blob.finish(prefix)), *filter(None, [wire["retry_on"]])],
-                seeds=None if o.seed is None else [o.seed],
-                **wire,
-            )
+        def ready() -> Call:
+            known = digest if blob is None else self._put(function, blob, prefix)
+            holds = [*(blob.holds if blob is not None else ()), *packed.holds]
+            seeds = None if o.seed is None else [o.seed]
+            return Call(future, self._kind(known, o), packed.finish(prefix), holds, seeds=seeds)
 
         def send_later() -> None:
             if future.done():
-                batch.sent(None)  # cancelled while it waited
+                backlog.drop_expected()  # cancelled while it waited
                 return
             try:
-                ready = task()
+                call = ready()
             except BaseException as error:  # noqa: BLE001 - what a Future in the arguments raised is this one's outcome
-                batch.sent(None)
+                backlog.drop_expected()
                 future.fail(error)
                 session.bell.ring()
                 return
-            batch.sent(ready, holds)
+            backlog.add(call, expected=True)
 
         if waits:
+            backlog.expect()
             packing.when_done(waits, send_later)
         else:
-            batch.sent(task(), holds)
+            backlog.add(ready())
         return future
+
+    def commit(self) -> bool:
+        """Hand over all that waits here; whether there was any."""
+        waited = [opened.backlog.hand_over() for opened in list(self._open.values())]
+        return any(waited)
 
     def seal(self) -> None:
         """No more calls will join the open jobs: the cell has ended."""
         with self._lock:
-            for batch in self._open.values():
-                batch.seal()
+            opened = list(self._open.values())
             self._open.clear()
+        for one in opened:
+            one.backlog.seal()
 
     def seal_idle(self) -> None:
         """Before jobs are shown: one whose calls are all over would be `running` as long as it is open."""
         with self._lock:
-            for background, batch in list(self._open.items()):
-                if batch.idle():
-                    batch.seal()
-                    del self._open[background]
+            idle = [key for key, opened in self._open.items() if opened.backlog.idle]
+            found = [self._open.pop(key) for key in idle]
+        for opened in found:
+            opened.backlog.seal()
 
-    def _batch(self, title: str, o: Options) -> "_Open":
+    def _put(self, function: Callable[..., Any], blob: Packed, prefix: str) -> str:
+        digest = self._session.put_blob(blob.finish(prefix))
+        if not (blob.waits or blob.holds):
+            self._functions.remember(function, digest)
+        return digest
+
+    def _kind(self, digest: str, o: Options) -> Kind:
+        kind = self._kinds.get((digest, o))
+        if kind is None:
+            wire = o.wire(self._session)
+            fields = {**wire, "blobs": [digest, *filter(None, [wire["retry_on"]])]}
+            simple = o.gpus == 0 and o.cpus == 1 and not (o.memory or o.timeout or o.retry_on)
+            bundles = simple and o.retries > 0 and o.seed is None
+            planner = Planner(self._slots(o), target=BUNDLE_SECONDS)
+            kind = self._kinds[digest, o] = Kind(fields, planner, bundles, o.retries)
+        return kind
+
+    def _slots(self, o: Options) -> int:
+        capacity = self._session.engine.capacity()
+        return slots_for(o.cpus, o.gpus, capacity.cpus, len(capacity.gpus))
+
+    def _job_for(self, title: str, o: Options) -> "_Open":
         found = self._open.get(o.background)
-        if found is not None and found.takes_more():
-            return found
         if found is not None:
-            found.seal()
-        batch = _Open(self._session, self._session.launch("submit", title, background=o.background))
-        self._open[o.background] = batch
-        return batch
+            if found.takes_more(self._session):
+                return found
+            found.backlog.seal()
+        job = self._session.launch("submit", title, background=o.background)
+        unattended.watch(job)
+        opened = _Open(Backlog(job, self._slots(o), self._committer.start))
+        self._open[o.background] = opened
+        return opened
 
 
 def submissions_of(session: Session) -> Submissions:
@@ -124,67 +185,59 @@ def submissions_of(session: Session) -> Submissions:
 
 
 class _Open:
-    """One job that still takes calls."""
+    """A job that still takes calls."""
 
-    def __init__(self, session: Session, job: Job) -> None:
-        self._session = session
-        self.job = job
-        self._futures: dict[int, Future] = {}
-        self._count = 0
-        self._unsent = 0
-        self._unwanted = 0  # over before they were sent
-        self._sealing = False
+    def __init__(self, backlog: Backlog) -> None:
+        self.backlog = backlog
         self._used = time.monotonic()
-        self._lock = threading.RLock()
-        job.add_listener(self._hear)
-        unattended.watch(job)
 
-    def takes_more(self) -> bool:
-        if self._sealing or self.job.finished or self.job.cancelled:
+    def takes_more(self, session: Session) -> bool:
+        job = self.backlog.job
+        if job.finished or job.cancelled or self.backlog.count >= ROLL_TASKS:
             return False
-        here, cell = self._session.hooks.current, self.job.cell
-        if (here and here.msg_id) != (cell and cell.msg_id) or self.job.parent != lending.parent():
+        if job.parent != lending.parent():
             return False
-        recent = time.monotonic() - self._used < ROLL_SECONDS
-        return self._count < ROLL_TASKS and (here is not None or recent)
+        here, cell = session.hooks.current, job.cell
+        if here is not cell and (here and here.msg_id) != (cell and cell.msg_id):
+            return False
+        return here is not None or time.monotonic() - self._used < ROLL_SECONDS
 
-    def idle(self) -> bool:
-        """Whether all of its calls are over."""
-        return self.job.over + self._unwanted == self._count
+    def future(self, session: Session, title: str) -> Future:
+        """A new call's Future."""
+        self._used = time.monotonic()
+        future = Future(session, title, self.backlog.job)
+        future.belongs(self.backlog)
+        return future
 
-    def add(self, title: str) -> Future:
-        with self._lock:
-            future = Future(self._session, title, self.job, self._count)
-            self._futures[self._count] = future
-            self._count += 1
-            self._unsent += 1
-            self._used = time.monotonic()
-            return future
 
-    def sent(self, task: TaskWire | None, holds: list[Any] | None = None) -> None:
-        try:
-            if task is not None:
-                self.job.submit([task], False, holds=holds or ())
-        finally:
-            # Only now: were it counted first, another thread could seal the job before this task is in it.
-            with self._lock:
-                self._unsent -= 1
-                self._unwanted += task is None
-                last = self._sealing and self._unsent == 0
-        if last:
-            self.job.submit([], True)
+class _Committer:
+    """Hands calls over that have waited for a moment, by a thread that sleeps unless some wait."""
 
-    def seal(self) -> None:
-        with self._lock:
-            if self._sealing:
-                return
-            self._sealing = True
-            last = self._unsent == 0
-        if last and not self.job.finished:
-            self.job.submit([], True)
+    def __init__(self, submissions: Submissions) -> None:
+        self._submissions = submissions
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
 
-    def _hear(self, record: Record, items: Any) -> None:
-        if items is None:
-            future = self._futures.pop(record.index, None)
-            if future is not None:
-                future.resolve(record)
+    def start(self) -> None:
+        """Calls wait."""
+        if self._wanted.is_set():
+            return
+        self._wanted.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="cellmesh-submits", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while self._wanted.wait():
+            time.sleep(COMMIT_AFTER)
+            self._wanted.clear()
+            self._submissions.commit()
+
+
+def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the arguments cannot change any more, so that they can be pickled later."""
+    for value in args:
+        kind = type(value)
+        if kind not in _PLAIN or ((kind is str or kind is bytes) and len(value) > _LONG):
+            return False
+    return not kwargs or _is_plain(tuple(kwargs.values()), {})

@@ -88,8 +88,14 @@ class Sink(Protocol):
         Of a job that was attached, tasks that have not finished any are named by an empty list.
         """
 
-    def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
-        """The task is over: "done", "failed", "cancelled", "timed out" or "lost". Exactly once."""
+    def settled(
+        self, job: int, task: int, state: str, why: str, worker: int | None, seconds: float = 0.0
+    ) -> None:
+        """The task is over: "done", "failed", "cancelled", "timed out" or "lost". Exactly
+        once.
+
+        `seconds` is what its last run took, 0 if unknown.
+        """
 
     def output(self, output: Output) -> None:
         """A worker printed or displayed something."""

@@ -250,10 +250,10 @@ class EmbeddedEngine(Engine):
             match message:
                 case msg.Results(job, task, worker, items):
                     self._on_results(sink, job, task, worker, items)
-                case msg.Settled(job, task, state, why, worker):
+                case msg.Settled(job, task, state, why, worker, seconds):
                     delivered = self._delivered.get(job)
                     if delivered is not None and delivered.settle(task):
-                        sink.settled(job, task, state, why, worker)
+                        sink.settled(job, task, state, why, worker, seconds)
                 case msg.Output():
                     sink.output(message)
                 case msg.MeshState(workers):

@@ -67,7 +67,8 @@ class Orders:
                     self._deliver(job, task, worker, accepted, report, hub)
                 case cmd.SettleTask(job, task, state, why):
                     number = self._number(hub, report)
-                    settled = msg.Settled(job, task, state.value, why, number)
+                    seconds = 0.0 if report is None else report.seconds
+                    settled = msg.Settled(job, task, state.value, why, number, seconds)
                     self._store.settle(job, settled)
                     self._to_job(job, settled, hub)
                     self._tell_end(job, hub)

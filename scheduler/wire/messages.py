@@ -173,6 +173,7 @@ class Settled(Wire, frozen=True):
     state: str
     why: str
     worker: int | None
+    seconds: float = 0.0  # that its last run took in the worker
 
 
 class MeshState(Wire, frozen=True):
@@ -256,6 +257,7 @@ class Report(Wire, frozen=True):
     items: list[Item]
     outcome: Literal["ok", "error", "interrupted"] | None
     names: list[str] | None = None  # after a cell: what distributed cells have assigned here
+    seconds: float = 0.0  # with an outcome: what this run took
     returned: list[int] = []  # items that this attempt will not run: given back when asked (`Shed`)
 
 

@@ -68,17 +68,12 @@ class Items:
 
     def many(self, run: Run, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Call the function with each of the arguments, in the way that the task's verb says."""
-        verb = run.task.verb
-        if verb != "calls" and run.task.seeds is None:
-            self._quickly(run, function, arguments, star=verb == "map")
+        if run.task.seeds is None and not run.task.retry_on:
+            self._quickly(run, function, arguments)
             return
         for index in self.indices(run):
-            if verb == "calls":
-                args, kwargs = arguments[index]
-                self.one(run, index, None, function, args, kwargs)
-            else:
-                args = arguments[index] if verb == "map" else (arguments[index],)
-                self.one(run, index, args, function, args, {})
+            args = arguments[index] if run.task.verb == "map" else (arguments[index],)
+            self.one(run, index, args, function, args, {})
 
     def one(
         self,
@@ -118,10 +113,9 @@ class Items:
                 own = replace(failure, item=index) if many else failure
                 self._reporter.add(Item(index, False, codec.dumps(own)))
 
-    def _quickly(
-        self, run: Run, function: Callable[..., Any], arguments: Sequence[Any], *, star: bool
-    ) -> None:
+    def _quickly(self, run: Run, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """What `one` does, without what a no-op would feel: a million of them take a fraction of a second."""
+        single, star = run.task.verb == "each", run.task.verb == "map"
         interrupts, reporter, span, skip = self._interrupts, self._reporter, self._span, frozenset(run.skip)
         drawn = self._notebook.drawn()
         span.begin(run.attempt, len(arguments), skip)
@@ -136,7 +130,13 @@ class Items:
             if interrupts.pending:
                 interrupts.check()
             try:
-                value = function(*argument) if star else function(argument)
+                if single:
+                    value = function(argument)
+                elif star:
+                    value = function(*argument)
+                else:  # a call: plain, or pickled when it was made
+                    args, kwargs = codec.loads(argument) if type(argument) is bytes else argument
+                    value = function(*args, **kwargs)
                 kind = type(value)
                 if kind in _PLAIN:
                     if values is None:
@@ -152,7 +152,8 @@ class Items:
             except BaseException as error:  # SystemExit too: the worker lives on
                 if interrupts.is_one(error):
                     raise
-                item = Item(index, False, self._failure(error, index, argument if star else (argument,)))
+                subject = (argument,) if single else argument if star else None
+                item = Item(index, False, self._failure(error, index, subject))
             values = None
             reporter.add(item)
         span.close()

@@ -37,6 +37,7 @@ class Reporter:
         self._lock = threading.Lock()  # held from taking items to their report, so that reports keep order
         self._task = (0, 0, 0)  # (job, index, attempt)
         self._size = 0
+        self._begun = 0.0
         self._items: list[Item] = []
         self._first = 0  # the index of `values[0]`
         self._done = 0  # a bit for each item
@@ -47,6 +48,7 @@ class Reporter:
         """From now on items belong to this run."""
         self._task = (run.job, run.task.index, run.attempt)
         self._size = run.task.size
+        self._begun = time.perf_counter()
         self._items = []
         self._done = 0
         self.values = []
@@ -86,12 +88,13 @@ class Reporter:
     def give_back(self, indices: list[int]) -> None:
         """These items will not be run here."""
         with self._lock:
-            self._report(Report(*self._task, [], None, None, indices))
+            self._report(Report(*self._task, [], None, returned=indices))
 
     def finish(self, outcome: Outcome, names: list[str] | None = None) -> None:
         """The task is over."""
         with self._lock:
-            self._report(Report(*self._task, self._taken(), outcome, names))
+            seconds = time.perf_counter() - self._begun
+            self._report(Report(*self._task, self._taken(), outcome, names, seconds))
             self._size = 0
 
     def hand_over(self) -> bool:
@@ -100,7 +103,7 @@ class Reporter:
             items = self._taken()
             if items:
                 self._output.settle()
-                self._report(Report(*self._task, items, None, None))
+                self._report(Report(*self._task, items, None))
             return self._size > 0
 
     def _taken(self) -> list[Item]:

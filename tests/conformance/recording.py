@@ -41,7 +41,9 @@ class Recorder:
     def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
         self._note("items", job, task, worker, list(items))
 
-    def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
+    def settled(
+        self, job: int, task: int, state: str, why: str, worker: int | None, seconds: float = 0.0
+    ) -> None:
         self._note("settled", job, task, state, why, worker)
 
     def output(self, output: Output) -> None:

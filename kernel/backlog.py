@@ -1,0 +1,247 @@
+"""Calls of one job between `cm.submit` and their Futures: waiting, bundled, sent, settled.
+
+Owns the decision which calls travel together. A few go out at once, each by itself; while more wait than can
+run, those that are known to be short leave as bundles, one task of many items, so that the engine pays by the
+task and not by the call. What waits longer than a moment is handed over whatever is known, so that the job
+survives this kernel. A bundle is never a fate: when one call is cancelled, or its worker dies, the others are
+sent again by themselves. Read next: `chunking.py`, `futures.py`, `submitting.py`.
+"""
+
+import pickle
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any
+
+from cellmesh.scheduler.wire.messages import Item, Payload, Ref, TaskWire
+
+from . import outcomes
+from .chunking import Planner
+from .futures import Future
+from .jobs import Job, Record
+
+AHEAD = 2
+"""Tasks per slot that may be under way while others wait to be bundled."""
+
+BUNDLE_SECONDS = 0.005
+"""Work in one bundle: short, as a bundle is cancelled and retried less finely than its calls."""
+
+PATIENCE = 0.05
+"""Seconds in which a bundle with a cancelled call in it should be over; then it is stopped."""
+
+
+@dataclass(slots=True, eq=False)
+class Kind:
+    """Calls that may travel together: of one function, with the same options."""
+
+    fields: dict[str, Any]  # of a `TaskWire`
+    planner: Planner
+    bundles: bool  # whether they may
+    retries: int
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call: its Future, and its pickled or plain (args, kwargs)."""
+
+    future: Future
+    kind: Kind
+    arguments: Payload | tuple[Any, ...]
+    holds: Sequence[Any] = ()
+    alone: bool = False  # was in a bundle that met a death or a cancel
+    seeds: list[int] | None = None
+
+
+@dataclass(slots=True)
+class _Sent:
+    calls: list[Call]
+    taken: "count[int]" = field(default_factory=partial(count, 1))  # results that somebody has
+    watched: bool = False
+
+
+class Backlog:
+    """The calls of one open job."""
+
+    def __init__(self, job: Job, slots: int, on_waiting: Callable[[], None]) -> None:
+        self.job = job
+        self.count = 0  # of all calls
+        self._window = AHEAD * slots
+        self._on_waiting = on_waiting
+        self._waiting: deque[Call] = deque()
+        self._sent: dict[int, _Sent] = {}
+        self._next = 0
+        self._deferred = 0  # calls that wait for Futures in their arguments
+        self._sending = 0  # threads that hand tasks over just now
+        self._sealing = False
+        self._sealed = False
+        self._lock = threading.RLock()
+        job.add_listener(self._hear)
+
+    # --- from whoever submits -----------------------------------------------------------------------
+
+    def expect(self) -> None:
+        """A call will come that waits for others first."""
+        with self._lock:
+            self.count += 1
+            self._deferred += 1
+            self.job.planned = self.count
+
+    def add(self, call: Call, *, expected: bool = False) -> None:
+        """Take a call; it is sent now or soon."""
+        with self._lock:
+            if expected:
+                self._deferred -= 1
+            else:
+                self.count += 1
+                self.job.planned = self.count
+            self._waiting.append(call)
+            full = len(self._sent) >= self._window
+        if full:
+            self._on_waiting()
+        else:
+            self._send()
+
+    def drop_expected(self) -> None:
+        """It will not come after all."""
+        with self._lock:
+            self._deferred -= 1
+        self._send()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is under way."""
+        return not (self._waiting or self._sent or self._deferred or self._sending)
+
+    def seal(self) -> None:
+        """No more calls will come."""
+        with self._lock:
+            self._sealing = True
+        self._send(everything=True)
+
+    def hand_over(self) -> bool:
+        """Send all that waits; whether there was any."""
+        waited = bool(self._waiting)
+        if waited:
+            self._send(everything=True)
+        return waited
+
+    # --- from Futures -------------------------------------------------------------------------------
+
+    def withdraw(self, future: Future) -> None:
+        """The Future has been cancelled: have its call not run, or stopped."""
+        sent = self._sent.get(future.index)
+        if sent is None:
+            return  # it still waits, and will not be sent; or it is over
+        if all(call.future.done() for call in sent.calls):
+            self.job.cancel(tasks=[future.index])
+        elif not sent.watched:
+            sent.watched = True
+            timer = threading.Timer(PATIENCE, self._stop_bundle, (future.index,))
+            timer.daemon = True
+            timer.start()
+
+    def _stop_bundle(self, index: int) -> None:
+        """A bundle of short calls still runs: one of them is not short. The innocent are sent again."""
+        if index in self._sent:
+            self.job.cancel(tasks=[index])
+
+    def taken(self, sent: Any) -> bool:
+        """One more result of a task is with the user; whether that was the last."""
+        assert isinstance(sent, _Sent)
+        return next(sent.taken) == len(sent.calls)  # no lock: a finalizer may ask at any moment
+
+    # --- sending ------------------------------------------------------------------------------------
+
+    def _send(self, *, everything: bool = False) -> None:
+        __tracebackhide__ = True
+        with self._lock:
+            tasks, holds = self._bundle(everything)
+            self._sending += 1
+        try:
+            for task, held in zip(tasks, holds, strict=True):
+                self.job.submit([task], False, holds=held)
+        finally:
+            with self._lock:
+                self._sending -= 1
+                last = (
+                    self._sealing and not self._sealed
+                    and not (self._waiting or self._sending or self._deferred)
+                )  # fmt: skip
+                self._sealed = self._sealed or last
+        if last and not self.job.refused:
+            self.job.submit([], True)
+
+    def _bundle(self, everything: bool) -> tuple[list[TaskWire], list[list[Any]]]:
+        tasks: list[TaskWire] = []
+        holds: list[list[Any]] = []
+        waiting = self._waiting
+        while waiting and (everything or len(self._sent) < self._window):
+            first = waiting.popleft()
+            if first.future.done():
+                continue  # cancelled while it waited
+            calls = [first]
+            if first.kind.bundles and not first.alone and not isinstance(first.arguments, Ref):
+                room = first.kind.planner.next(None if everything else len(waiting) + 1)
+                while len(calls) < room and waiting and _joins(waiting[0], first):
+                    call = waiting.popleft()
+                    if not call.future.done():
+                        calls.append(call)
+            tasks.append(self._task(calls))
+            holds.append([held for call in calls for held in call.holds])
+        return tasks, holds
+
+    def _task(self, calls: list[Call]) -> TaskWire:
+        index = self._next
+        self._next += 1
+        sent = self._sent[index] = _Sent(calls)
+        for place, call in enumerate(calls):
+            call.future.sent(index, place, sent)
+        kind = calls[0].kind
+        if len(calls) > 1:
+            entries = [call.arguments for call in calls]
+            fields = {**kind.fields, "retries": 0}  # whoever is innocent of a death runs again by itself
+            return TaskWire(index, "calls", pickle.dumps(entries, protocol=5), size=len(calls), **fields)
+        arguments = calls[0].arguments
+        payload = pickle.dumps(arguments, protocol=5) if isinstance(arguments, tuple) else arguments
+        return TaskWire(index, "call", payload, seeds=calls[0].seeds, **kind.fields)
+
+    # --- from the engine's thread -------------------------------------------------------------------
+
+    def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
+        sent = self._sent.get(record.index)
+        if sent is None:
+            return
+        for item in items or ():
+            if item.count == 1:
+                sent.calls[item.index].future.settle(item)
+                continue
+            calls = sent.calls[item.index : item.index + item.count]
+            for call, value in zip(calls, outcomes.values_of(item), strict=True):
+                call.future.give(value)
+        if items is None:
+            self._over(record, sent)
+
+    def _over(self, record: Record, sent: _Sent) -> None:
+        calls = sent.calls
+        calls[0].kind.planner.measured(len(calls), record.seconds)
+        left = [call for call in calls if not call.future.done()]
+        again = len(calls) > 1 and not (self.job.cancelled or self.job.timed_out or self.job.refused)
+        with self._lock:
+            del self._sent[record.index]
+            for call in reversed(left) if again else ():
+                call.alone = True
+                self._waiting.appendleft(call)
+                if self.taken(sent):  # here there is nothing left to take of it
+                    self.job.session.claims.append((self.job.id, [record.index]))
+        if not again:
+            for call in left:
+                call.future.resolve(record)
+        if self._waiting or self._sealing:
+            self._send(everything=self._sealing)
+
+
+def _joins(call: Call, first: Call) -> bool:
+    return call.kind is first.kind and not call.alone and not isinstance(call.arguments, Ref)
