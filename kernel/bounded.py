@@ -105,12 +105,14 @@ class BoundedCalls:
             return
         for future in held:
             future.cancel()
-        by_job: dict[Job, list[int]] = {}
+        by_job: dict[Job, set[int]] = {}
         for future in sent:
-            if future.job is not None:
-                by_job.setdefault(future.job, []).append(future.index)
+            if future.index < 0:  # it has not even left
+                future.cancel()
+            elif future.job is not None:
+                by_job.setdefault(future.job, set()).add(future.index)
         for job, tasks in by_job.items():
-            self._session.engine.cancel(job.id, tasks, queued=True)
+            self._session.engine.cancel(job.id, sorted(tasks), queued=True)
         for job in maps:
             job.cancelled = True  # which its feeder sees
             self._session.engine.cancel(job.id, queued=True)
