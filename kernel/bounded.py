@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
+from cellmesh.scheduler.engines.contract import EngineError
+
 from . import launching, options
 from .futures import Future
 from .jobs import Job
@@ -165,16 +167,25 @@ class BoundedCalls:
         self._let_in()
 
     def _let_in(self) -> None:
-        """Open the gate of the next calls, as far as there is room."""
-        opened = []
+        """Open the gate of the next calls, as far as there is room; all fail if the engine is gone."""
+        opened: list[concurrent.futures.Future[None]] = []
+        stranded: list[Future] = []
+        lost = self._session.lost
         with self._lock:
-            while self._held and self._has_room():
+            while self._held and (lost or self._has_room()):
                 gate, future = self._held.popleft()
+                if lost:
+                    stranded.append(future)
+                    continue
                 if not future.done():  # else it was cancelled while it waited
                     self._begun.add(future)
                 opened.append(gate)
         for gate in opened:
             gate.set_result(None)
+        for future in stranded:
+            future.fail(EngineError(lost))
+        if stranded:
+            self._session.bell.ring()
 
 
 def _at_exit() -> None:

@@ -166,6 +166,29 @@ def test_asyncio_runs_things_in_it(pool: Session) -> None:
     assert asyncio.run(main()) == [8, 2]
 
 
+def test_calls_that_wait_for_their_turn_fail_with_the_engine() -> None:
+    """The hub and its nursery are killed while one call runs and three are held back."""
+    ended = script(
+        "import cellmesh as cm, concurrent.futures, os, pathlib, psutil, signal, sys, tempfile, time\n"
+        "from cellmesh.kernel import attaching\n"
+        "started = pathlib.Path(tempfile.mkdtemp()) / 'started'\n"
+        "def hold(path):\n"
+        "    path.touch()\n"
+        "    time.sleep(60)\n"
+        "executor = cm.Executor(1)\n"
+        "futures = [executor.submit(hold, started) for _ in range(4)]\n"
+        "while not started.exists():\n"
+        "    time.sleep(0.01)\n"
+        "hub = psutil.Process(attaching.current().engine.status().pid)\n"
+        "for process in (hub.parent(), hub):\n"
+        "    process.kill()\n"
+        "for future in futures:\n"
+        "    print(type(future.exception(30)).__name__)\n"
+        "executor.shutdown()\n"
+    )
+    assert ended.stdout.split() == ["EngineError"] * 4, ended.stderr
+
+
 def script(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
