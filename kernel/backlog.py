@@ -202,8 +202,7 @@ class Backlog:
         kind = calls[0].kind
         if len(calls) > 1:
             entries = [call.arguments for call in calls]
-            fields = {**kind.fields, "retries": 0}  # whoever is innocent of a death runs again by itself
-            return TaskWire(index, "calls", pickle.dumps(entries, protocol=5), size=len(calls), **fields)
+            return TaskWire(index, "calls", pickle.dumps(entries, protocol=5), size=len(calls), **kind.fields)
         arguments = calls[0].arguments
         payload = pickle.dumps(arguments, protocol=5) if isinstance(arguments, tuple) else arguments
         return TaskWire(index, "call", payload, seeds=calls[0].seeds, **kind.fields)

@@ -5,12 +5,15 @@ come single items; then, from what they took, chunks of about `TARGET` seconds, 
 (guided self-scheduling). Read next: `feeding.py`, `backlog.py`.
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TARGET = 0.05
 """Seconds of work in one chunk: overhead is spread, Stop and progress stay fine-grained."""
 
 GROWTH = 8
+EIGHTHS = 8
 MOST_TASKS = 4000
 """When a whole sequence is handed over at once, it becomes at most about so many tasks."""
 
@@ -76,3 +79,26 @@ def slots_for(cpus_each: float, gpus_each: float, cpus: int, gpus: int) -> int:
     if gpus_each:
         at_once = min(at_once, int(gpus / gpus_each))
     return max(1, at_once)
+
+
+def parts_of(missing: Sequence[int]) -> list[Sequence[int]]:
+    """Lost neighbours in parts, to find the one that is to blame: the first by itself, then eighths.
+
+    >>> parts_of([3, 4, 5, 9])
+    [[3], [4], [5], [9]]
+    >>> [len(part) for part in parts_of(range(100))]
+    [1, 13, 13, 13, 13, 13, 13, 13, 8]
+    """
+    size = -(-len(missing) // EIGHTHS)
+    parts: list[list[int]] = []
+    for index in missing:
+        if len(parts) < 2 or len(parts[-1]) >= size or parts[-1][-1] + 1 != index:
+            parts.append([index])
+        else:
+            parts[-1].append(index)
+    return [*parts]
+
+
+def seed_of(seed: int, index: int) -> int:
+    """The seed of one item: the same wherever and in whatever chunk it runs; fits numpy's 32 bits."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=4).digest())

@@ -5,7 +5,6 @@ kernel. The caller's thread sends what every map begins with; a thread of the fe
 Read next: `lazy.py` (iterables without a length), `chunking.py`, `mapping.py`.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,11 +12,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
+import msgspec
+
 from cellmesh.scheduler.wire.messages import Item, TaskWire
 from cellmesh.scheduler.worker.errors import describe
 
 from . import packing
-from .chunking import Planner
+from .chunking import Planner, parts_of, seed_of
 from .jobs import Job, Record
 from .sources import can_be_cut
 
@@ -27,12 +28,11 @@ AHEAD = 4
 COMMIT_AFTER = 0.2
 """Seconds after which the rest of a sequence is handed over, however much is known by then."""
 
+MOURNED = 100
+"""So many lost items of one chunk are named."""
+
 BYTES_AHEAD = 256 * 1024 * 1024
 """Arguments in flight beyond this wait: shared memory is no place for a whole data set."""
-
-
-NAMED = 100
-"""Items of chunks up to this size are kept while they are in flight, and named if their worker dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Feeder:
         self._deferred = 0  # chunks that wait for Futures in them
         self._sealed = False
         self._in_flight = 0
-        self._chunks: dict[int, Sequence[Any]] = {}  # short ones that are in flight, to name what gets lost
+        self._chunks: dict[int, Sequence[Any]] = {}  # in flight: to send again, or name, what gets lost
         self.lost: dict[int, str] = {}  # an item whose worker died -> its repr
         self._bytes: dict[int, int] = {}
         self._bytes_ahead = 0
@@ -116,7 +116,6 @@ class Feeder:
 
     def _sizes(self) -> list[int]:
         """Chunks that may be sent now."""
-        self._measure()
         if self._bytes_ahead > BYTES_AHEAD:
             return []
         remaining = self._remaining()
@@ -129,15 +128,6 @@ class Feeder:
 
     def _size(self, remaining: int | None) -> int:
         return 1 if self._single else self._planner.next(remaining)
-
-    def _measure(self) -> None:
-        job = self._job
-        if job.first_item_at:
-            # The first item's wait for a worker to start is not work.
-            seconds = time.monotonic() - job.first_item_at
-            done = job.done + job.failed
-            if done > 1 and seconds > 0:
-                self._planner.measured(done, seconds)
 
     def _committed(self) -> bool:
         since = self._job.first_item_at or self._begun
@@ -233,8 +223,7 @@ class Feeder:
                 **template.options,
             )
 
-        if len(chunk) <= NAMED:
-            self._chunks[index] = chunk
+        self._chunks[index] = chunk
         if not packed.waits:
             holds += packed.holds
             return task()
@@ -283,14 +272,29 @@ class Feeder:
             with self._lock:
                 self._in_flight -= 1
                 self._bytes_ahead -= self._bytes.pop(record.index, 0)
+            self._planner.measured(record.size, record.seconds)
             chunk = self._chunks.pop(record.index, ())
             if record.state in ("lost", "timed out"):
-                for offset, item in enumerate(chunk):
-                    if not record.has(offset):
-                        self.lost[self.starts[record.index] + offset] = describe(item)
+                self._mourn(record, chunk)
             self._wake.set()
 
-
-def seed_of(seed: int, index: int) -> int:
-    """The seed of one item: the same wherever and in whatever chunk it runs; fits numpy's 32 bits."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=4).digest())
+    def _mourn(self, record: Record, chunk: Sequence[Any]) -> None:
+        """Name the item that was lost; of several, all are sent again in parts: one is to blame, not all."""
+        start, missing = self.starts[record.index], record.missing()
+        if len(missing) == 1 or not chunk or self._job.cancelled or self._job.refused:
+            for offset in missing[:MOURNED]:
+                self.lost[start + offset] = describe(chunk[offset]) if chunk else ""
+            return
+        tasks: list[TaskWire] = []
+        holds: list[Any] = []
+        for part in parts_of(missing):
+            index = self._tasks
+            self._tasks += 1
+            self.starts[index] = start + part[0]
+            seeds = self._seeds(start + part[0], len(part))
+            task = self._pack(index, chunk[part[0] : part[-1] + 1], seeds, holds)
+            if task is not None:
+                tasks.append(msgspec.structs.replace(task, retries=0) if len(part) > 1 else task)
+        with self._lock:
+            self._in_flight += len(tasks)
+        self._job.resubmit(record, tasks, holds)

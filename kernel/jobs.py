@@ -88,6 +88,14 @@ class Job:
             self.on_finished()  # all were over before it was known that no more would come
         self.session.drain_claims()
 
+    def resubmit(self, record: Record, tasks: Sequence[TaskWire], holds: Sequence[Any]) -> None:
+        """What is missing of this task, which is over, goes out again in these: it is not lost."""
+        with self._lock:
+            for index in record.missing():
+                record.got |= 1 << index
+                self.total -= 1
+        self.submit(tasks, False, holds=holds)
+
     def set_timeout(self, seconds: float) -> None:
         """Cancel whatever is not over in so many seconds; waiting then raises TimeoutError."""
 

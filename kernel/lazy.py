@@ -144,7 +144,6 @@ class LazyFeeder(Feeder):
         self._ended()
 
     def _sizes(self) -> list[int]:
-        self._measure()
         here = len(self.source)
         with self._lock:
             unread = len(self._unread)

@@ -1,7 +1,6 @@
 """Maps, in a real kernel; chunk sizes and seeds as pure functions."""
 
-from cellmesh.kernel.chunking import Planner
-from cellmesh.kernel.feeding import seed_of
+from cellmesh.kernel.chunking import Planner, seed_of
 
 from .conftest import Kernel
 
