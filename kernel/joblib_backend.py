@@ -5,6 +5,7 @@ Owns the translation between joblib's interface and ours. Imported only where jo
 user's iterator. Read next: `bounded.py`.
 """
 
+import concurrent.futures
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,10 +24,10 @@ from cellmesh.scheduler.worker import lending
 
 from . import attaching, options
 from .bounded import BoundedCalls
-from .futures import Future
 from .sharing import Shared
 
-Callback = Callable[[Future], object]
+Callback = Callable[["concurrent.futures.Future[Any]"], object]
+Ended = tuple[Callback, "concurrent.futures.Future[Any]"]
 
 
 class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
@@ -38,7 +39,7 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._calls: BoundedCalls | None = None
-        self._ended: SimpleQueue[tuple[Callback, Future] | None] | None = None
+        self._ended: SimpleQueue[Ended | None] | None = None
         self._shared = Shared()
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -71,11 +72,16 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
             self._ended = None
         self._shared = Shared()
 
-    def submit(self, func: Any, callback: Callback | None = None) -> Future:
+    def submit(self, func: Any, callback: Callback | None = None) -> "concurrent.futures.Future[Any]":
         """Run one batch of calls."""
         assert self._calls is not None, "joblib configures a backend before it submits"
         title = options.title_of(func.items[0][0]) if func.items else "joblib"
-        future = self._calls.submit(self._with_shared(func), (), {}, title)
+        future: concurrent.futures.Future[Any]
+        try:
+            future = self._calls.submit(self._with_shared(func), (), {}, title)
+        except Exception as error:  # noqa: BLE001 - what cannot be sent; joblib raises it where the user waits
+            future = concurrent.futures.Future()
+            future.set_exception(error)
         ended = self._ended
         if callback is not None and ended is not None:
             future.add_done_callback(lambda done: ended.put((callback, done)))
@@ -83,7 +89,7 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
 
     apply_async = submit  # its name before joblib 1.5
 
-    def retrieve_result_callback(self, out: Future) -> Any:
+    def retrieve_result_callback(self, out: "concurrent.futures.Future[Any]") -> Any:
         """The results of a batch, or raise what a call raised; in our own thread."""
         return out.result()
 
@@ -116,7 +122,7 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         return BatchedCalls(items, self.get_nested_backend())
 
 
-def _call_back(ended: "SimpleQueue[tuple[Callback, Future] | None]") -> None:
+def _call_back(ended: "SimpleQueue[Ended | None]") -> None:
     while (one := ended.get()) is not None:
         callback, future = one
         callback(future)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,14 @@ def test_a_failure_keeps_its_type_and_ends_the_others(pool: Session, tmp_path: P
     # Both cores are free again, long before the sleep is over.
     with joblib.parallel_config("cellmesh"):
         assert joblib.Parallel()(joblib.delayed(abs)(i) for i in range(4)) == [0, 1, 2, 3]
+
+
+@embedded_only
+@pytest.mark.parametrize("place", [0, 10])
+def test_what_cannot_be_sent_is_an_error_wherever_it_comes(pool: Session, place: int) -> None:
+    calls = (joblib.delayed(id)(threading.Lock() if i == place else i) for i in range(12))
+    with pytest.raises(TypeError, match="lock"):
+        joblib.Parallel(n_jobs=2, backend="cellmesh", batch_size=1, pre_dispatch=2)(calls)
 
 
 @embedded_only
