@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         stop,
         submit,
         task,
+        track,
         wait,
     )
 
@@ -65,6 +66,7 @@ __all__ = [
     "stop",
     "submit",
     "task",
+    "track",
     "wait",
 ]
 

@@ -25,6 +25,7 @@ from .putting import put
 from .reattaching import results_of
 from .submitting import submissions_of
 from .tasks import task
+from .tracking import track
 
 
 def cancel(what: Any) -> None:
@@ -139,5 +140,6 @@ __all__ = [
     "stop",
     "submit",
     "task",
+    "track",
     "wait",
 ]

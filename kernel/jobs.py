@@ -48,8 +48,8 @@ class Job:
         self.first_item_at = 0.0
         self.total = 0
         self.planned = 0  # items that there will be, if that is known before they are sent
-        self.done = 0
-        self.failed = 0
+        self.done = self.failed = 0
+        self.place_of: Callable[[int], int | None] | None = None  # of a task: its first item, or its worker
         self.first_failed: tuple[int, Item] | None = None  # the lowest task that failed, and its failure
         self.attended = False  # somebody has waited for it, or looked at its results
         self.on_end: list[Callable[[Job], None]] = []  # called once, as all is over

@@ -226,6 +226,7 @@ def _plain(prepared: Prepared) -> None:
     job = session.launch(
         "cell", _title(prepared), background=options.background, setup=options.setup, timeout=options.timeout
     )
+    job.place_of = dict(enumerate(prepared.workers)).get
     known = targets.memory(session)
     known.setup = known.setup or options.setup
     known.pending.append((job, frozenset(prepared.used.bound)))

@@ -60,6 +60,7 @@ def fan_out(
         if source is None
         else LazyFeeder(job, source, template, slots)
     )
+    job.place_of = feeder.starts.get
     results = Results(job, feeder)
     results.holds = list(holds)
     if kind == "map":

@@ -149,6 +149,7 @@ def row_of(job: "Job", seconds: float) -> ProgressRow:
         left=None if left is None else float(round(left)),
         finished=finished,
         ending=ending,
+        inside=job.session.within.told(job),
     )
 
 

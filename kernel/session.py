@@ -23,6 +23,7 @@ from .notices import Notices
 from .outputs import Router
 from .stop import Hooks
 from .waiting import Bell
+from .within import Within
 
 
 class Session:
@@ -35,6 +36,7 @@ class Session:
         self.hooks = Hooks(self)
         self.notices = Notices(self)
         self.router = Router(self)
+        self.within = Within()
         self.spec: SessionSpec
         self.survivors = Survivors()
         self.workers: tuple[WorkerInfo, ...] = ()

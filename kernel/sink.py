@@ -7,7 +7,7 @@ its workers printed. Read next: `session.py`, `outputs.py`.
 
 from collections.abc import Sequence
 
-from cellmesh.scheduler.wire.messages import Item, JobInfo, Output, WorkerInfo
+from cellmesh.scheduler.wire.messages import Item, JobInfo, Output, Progress, WorkerInfo
 
 from .session import Session
 
@@ -21,6 +21,7 @@ class SessionSink:
     def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
         known = self._session.jobs.get(job)
         if known is not None:
+            self._session.within.came(job, task, items)
             known.on_items(task, worker, items)
 
     def settled(
@@ -28,8 +29,13 @@ class SessionSink:
     ) -> None:
         known = self._session.jobs.get(job)
         if known is not None:
+            self._session.within.over(job, task)
             self._session.router.settled(known, worker, task)
             known.on_settled(task, state, why, worker, seconds)
+
+    def progress(self, progress: Progress) -> None:
+        if progress.job in self._session.jobs:
+            self._session.within.take(progress)
 
     def output(self, output: Output) -> None:
         known = self._session.jobs.get(output.job)

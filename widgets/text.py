@@ -42,7 +42,19 @@ def progress(row: ProgressRow) -> str:
             parts.append(f"~{duration(row.left)} left")
         elif not row.rate:
             parts.append(f"{duration(row.seconds)} so far")
+        if row.inside:
+            parts[-1] += f" · {row.inside}"
     return f"{row.where}{row.title}: {', '.join(parts)}"
+
+
+def inside(done: float, total: float | None, label: str) -> str:
+    """How far one item is, by its own word.
+
+    >>> inside(2, 5, "epoch"), inside(7, None, "rows"), inside(1, 4, "")
+    ('40% epoch', '7 rows', '25%')
+    """
+    share = f"{done / total:.0%}" if total else f"{done:g}"
+    return f"{share} {label}" if label else share
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

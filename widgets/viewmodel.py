@@ -26,6 +26,7 @@ class ProgressRow:
     left: float | None  # seconds, if they can be told
     finished: bool
     ending: str  # "done", "cancelled"; or how the wait ended before the work: "stopped"
+    inside: str = ""  # how far what runs is, by its own word
 
 
 @dataclass(frozen=True, slots=True)

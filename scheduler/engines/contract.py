@@ -17,6 +17,7 @@ from cellmesh.scheduler.wire.messages import (
     JobInfo,
     Output,
     Payload,
+    Progress,
     TaskWire,
     WorkerInfo,
 )
@@ -99,6 +100,9 @@ class Sink(Protocol):
 
     def output(self, output: Output) -> None:
         """A worker printed or displayed something."""
+
+    def progress(self, progress: Progress) -> None:
+        """A running item said how far it is; only its latest word matters, and some may be left out."""
 
     def workers(self, workers: Sequence[WorkerInfo]) -> None:
         """The mesh changed; `id` of a replaced worker differs."""

@@ -256,6 +256,8 @@ class EmbeddedEngine(Engine):
                         sink.settled(job, task, state, why, worker, seconds)
                 case msg.Output():
                     sink.output(message)
+                case msg.Progress():
+                    sink.progress(message)
                 case msg.MeshState(workers):
                     sink.workers(workers)
                 case msg.Freed(names):

@@ -13,6 +13,7 @@ from cellmesh.scheduler.wire.messages import (
     JobInfo,
     Output,
     Payload,
+    Progress,
     Report,
     Run,
     TaskWire,
@@ -174,8 +175,10 @@ class InlineWorker:
             names=self.runner.names(),
         )
 
-    def _emit(self, output: Output) -> None:
-        if self._job is not None:
+    def _emit(self, output: Output | Progress) -> None:
+        if isinstance(output, Progress):
+            self._sink.progress(output)
+        elif self._job is not None:
             self._job.keep_output(output)
             self._sink.output(output)
 

@@ -18,7 +18,7 @@ from .orders import Orders
 from .peers import Peers
 from .store import Store, sweep_prefix
 
-_OF_WORKERS = (msg.Report, msg.Output, msg.Ready, msg.Waiting, msg.Draining)
+_OF_WORKERS = (msg.Report, msg.Output, msg.Progress, msg.Ready, msg.Waiting, msg.Draining)
 
 
 class Hub:
@@ -55,6 +55,8 @@ class Hub:
                 self._on_report(at, identity, message)
             case msg.Output():
                 self._on_output(message)
+            case msg.Progress():
+                self._on_progress(message)
             case msg.Submit():
                 kernels.submit(self, at, identity, message)
             case msg.Ready():
@@ -182,6 +184,17 @@ class Hub:
         client = self.clients.by_id.get(ClientId(record.client)) if record else None
         if client is not None:
             self.peers.send(client.identity, output)
+
+    def _on_progress(self, progress: msg.Progress) -> None:
+        progress = self.store.as_of_launch(progress)
+        record = self.store.jobs.get(JobId(progress.job))
+        task = record.tasks.get(progress.task) if record else None
+        if record is None or task is None or task.settled is not None:
+            return  # late
+        task.progress = progress
+        client = self.clients.by_id.get(ClientId(record.client))
+        if client is not None:
+            self.peers.send(client.identity, progress)
 
 
 def is_worker(identity: bytes) -> bool:

@@ -237,5 +237,7 @@ def _send_kept(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord, *, outp
             hub.peers.send(identity, msg.Results(job_id, index, None, []))  # it is there, and not over
         for results in task.results:
             hub.peers.send(identity, results)
+        if output and task.progress is not None:
+            hub.peers.send(identity, task.progress)
         if task.settled is not None:
             hub.peers.send(identity, task.settled)

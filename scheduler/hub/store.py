@@ -7,16 +7,20 @@ the core's `Forget…` commands and the clients' claims do. Read next: `hub.py`.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
 from cellmesh.scheduler.core.ids import JobId, SessionId
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import system
-from cellmesh.scheduler.wire.messages import Output, Payload, Ref, Results, Settled, TaskWire
+from cellmesh.scheduler.wire.messages import Output, Payload, Progress, Ref, Results, Settled, TaskWire
 
 OUTPUT_KEPT = 4 << 20
 """Bytes of output kept per job for a front end that comes back; the full text is in the logs."""
+
+
+Word = TypeVar("Word", Output, Progress)
 
 
 @dataclass(slots=True)
@@ -25,6 +29,7 @@ class TaskRecord:
     context: str
     results: list[Results] = field(default_factory=list)
     settled: Settled | None = None
+    progress: Progress | None = None  # its latest word on how far it is
 
 
 @dataclass(slots=True)
@@ -76,6 +81,7 @@ class Store:
         if record is None or task is None:
             return
         task.settled = settled
+        task.progress = None
         if not record.setup:
             self.release(task.wire.payload)
             task.wire = TaskWire(task.wire.index, task.wire.verb, b"", size=task.wire.size)
@@ -92,8 +98,8 @@ class Store:
             record = above
         return self.sessions[record.session].context
 
-    def as_of_launch(self, output: Output) -> Output:
-        """What a task inside a task prints belongs to the launch in the notebook that all began with."""
+    def as_of_launch(self, output: Word) -> Word:
+        """What a task inside a task says belongs to the launch in the notebook that all began with."""
         record = self.jobs.get(JobId(output.job))
         if record is None or record.parent is None:
             return output

@@ -54,6 +54,10 @@ class Items:
         """Give back items of this attempt that have not begun. Any thread may ask."""
         self._span.shed(attempt, self._reporter.give_back)
 
+    def at(self) -> int:
+        """The item that runs, of a task that has several."""
+        return self._span.at
+
     def indices(self, run: Run) -> Iterator[int]:
         """The items to be run here, one after another."""
         span, skip = self._span, frozenset(run.skip)

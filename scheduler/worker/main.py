@@ -27,6 +27,7 @@ from cellmesh.scheduler.wire.messages import (
     Interrupt,
     Output,
     Payload,
+    Progress,
     Ready,
     Report,
     Run,
@@ -34,7 +35,7 @@ from cellmesh.scheduler.wire.messages import (
     ToWorker,
 )
 
-from . import devices, lending, surroundings
+from . import bars, devices, lending, surroundings
 from .draining import TermSignal
 from .handover import await_memory
 from .interrupts import Interrupts
@@ -110,6 +111,7 @@ class Worker:
         self._term.install()
         lending.settle_in(lending.Place(self._folder, self._spec.worker), self._dealer.post)
         adopt(self._runner)
+        bars.follow()
         makers.open_maker(self._spec.prefix, Path(self._spec.spill))
         self._dealer.start()
         while (task := self._runs.get()) is not None:
@@ -125,7 +127,7 @@ class Worker:
         self._dealer.close()
         makers.close_maker(self._spec.prefix)
 
-    def _emit(self, output: Output) -> None:
+    def _emit(self, output: Output | Progress) -> None:
         self._dealer.post(output)
 
     def _report(self, report: Report) -> None:

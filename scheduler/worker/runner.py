@@ -12,7 +12,7 @@ import msgspec
 
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.cells import CellCode
-from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload, Report, Run
+from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload, Progress, Report, Run
 
 from . import surroundings
 from .cells import CompiledCell, compile_cell, padded
@@ -28,6 +28,7 @@ from .output import TaskOutput
 from .reports import Reporter
 from .retrying import Retrying
 from .streams import Streams
+from .tracking import Tracker
 
 _SOURCES = 500  # cells whose text is kept for tracebacks
 
@@ -41,7 +42,7 @@ class Runner:
         number: int | None,
         label: str,
         prefix: str,
-        emit: Callable[[Output], None],
+        emit: Callable[[Output | Progress], None],
         report: Callable[[Report], None],
         namespace: dict[str, Any] | None = None,
         logs: LogWriter | None = None,
@@ -76,6 +77,7 @@ class Runner:
         self._items = Items(
             label, prefix, self.interrupts, self.notebook, self._loop, self._reporter, self._sources
         )
+        self._tracker = Tracker(emit, self._items.at)
 
     def run(self, run: Run, blobs: Mapping[str, Payload]) -> None:
         """Run the task. Ends with exactly one report whose outcome is set."""
@@ -84,6 +86,7 @@ class Runner:
         self.streams.awake()
         self.output.begin(run.job, run.task.index)
         reporter.begin(run)
+        self._tracker.begin(run)
         self.interrupts.begin(run.attempt)
         try:
             self.interrupts.check()  # it may have come before us
@@ -106,6 +109,7 @@ class Runner:
             if outcome == "error":
                 self._items.fail_rest(run, error)
         self.interrupts.end()
+        self._tracker.end()
         self.output.end()
         self._modules.look()
         reporter.finish(outcome, self.names() if run.task.verb == "cell" else None)

@@ -4,31 +4,30 @@ Owns the seeding of Python's generator, and of NumPy's and torch's as soon as th
 but seeds one that an item imports before the item can draw from it. Read next: `items.py`, `retrying.py`.
 """
 
-import importlib.util
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from functools import partial
 from typing import Any
+
+from .newcomers import once_imported
+
+_now: int | None = None  # the seed of the item that runs, if it has one
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Inside, random numbers follow from the seed."""
+    global _now
+    before, _now = _now, seed
     random.seed(seed)
     for name, plant in _PLANTERS.items():
-        if module := sys.modules.get(name):
-            plant(module, seed)
-    if _newcomers not in sys.meta_path:
-        sys.meta_path.insert(0, _newcomers)
-    _newcomers.seed = seed
+        once_imported(name, partial(_came, plant))
     try:
         yield
     finally:
-        _newcomers.seed = None
+        _now = before
 
 
 def rewinder() -> Callable[[], None]:
@@ -48,6 +47,11 @@ def rewinder() -> Callable[[], None]:
     return rewind
 
 
+def _came(plant: Callable[[Any, int], None], module: Any) -> None:
+    if _now is not None:
+        plant(module, _now)
+
+
 def _numpy(module: Any, seed: int) -> None:
     module.random.seed(seed % 2**32)
 
@@ -57,35 +61,3 @@ def _torch(module: Any, seed: int) -> None:
 
 
 _PLANTERS: dict[str, Callable[[Any, int], None]] = {"numpy": _numpy, "torch": _torch}
-
-
-class _Newcomers(MetaPathFinder):
-    """Seeds what a seeded item is the first in its process to import."""
-
-    seed: int | None = None
-    _looking = False
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name not in _PLANTERS or self.seed is None or self._looking:
-            return None
-        self._looking = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self._looking = False
-        if spec is None or spec.loader is None:
-            return None
-        load = spec.loader.exec_module
-
-        def load_and_seed(module: ModuleType) -> None:
-            load(module)
-            if self.seed is not None:
-                _PLANTERS[name](module, self.seed)
-
-        spec.loader.exec_module = load_and_seed  # type: ignore[method-assign]
-        return spec
-
-
-_newcomers = _Newcomers()

@@ -19,6 +19,7 @@ from cellmesh.scheduler.wire.messages import (
     Item,
     JobInfo,
     Output,
+    Progress,
     TaskWire,
     WorkerInfo,
 )
@@ -48,6 +49,9 @@ class Recorder:
 
     def output(self, output: Output) -> None:
         self._note("output", output)
+
+    def progress(self, progress: Progress) -> None:
+        self._note("progress", progress)
 
     def workers(self, workers: Sequence[WorkerInfo]) -> None:
         self._note("workers", list(workers))

@@ -54,6 +54,7 @@ def test_the_front_door_has_these_names_and_no_others() -> None:
         "stop",
         "submit",
         "task",
+        "track",
         "wait",
     ]
     missing = [name for name in cellmesh.__all__ if not hasattr(cellmesh, name)]

@@ -1,0 +1,61 @@
+"""How far the running item is, by its own word: told to the hub, at most ten times a second.
+
+Owns which bar speaks (the outermost that is open) and how often. Never shows anything, and says nothing
+unless it is told something. Read next: `bars.py` (plain tqdm), the kernel's `tracking.py` (`cm.track`).
+"""
+
+import time
+from collections.abc import Callable
+
+from cellmesh.scheduler.wire.messages import Progress, Run
+
+_PERIOD = 0.1
+
+
+class Tracker:
+    """Speaks for the task that a runner runs."""
+
+    def __init__(self, emit: Callable[[Progress], None], at: Callable[[], int]) -> None:
+        self._emit = emit
+        self._at = at  # the item that runs
+        self._run: Run | None = None
+        self._bars: dict[int, object] = {}  # open ones by id, outermost first
+        self._due = 0.0
+        self._before: Tracker | None = None
+
+    def begin(self, run: Run) -> None:
+        """This is what runs from now on, in this process."""
+        global _now
+        self._run = run
+        self._bars.clear()
+        self._due = 0.0
+        self._before, _now = _now, self
+
+    def end(self) -> None:
+        """It has ended; what ran around it goes on (a task that the inline engine runs inside another)."""
+        global _now
+        self._run = None
+        self._bars.clear()
+        _now = self._before
+
+    def tell(self, bar: object, done: float, total: float | None, text: str, *, last: bool = False) -> None:
+        """So far is this bar; `last`: it will say no more, so that this must not be left out."""
+        self._bars.setdefault(id(bar), bar)
+        speaks = next(iter(self._bars.values())) is bar
+        if last:
+            del self._bars[id(bar)]
+        now = time.monotonic()
+        run = self._run
+        if run is None or not speaks or (now < self._due and not last):
+            return
+        self._due = now + _PERIOD
+        item = self._at() if run.task.size > 1 else 0
+        self._emit(Progress(run.job, run.task.index, item, done, total, text))
+
+
+_now: Tracker | None = None
+
+
+def tracker() -> Tracker | None:
+    """Who speaks for the task that runs here; None between tasks, and outside them."""
+    return _now
