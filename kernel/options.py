@@ -46,7 +46,7 @@ class Options:
             "memory": self.memory,
             "retries": self.retries,
             "priority": self.priority,
-            "timeout": self.timeout or 0.0,
+            "timeout": self.timeout or 0,
             "retry_on": session.put_value(self.retry_on) if self.retry_on else "",
         }
 

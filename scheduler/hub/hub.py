@@ -132,7 +132,7 @@ class Hub:
             for task in job.tasks.values():
                 if isinstance(task.wire.payload, msg.Ref):
                     kept.add(task.wire.payload.name)
-                for results in task.results:
+                for results in task.results or ():
                     kept |= {i.payload.name for i in results.items if isinstance(i.payload, msg.Ref)}
         return kept
 

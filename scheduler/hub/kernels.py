@@ -17,7 +17,7 @@ from cellmesh.scheduler.core.state import Job
 from cellmesh.scheduler.wire import messages as msg, system
 
 from . import views
-from .store import JobRecord, SessionRecord, TaskRecord
+from .store import JobRecord, SessionRecord
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -181,25 +181,28 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
         hub.peers.send(identity, msg.Refuse("this job is not known (any more)", job))
         return
     context = hub.store.context(record)
-    specs = []
     for task in order.tasks:
-        if task.index not in record.tasks:
-            record.tasks[task.index] = TaskRecord(task, context)
-        specs.append(
-            ev.TaskSpec(
-                task.index,
-                task.size,
-                ev.Pool(task.pool),
-                task.worker,
-                round(task.gpus * ev.ONE),
-                task.retries,
-                round(task.cpus * ev.ONE),
-                task.memory,
-                task.priority,
-                task.timeout,
-            )
-        )
-    hub.feed(ev.TasksSubmitted(at, job, tuple(specs), order.last))
+        hub.store.add_task(record, task, context)
+    hub.feed(ev.TasksSubmitted(at, job, tuple(_spec(task) for task in order.tasks), order.last))
+
+
+_POOLS = {pool.value: pool for pool in ev.Pool}
+
+
+def _spec(task: msg.TaskWire) -> ev.TaskSpec:
+    """What the core must know of it. Amounts are exact from here on."""
+    return ev.TaskSpec(
+        task.index,
+        task.size,
+        _POOLS[task.pool],
+        task.worker,
+        round(task.gpus * ev.ONE) if task.gpus else 0,
+        task.retries,
+        ev.ONE if task.cpus == 1 else round(task.cpus * ev.ONE),
+        task.memory,
+        task.priority,
+        task.timeout,
+    )
 
 
 def drop_blob(hub: Hub, client: Client, digest: str) -> None:
@@ -235,7 +238,7 @@ def _send_kept(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord, *, outp
     for index, task in job.tasks.items():
         if output and not task.results and task.settled is None:
             hub.peers.send(identity, msg.Results(job_id, index, None, []))  # it is there, and not over
-        for results in task.results:
+        for results in task.results or ():
             hub.peers.send(identity, results)
         if output and task.progress is not None:
             hub.peers.send(identity, task.progress)

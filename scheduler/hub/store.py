@@ -27,7 +27,7 @@ Word = TypeVar("Word", Output, Progress)
 class TaskRecord:
     wire: TaskWire
     context: str
-    results: list[Results] = field(default_factory=list)
+    results: list[Results] | None = None  # an empty list would be 56 bytes for each task that waits
     settled: Settled | None = None
     progress: Progress | None = None  # its latest word on how far it is
 
@@ -44,6 +44,7 @@ class JobRecord:
     outputs: deque[Output] = field(default_factory=deque)
     output_bytes: int = 0
     output_lost: int = 0
+    blobs: list[str] = field(default_factory=list)  # those of its last task, shared by all that need the same
     attached: bool = False  # by a later kernel than the one that launched it
 
 
@@ -70,9 +71,22 @@ class Store:
         if isinstance(payload, Ref):
             self.free(payload.name)
 
+    def add_task(self, record: JobRecord, task: TaskWire, context: str) -> None:
+        """Keep what a worker needs to run it."""
+        if task.index not in record.tasks:
+            if task.blobs == record.blobs:  # each list and digest would be 150 bytes otherwise
+                msgspec.structs.force_setattr(task, "blobs", record.blobs)
+            else:
+                record.blobs = task.blobs
+            record.tasks[task.index] = TaskRecord(task, context)
+
     def add_result(self, job: JobId, results: Results) -> None:
         """Keep delivered items until they are claimed."""
-        self.jobs[job].tasks[results.task].results.append(results)
+        task = self.jobs[job].tasks[results.task]
+        if task.results is None:
+            task.results = [results]
+        else:
+            task.results.append(results)
 
     def settle(self, job: JobId, settled: Settled) -> None:
         """The task is over: keep how, and let its arguments go."""
@@ -130,7 +144,7 @@ class Store:
             task = record.tasks.pop(index, None)
             if task is not None:
                 self.release(task.wire.payload)
-                for results in task.results:
+                for results in task.results or ():
                     for item in results.items:
                         self.release(item.payload)
         if tasks is None:

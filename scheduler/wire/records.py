@@ -42,7 +42,7 @@ class TaskWire(Wire, frozen=True):
     "map" (a list of argument tuples, one item each), "each" (a list of single arguments, one item each),
     "cell" (a pickled `CellCode`), "over" (a list of values for a cell's item name).
     `blobs` are digests of what the worker must have first; the first is the function, for over it is the
-    pickled `CellCode`.
+    pickled `CellCode`. Amounts are `int | float`: a decoded float is an object of each task, 0 and 1 are not.
     """
 
     index: int
@@ -52,13 +52,13 @@ class TaskWire(Wire, frozen=True):
     size: int = 1
     pool: Literal["mesh", "task"] = "task"
     worker: int | None = None
-    gpus: float = 0  # whole GPUs, or a part of one
+    gpus: int | float = 0  # whole GPUs, or a part of one
     retries: int = 0
     seeds: list[int] | None = None  # one per item, or none: leave random state alone
-    cpus: float = 1  # slots that each run of it takes
+    cpus: int | float = 1  # slots that each run of it takes
     memory: int = 0  # bytes that it is promised
     priority: int = 0  # within its session; the higher, the sooner
-    timeout: float = 0.0  # seconds that one item may take (a run of it: as many times its items); 0: no limit
+    timeout: int | float = 0  # seconds that an item may take (a run: times its items); 0: no limit
     retry_on: str = ""  # digest of a pickled tuple of exception types that are retried, `retries` times
 
 

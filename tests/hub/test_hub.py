@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
 import time
+import tracemalloc
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 import zmq
@@ -20,17 +23,17 @@ from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId
 from cellmesh.scheduler.engines.embedded import EmbeddedEngine
-from cellmesh.scheduler.hub import recovery
+from cellmesh.scheduler.hub import kernels, recovery
 from cellmesh.scheduler.hub.hub import Hub
 from cellmesh.scheduler.hub.journal import Entry, Journal
 from cellmesh.scheduler.hub.kernels import Client
 from cellmesh.scheduler.hub.orders import Orders
 from cellmesh.scheduler.hub.peers import Peers
 from cellmesh.scheduler.hub.pool import Pool
-from cellmesh.scheduler.hub.store import Store
+from cellmesh.scheduler.hub.store import JobRecord, SessionRecord, Store
 from cellmesh.scheduler.hub.timers import Timers
 from cellmesh.scheduler.nursery.start import ensure_hub
-from cellmesh.scheduler.wire import folders
+from cellmesh.scheduler.wire import folders, messages as msg
 from tests.support import leftovers
 
 
@@ -117,6 +120,32 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         context.destroy(linger=0)
         ours.close()
         theirs.close()
+
+
+def test_a_task_that_waits_takes_less_than_a_kilobyte_of_the_hub(hub: Hub) -> None:
+    session, client, job, count = SessionId("s"), ClientId("c"), JobId(7), 20_000
+    hub.feed(ev.HubStarted(0.0, 1, 2))
+    hub.feed(ev.SessionAttached(1.0, session, client, "a.ipynb", 600.0))
+    hub.clients.by_id[client] = hub.clients.by_identity[b"kc"] = Client(client, session, os.getpid(), b"kc")
+    hub.store.sessions[session] = SessionRecord("")
+    hub.store.jobs[job] = JobRecord(session, client, 0.0, "", False)
+    hub.orders.replaying = True  # no worker is to be started
+    hub.feed(ev.JobOpened(2.0, job, session, "submit", "f"))
+    frames = [
+        msgspec.msgpack.encode(msg.Submit(job, [msg.TaskWire(n, "call", b"x" * 40, ["digest" * 6])], False))
+        for n in range(count)
+    ]
+    decoder = msgspec.msgpack.Decoder(msg.Submit)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for frame in frames:
+            kernels.submit(hub, 3.0, b"kc", decoder.decode(frame))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(hub.core.state.jobs[job].tasks) == count
+    assert taken / count < 1000
 
 
 def test_what_is_written_after_a_torn_record_is_read(tmp_path: Path) -> None:
