@@ -5,6 +5,7 @@ Read next: `../worker/template.py`, `../worker/main.py`.
 """
 
 import os
+import secrets
 import socket
 import subprocess
 
@@ -18,6 +19,9 @@ _BOOT = (
     "import sys; sys.path[:] = sys.argv[2].split(chr(10)); "
     "from cellmesh.scheduler.worker.{module} import main; main(sys.argv[1])"
 )
+
+HASHES = str(secrets.randbelow(2**32))
+"""All workers hash alike, wherever they come from: dask deals out bags by the hashes of their items."""
 
 
 def start_template(interpreter: Interpreter, log: str, umask: int) -> tuple[int, socket.socket]:
@@ -50,6 +54,7 @@ def _start(
     environ = dict(interpreter.environ)
     for name in THREAD_CAPS:
         environ.setdefault(name, "1")
+    environ.setdefault("PYTHONHASHSEED", HASHES)
     with open(log, "ab") as output:
         process = subprocess.Popen(
             [

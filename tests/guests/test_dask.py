@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -148,3 +150,24 @@ def test_a_graph_inside_a_task(pool: Session) -> None:
 
     futures = [cm.submit(inner, 4) for _ in range(4)]
     assert [future.result(30) for future in futures] == [14] * 4
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_all_workers_hash_alike(method: str, tmp_path: Path) -> None:
+    """dask deals out the items of bags by their hashes, in several workers."""
+    code = (
+        "import os, pathlib, time\n"
+        "import cellmesh as cm\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "def look(i):\n"
+        "    (folder / str(i)).touch()\n"
+        "    while len(list(folder.iterdir())) < 2:\n"
+        "        time.sleep(0.01)\n"
+        "    return os.getpid(), hash('word')\n"
+        "looked = [future.result() for future in [cm.submit(look, i) for i in range(2)]]\n"
+        "print(len({pid for pid, _ in looked}), len({value for _, value in looked}))\n"
+    )
+    environ = {**os.environ, "CELLMESH_START_METHOD": method, "CELLMESH_CPUS": "2"}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
+    assert ended.stdout == "2 1\n", ended.stderr
