@@ -137,9 +137,10 @@ class Arrivals:
         elif item.ok and item.count > 1:
             found.values = outcomes.values_of(item)
         else:
-            value, found.error = outcomes.value_of(item, found.start, many=True)
+            value, found.error = outcomes.value_of(item, self._job.title, found.start, many=True)
             if found.error is None:
                 found.values = [value]
+            self._name_lost(found.first, found.error)
 
     def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
         """From the engine's thread."""
@@ -196,9 +197,12 @@ class Arrivals:
             start += record.size
 
     def _ending(self, index: int, record: Record | None) -> BaseException:
-        """Why its task is over without it; of a loss it is said which item that was."""
+        """Why its task is over without it."""
         error = outcomes.ending_of(self._job, record)
+        self._name_lost(index, error)
+        return error
+
+    def _name_lost(self, index: int, error: BaseException | None) -> None:
         if isinstance(error, WorkerLost):
             shown = self._feeder.lost.get(index, "") if self._feeder is not None else ""
             error.add_note(f"cellmesh: item {index}{': ' if shown else ''}{shown}")
-        return error

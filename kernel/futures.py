@@ -245,7 +245,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             return
         if self._item is None:  # cancelled
             raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
-        self._value, self._error = outcomes.value_of(self._item)
+        self._value, self._error = outcomes.value_of(self._item, self._title)
         self._decoded = True
         if not isinstance(self._item.payload, Ref):
             # A segment may still be wanted as an argument elsewhere: it is claimed when the Future goes.

@@ -9,7 +9,7 @@ from typing import Any
 
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.objects.failures import LOST, Failure
 from cellmesh.scheduler.wire.messages import Item
 
 from . import stop
@@ -17,8 +17,10 @@ from .jobs import Job, Record, WorkerLost
 from .tracebacks import rebuild
 
 
-def value_of(item: Item, start: int = 0, many: bool = False) -> tuple[Any, BaseException | None]:
-    """(value, None) or (None, exception). `start`: where in a map the item's task begins."""
+def value_of(
+    item: Item, what: str = "", start: int = 0, many: bool = False
+) -> tuple[Any, BaseException | None]:
+    """(value, None) or (None, exception). `what` was called; `start`: where in a map its task begins."""
     try:
         loaded = codec.loads(item.payload)
     except Exception as error:  # noqa: BLE001 - a user's class may raise anything as it is loaded; it is handed on
@@ -27,6 +29,8 @@ def value_of(item: Item, start: int = 0, many: bool = False) -> tuple[Any, BaseE
     if item.ok:
         return loaded, None
     failure: Failure = loaded
+    if failure.type_name == LOST and failure.exception is None:
+        return None, WorkerLost(f"{what}: {failure.message}")
     if failure.item is not None and many:
         failure = replace(failure, item=failure.item + start)
     shell = stop.shell()

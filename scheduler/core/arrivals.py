@@ -5,8 +5,9 @@ for the time: every delay is a timer. Read next: `core.py`.
 """
 
 from .commands import InterruptTask, KillWorker
+from .deaths import orphan
 from .events import ONE, HubRecovered, HubStarted, TimerFired, WorkerLost, WorkerReady
-from .ids import SessionId, WorkerId
+from .ids import Attempt, SessionId, WorkerId
 from .mesh import release, replace_lost
 from .outside import DRAIN_SECONDS
 from .sessions import end_session
@@ -17,7 +18,6 @@ from .tasks import (
     all_reported,
     complete,
     halted_why,
-    orphan,
     overrun,
     put_back,
     settle,
@@ -122,10 +122,10 @@ def worker_lost(turn: Turn, event: WorkerLost) -> None:
     """An exit, expected or not."""
     worker = turn.state.workers.get(event.worker)
     if worker is not None:
-        lose_worker(turn, worker, event.why)
+        lose_worker(turn, worker, event.why, event.mark)
 
 
-def lose_worker(turn: Turn, worker: Worker, why: str) -> None:
+def lose_worker(turn: Turn, worker: Worker, why: str, mark: tuple[Attempt, int] | None = None) -> None:
     """Its task is retried or lost, its devices come free, its number gets a new worker."""
     state = turn.state
     why = worker.reason or why
@@ -137,7 +137,7 @@ def lose_worker(turn: Turn, worker: Worker, why: str) -> None:
     task = _task_of(state, worker)
     if task is not None:
         name = "a task worker" if worker.number is None else f"worker {worker.number}"
-        orphan(turn, task, f"{name} {why}")
+        orphan(turn, task, f"{name} {why}", mark)
     bury(turn, worker)
     if session is not None and worker.number is not None:
         replace_lost(turn, session, worker, why)

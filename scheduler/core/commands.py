@@ -34,13 +34,17 @@ class KillWorker:
 
 @dataclass(frozen=True, slots=True)
 class StartTask:
-    """Run this task now; `skip` are items that an earlier attempt has already reported."""
+    """Run this task now; `skip` are items that an earlier attempt has already reported.
+
+    `careful`: a worker died under it; have each item marked, so that the next death names it.
+    """
 
     worker: WorkerId
     job: JobId
     task: TaskIndex
     attempt: Attempt
     skip: tuple[int, ...] = ()
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,16 @@ class DeliverItems:
     task: TaskIndex
     worker: WorkerId
     accepted: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoseItem:
+    """Tell the job's client that this item killed every worker that it met. Its task goes on without it."""
+
+    job: JobId
+    task: TaskIndex
+    item: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +149,7 @@ Command = (
     | StartTask
     | InterruptTask
     | DeliverItems
+    | LoseItem
     | SettleTask
     | RefuseJob
     | TellMesh

@@ -172,6 +172,7 @@ class WorkerLost:
     at: float
     worker: WorkerId
     why: str
+    mark: tuple[Attempt, int] | None = None  # the item that it was at, if it has marked one
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ Owns which numbers exist and who stands for them. Never runs tasks. Read next: `
 """
 
 from .amounts import plural
+from .deaths import orphan
 from .devices import device_count, holders
 from .events import ONE, MeshRequested
 from .ids import JobId
 from .state import Session, TaskState, Worker, WorkerState
-from .tasks import lose_all, orphan, settle, why_never
+from .tasks import lose_all, settle, why_never
 from .turn import Turn
 from .workers import end, launch, rest
 

@@ -25,6 +25,8 @@ class Task:
     worker: WorkerId | None = None  # while RUNNING or STOPPING
     reported: int = 0  # items delivered so far, a bit for each: a million of them must cost little
     failed_items: int = 0
+    careful: bool = False  # a worker died under it: from now on it is marked which item runs
+    suspect: int | None = None  # the item under which the last one died, if that is known
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""A task's life: queued, started, settled, put back, cancelled, orphaned by a death.
+"""A task's life: queued, started, settled, put back, cancelled.
 
 Owns the counts that go with each step (slots, open tasks, queue lengths). Never chooses what runs next:
 `placement.py` does. Read next: `placement.py`.
@@ -100,7 +100,7 @@ def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
     if spec.timeout:
         worker.limit = spec.timeout * (spec.size - len(skip))
         turn.set_timer(f"timeout:{worker.id}:{attempt}", worker.limit)
-    turn.out.append(StartTask(worker.id, task.job, index, attempt, skip))
+    turn.out.append(StartTask(worker.id, task.job, index, attempt, skip, task.careful))
 
 
 def reported_items(task: Task) -> tuple[int, ...]:
@@ -192,28 +192,6 @@ def put_back(turn: Turn, job: Job, task: Task) -> None:
     part(turn, task)
     move(task, TaskState.QUEUED)
     enqueue(turn, turn.state.sessions[job.session], task, front=True)
-
-
-def orphan(turn: Turn, task: Task, why: str) -> None:
-    """The worker died under the task."""
-    job = turn.state.jobs[task.job]
-    session = turn.state.sessions[job.session]
-    if all_reported(task):
-        complete(turn, job, task)
-    elif task.state is TaskState.STOPPING or job.halted:
-        settle_stopped(turn, job, task, why)
-    elif task.deaths < task.spec.retries and not why_never(turn.state, session, task.spec):
-        assert task.worker is not None
-        if not turn.state.workers[task.worker].draining:  # its machine went, which is no fault of the task
-            task.deaths += 1
-        if not job.told_again:
-            job.told_again = True
-            turn.notify(session, f"{why}; what it ran of job {job.number} ({job.title}) runs again elsewhere")
-        put_back(turn, job, task)
-    else:
-        task.deaths += 1
-        again = f", the last of {task.deaths} that died under it" if task.deaths > 1 else ""
-        settle(turn, job, task, TaskState.LOST, why + again)
 
 
 def lose_all(turn: Turn, queue: TaskQueue | None, why: str) -> None:

@@ -8,7 +8,7 @@ import time
 
 from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.core import Core
-from cellmesh.scheduler.core.ids import ClientId, JobId, WorkerId
+from cellmesh.scheduler.core.ids import Attempt, ClientId, JobId, WorkerId
 from cellmesh.scheduler.wire import messages as msg
 
 from . import insiders, kernels, views
@@ -93,14 +93,16 @@ class Hub:
         else:
             self.feed(ev.ClientLost(at, client_id))
 
-    def worker_gone(self, at: float, worker: WorkerId, why: str) -> None:
+    def worker_gone(
+        self, at: float, worker: WorkerId, why: str, mark: tuple[Attempt, int] | None = None
+    ) -> None:
         """A worker's process has ended."""
         self.orders.pool.pids.pop(worker, None)
         self.orders.names.pop(worker, None)
         self.orders.leases.free(worker)
         self.peers.drop(worker_identity(worker))
         sweep_prefix(self.orders.worker_prefix(worker), self._kept_segments())
-        self.feed(ev.WorkerLost(at, worker, why))
+        self.feed(ev.WorkerLost(at, worker, why, mark))
 
     def status(self) -> msg.HubInfo:
         """Everything, for people."""

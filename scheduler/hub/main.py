@@ -13,11 +13,13 @@ import socket
 import sys
 import time
 
+import msgspec
 import zmq
 
 from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.events import HubStarted
 from cellmesh.scheduler.core.ids import ClientId, WorkerId
+from cellmesh.scheduler.objects import marks
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessPaused, ProcessStarted
 from cellmesh.scheduler.wire.messages import PROTOCOL, Notice
@@ -154,7 +156,7 @@ class Shell:
             self._record(self._entry("timer", timer))
         refused, self._hub.orders.refused_workers = self._hub.orders.refused_workers, []
         for worker, why in refused:
-            self._record(self._entry("worker-lost", str(worker), why.encode()))
+            self._worker_lost(worker, why)
         for client in self._hub.new_clients:
             self._watch(client.id, client.pid)
         self._hub.new_clients.clear()
@@ -214,11 +216,15 @@ class Shell:
                 case ProcessStarted(worker, pid):
                     self._pool.pids[WorkerId(worker)] = pid
                 case ProcessEnded(worker, why):
-                    self._record(self._entry("worker-lost", str(worker), why.encode()))
+                    self._worker_lost(WorkerId(worker), why)
                 case ProcessPaused(worker, paused):
                     self._record(self._entry("worker-paused", str(worker), b"1" if paused else b""))
                 case Children():
                     pass  # only meant for a hub that recovers
+
+    def _worker_lost(self, worker: WorkerId, why: str) -> None:
+        mark = marks.read(self._hub.orders.worker_prefix(worker))
+        self._record(self._entry("worker-lost", str(worker), msgspec.msgpack.encode((why, mark))))
 
     def _watch(self, client: ClientId, pid: int) -> None:
         fd = system.watch_process(pid)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from cellmesh.scheduler.core import commands as cmd
 from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId, WorkerId
 from cellmesh.scheduler.core.state import State
+from cellmesh.scheduler.objects import codec, failures
 from cellmesh.scheduler.wire import folders, messages as msg, system
 from cellmesh.scheduler.wire.control import WorkerSpec
 
@@ -72,8 +73,13 @@ class Orders:
                     self._store.settle(job, settled)
                     self._to_job(job, settled, hub)
                     self._tell_end(job, hub)
-                case cmd.StartTask(worker, job, task, attempt, skip):
-                    self._start_task(worker, job, task, attempt, skip)
+                case cmd.LoseItem(job, task, index, why):
+                    lost = msg.Item(index, False, codec.dumps(failures.lost(why, index)))
+                    results = msg.Results(job, task, None, [lost])
+                    self._store.add_result(job, results)
+                    self._to_job(job, results, hub)
+                case cmd.StartTask():
+                    self._start_task(command)
                 case cmd.InterruptTask(worker, _, _, attempt):
                     self._to_worker(worker, msg.Interrupt(attempt))
                 case cmd.StartWorker(worker, session, number, gpus):
@@ -157,22 +163,21 @@ class Orders:
                 hub.freeing.look(self._store.jobs[job].session, item.payload)
         self._to_job(job, results, hub)
 
-    def _start_task(
-        self, worker: WorkerId, job: JobId, task: int, attempt: int, skip: tuple[int, ...]
-    ) -> None:
+    def _start_task(self, start: cmd.StartTask) -> None:
         if self.replaying:
             return
-        peer = self._peers.get(b"w%d" % worker)
+        peer = self._peers.get(b"w%d" % start.worker)
         if peer is None:
             return  # it died this moment; its loss is on its way and re-queues the task
-        record = self._store.jobs[job]
-        kept = record.tasks[task]
+        record = self._store.jobs[start.job]
+        kept = record.tasks[start.task]
         blobs = self._store.sessions[record.session].blobs
         for digest in (kept.context, *kept.wire.blobs):
             if digest and digest not in peer.known and digest in blobs:
                 peer.known.add(digest)
                 self._peers.send(peer.identity, msg.Blob(digest, blobs[digest]))
-        self._peers.send(peer.identity, msg.Run(attempt, job, kept.wire, kept.context, list(skip)))
+        run = msg.Run(start.attempt, start.job, kept.wire, kept.context, list(start.skip), start.careful)
+        self._peers.send(peer.identity, run)
 
     def _start_worker(
         self, worker: WorkerId, session: SessionId, number: int | None, gpus: tuple[str, ...]

@@ -16,6 +16,8 @@ from cellmesh.scheduler.wire.messages import Refuse
 from .hub import Hub
 from .journal import Entry, Journal
 
+_decode_end = msgspec.msgpack.Decoder(tuple[str, tuple[int, int] | None]).decode
+
 
 def started(wall: float, event: ev.HubStarted) -> Entry:
     """The first entry of a journal."""
@@ -46,7 +48,8 @@ def apply(hub: Hub, entry: Entry) -> None:
         case "client-lost":
             hub.client_gone(entry.at, ClientId(entry.name))
         case "worker-lost":
-            hub.worker_gone(entry.at, WorkerId(int(entry.name)), entry.data.decode())
+            why, mark = _decode_end(entry.data)
+            hub.worker_gone(entry.at, WorkerId(int(entry.name)), why, mark)
         case "worker-paused":
             hub.feed(ev.WorkerPaused(entry.at, WorkerId(int(entry.name)), bool(entry.data)))
         case "recovered":

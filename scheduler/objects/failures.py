@@ -60,4 +60,12 @@ class Failure:
     notes: tuple[str, ...] = field(default=())
 
 
-__all__ = ["Failure", "Rebuilt", "RemoteFrame"]
+LOST = "WorkerLost"
+
+
+def lost(why: str, item: int) -> Failure:
+    """Of an item that no worker survives: the hub's word, as there is no worker left to tell it."""
+    return Failure(None, LOST, why, (), "", "", item)
+
+
+__all__ = ["LOST", "Failure", "Rebuilt", "RemoteFrame", "lost"]

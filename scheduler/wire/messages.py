@@ -226,6 +226,7 @@ class Run(Wire, frozen=True):
     task: TaskWire
     context: str  # digest of the Interpreter record to run under
     skip: list[int] = []
+    careful: bool = False  # a worker died under it: mark each item, should it happen again
 
 
 class Interrupt(Wire, frozen=True):

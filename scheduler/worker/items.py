@@ -13,6 +13,7 @@ from types import CoroutineType
 from typing import Any
 
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.marks import Mark
 from cellmesh.scheduler.objects.segments import StoreFullError
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
 from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Item, Payload, Run
@@ -49,6 +50,7 @@ class Items:
         self._reporter = reporter
         self._sources = sources
         self._span = Span()
+        self._marks: Mark | None = None
 
     def shed(self, attempt: int) -> None:
         """Give back items of this attempt that have not begun. Any thread may ask."""
@@ -67,12 +69,19 @@ class Items:
             if index >= span.end and span.over(index):
                 break
             if index not in skip:
+                if run.careful:
+                    self._mark(run.attempt, index)
                 yield index
         span.close()
 
+    def _mark(self, attempt: int, index: int) -> None:
+        if self._marks is None:
+            self._marks = Mark(self._prefix)
+        self._marks.set(attempt, index)
+
     def many(self, run: Run, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Call the function with each of the arguments, in the way that the task's verb says."""
-        if run.task.seeds is None and not run.task.retry_on:
+        if run.task.seeds is None and not run.task.retry_on and not run.careful:
             self._quickly(run, function, arguments)
             return
         for index in self.indices(run):

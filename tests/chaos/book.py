@@ -53,11 +53,11 @@ class OnceSink(sink.SessionSink):
                 self._items.add((job, task, index))
         super().items(job, task, worker, items)
 
-    def settled(self, job: int, task: int, state: str, why: str, worker: int | None) -> None:
+    def settled(self, job: int, task: int, *more: Any) -> None:
         if (job, task) in self._settled:
             fail(f"task {task} of job {job} ended twice")
         self._settled.add((job, task))
-        super().settled(job, task, state, why, worker)
+        super().settled(job, task, *more)
 
 
 def fail(text: str) -> None:
@@ -178,6 +178,7 @@ class Book:
             self.submits,
             self.maps,
             self.chains,
+            self.nested,
             self.wishes,
             self.blocks,
             self.failures,

@@ -78,8 +78,8 @@ class Script:
     def ready(self, worker, *holding):
         return self.tell(e.WorkerReady(0.0, worker, holding))
 
-    def lost(self, worker, why="was killed by SIGKILL"):
-        return self.tell(e.WorkerLost(0.0, worker, why))
+    def lost(self, worker, why="was killed by SIGKILL", mark=None):
+        return self.tell(e.WorkerLost(0.0, worker, why, mark))
 
     def report(self, worker, attempt, *items, job=1, index=0, outcome=None):
         """Items are numbers; negative ones failed (-1 is item 0, -2 is item 1)."""

@@ -24,6 +24,7 @@ class Process:
     doomed: bool = False  # told to stop or killed
     run: tuple | None = None  # (job, task, attempt)
     todo: list = field(default_factory=list)  # items left of it
+    careful: bool = False  # marks which item it is at
     interrupted: bool = False
     waits: bool = False
     paused: bool = False
@@ -115,6 +116,10 @@ class World:
                         self.delivered[key] += 1
                         assert self.delivered[key] == 1, f"delivered twice: {key}"
                     assert (job, task) not in self.settled, "delivered after the end"
+            case c.LoseItem(job, task, item, why):
+                self.delivered[job, task, item] += 1
+                assert self.delivered[job, task, item] == 1, f"delivered, and lost: {command}"
+                assert why
             case c.SettleTask(job, task, state, why):
                 assert (job, task) not in self.settled, f"settled twice: {command}"
                 assert state in TERMINAL
@@ -143,13 +148,13 @@ class World:
                         process.asked = True
                     else:
                         process.doomed = True
-            case c.StartTask(worker, job, task, attempt, skip):
+            case c.StartTask(worker, job, task, attempt, skip, careful):
                 process = self.processes.get(worker)
                 if process is not None:  # else it has died and the news is on its way
                     assert process.greeted, "work for a worker that has not said hello"
                     assert process.run is None, "two tasks on one worker"
                     size = self.state.jobs[job].tasks[task].spec.size
-                    process.run = (job, task, attempt)
+                    process.run, process.careful = (job, task, attempt), careful
                     process.todo = [item for item in range(size) if item not in skip]
                     process.interrupted = process.waits = False
             case c.InterruptTask(worker, job, task, attempt):
@@ -214,7 +219,8 @@ class World:
     def die(self, process):
         del self.processes[process.id]
         self.left += [job for job, opener in self.opened_by.items() if opener == process.id]
-        self.wire.append(e.WorkerLost(0, process.id, "was killed by SIGKILL"))
+        mark = (process.run[2], process.todo[0]) if process.careful and process.run and process.todo else None
+        self.wire.append(e.WorkerLost(0, process.id, "was killed by SIGKILL", mark))
 
     def receive(self, place=0, execute=True):
         return self.tell(self.wire.pop(place), execute)

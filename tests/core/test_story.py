@@ -70,13 +70,13 @@ def test_the_story_of_a_task():
         "0.500 TasksSubmitted(job=1, tasks=(TaskSpec(index=1, size=2, pool=<Pool.TASK: 'task'>, worker=None, "
         "gpus=0, retries=1, cpus=1000, memory=0, priority=0, timeout=0.0),), last=True)",
         "0.600 WorkerReady(worker=1000002, holding=())",
-        f"    -> StartTask(worker=1000002, job=1, task=1, attempt={A + 1}, skip=())",
+        f"    -> StartTask(worker=1000002, job=1, task=1, attempt={A + 1}, skip=(), careful=False)",
         f"0.800 ItemsReported(worker=1000002, job=1, task=1, attempt={A + 1}, "
         "items=((1, False, 1),), outcome=None)",
         "    -> DeliverItems(job=1, task=1, worker=1000002, accepted=(0,))",
-        "0.900 WorkerLost(worker=1000002, why=was killed by SIGSEGV)",
+        "0.900 WorkerLost(worker=1000002, why=was killed by SIGSEGV, mark=None)",
         "1.000 WorkerReady(worker=1000003, holding=())",
-        f"    -> StartTask(worker=1000003, job=1, task=1, attempt={A + 3}, skip=(1,))",
+        f"    -> StartTask(worker=1000003, job=1, task=1, attempt={A + 3}, skip=(1,), careful=True)",
         "1.100 CancelRequested(job=1, tasks=(1,), force=False, queued=False)",
         f"    -> InterruptTask(worker=1000003, job=1, task=1, attempt={A + 3})",
     ]

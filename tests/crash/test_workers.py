@@ -97,3 +97,19 @@ def test_what_a_dead_worker_started_dies_with_it(mesh: Mesh, tmp_path: Path) -> 
     kill(worker)
     assert isinstance(outcome(lambda: future.result(30)), cm.WorkerLost)
     until(lambda: not Path(f"/proc/{child}").exists(), "the end of the child")
+
+
+def test_items_that_kill_every_worker_are_lost_and_the_rest_of_the_map_is_there(mesh: Mesh) -> None:
+    def touchy(x: int) -> int:
+        if x in (500, 501, 900):
+            os._exit(5)
+        return x
+
+    results = cm.map(touchy, range(1000))
+    error = outcome(lambda: results.result(50))
+    assert isinstance(error, cm.WorkerLost)
+    assert "ended itself (exit code 5, as by os._exit(5)), the last of 3 that died under it" in str(error)
+    assert any("item 500" in note for note in error.__notes__)
+    found = error.results
+    assert [x for x in range(1000) if found[x] != x] == [500, 501, 900]
+    assert all(isinstance(found[x], cm.WorkerLost) for x in (500, 501, 900))
