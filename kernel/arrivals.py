@@ -140,7 +140,8 @@ class Arrivals:
             value, found.error = outcomes.value_of(item, self._job.title, found.start, many=True)
             if found.error is None:
                 found.values = [value]
-            self._name_lost(found.first, found.error)
+            if isinstance(found.error, WorkerLost):
+                self._name(found.first, found.error)
 
     def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
         """From the engine's thread."""
@@ -197,12 +198,12 @@ class Arrivals:
             start += record.size
 
     def _ending(self, index: int, record: Record | None) -> BaseException:
-        """Why its task is over without it."""
+        """Why its task is over without it; of a loss, or a lack of time, it is said which item that was."""
         error = outcomes.ending_of(self._job, record)
-        self._name_lost(index, error)
+        if isinstance(error, WorkerLost | TimeoutError):
+            self._name(index, error)
         return error
 
-    def _name_lost(self, index: int, error: BaseException | None) -> None:
-        if isinstance(error, WorkerLost):
-            shown = self._feeder.lost.get(index, "") if self._feeder is not None else ""
-            error.add_note(f"cellmesh: item {index}{': ' if shown else ''}{shown}")
+    def _name(self, index: int, error: BaseException) -> None:
+        shown = self._feeder.lost.get(index, "") if self._feeder is not None else ""
+        error.add_note(f"cellmesh: item {index}{': ' if shown else ''}{shown}")

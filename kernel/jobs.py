@@ -53,6 +53,7 @@ class Job:
         self.first_failed: tuple[int, Item] | None = None  # the lowest task that failed, and its failure
         self.attended = False  # somebody has waited for it, or looked at its results
         self.on_end: list[Callable[[Job], None]] = []  # called once, as all is over
+        self.on_cancel: list[Callable[[], object]] = []
         self.over = 0  # tasks that are over
         self.sealed = False
         self.cancelled = False
@@ -64,7 +65,6 @@ class Job:
         self._lock = threading.Lock()  # between `submit` and the engine's thread, for the counts
         self._listeners: list[Listener] = []
         self._holds: dict[int, list[Any]] = {}
-        self._timer: threading.Timer | None = None
         self.bar: progress.Progress | None = None
         self._claims: set[int] = set()
 
@@ -95,18 +95,6 @@ class Job:
                 record.got |= 1 << index
                 self.total -= 1
         self.submit(tasks, False, holds=holds)
-
-    def set_timeout(self, seconds: float) -> None:
-        """Cancel whatever is not over in so many seconds; waiting then raises TimeoutError."""
-
-        def expire() -> None:
-            if not self.finished:
-                self.timed_out = True
-                self.cancel()
-
-        self._timer = threading.Timer(seconds, expire)
-        self._timer.daemon = True
-        self._timer.start()
 
     def abandon(self) -> None:
         """Launching failed half-way: nothing of it stays."""
@@ -211,6 +199,8 @@ class Job:
             return
         if tasks is None:
             self.cancelled = True
+            for callback in self.on_cancel:
+                callback()
         self.session.engine.cancel(self.id, tasks, force=force)
 
     def claim(self, tasks: Sequence[int] | None = None) -> None:
@@ -286,8 +276,6 @@ class Job:
         self.on_finished()
 
     def on_finished(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         callbacks, self.on_end = self.on_end, []
         for callback in callbacks:
             callback(self)

@@ -55,6 +55,7 @@ class LazyFeeder(Feeder):
         self._unread: dict[int, int] = {}  # task -> bytes of results that nobody has taken
         self._unread_bytes = 0
         self.dropped = False  # nobody holds the results any more
+        job.on_cancel.append(self._over if self._inline else self._wake.set)
 
     def start(self) -> None:
         self.source.start(
@@ -116,7 +117,7 @@ class LazyFeeder(Feeder):
     def _over(self) -> bool:
         """Whether no more is to be sent, though there may be more."""
         job = self._job
-        if self.dropped and not job.background and not self.exhausted:
+        if self.dropped and not (job.background or job.cancelled or self.exhausted):
             job.cancel()
             if not job.attended:
                 job.session.notices.say(

@@ -17,7 +17,7 @@ from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import JobInfo, Payload, WorkerInfo
 from cellmesh.scheduler.worker import lending
 
-from . import identity, meshing
+from . import identity, limits, meshing
 from .jobs import Job, Kind
 from .notices import Notices
 from .outputs import Router
@@ -155,7 +155,7 @@ class Session:
         spec = JobSpec(job.id, kind, title, background, stop_on_error, setup, told, job.parent)
         self.engine.open_job(spec)
         if timeout is not None:
-            job.set_timeout(timeout)
+            limits.limit(job, timeout)
         return job
 
     def put_blob(self, payload: Payload) -> str:

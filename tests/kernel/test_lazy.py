@@ -129,3 +129,18 @@ def test_wait_and_as_completed_take_everything_mixed(kernel: Kernel) -> None:
         "(True, [1, 2])"
     )
     assert "not 3" in kernel.run("cm.wait([3])").error
+
+
+def test_stop_ends_an_endless_map_that_pauses(kernel: Kernel) -> None:
+    kernel.ok(LOAD + ", threading")
+    kernel.ok("r = cm.map(abs, itertools.count()); first = next(iter(r))")
+    kernel.ok(
+        "r.cancel()\nfor _ in range(500):\n    if r.done() and r.job.finished: break\n    time.sleep(0.02)"
+    )
+    assert kernel.ok("r.job.finished, r.job.cancelled").result == "(True, True)"
+    kernel.ok(
+        "def ours(): return [one.name for one in threading.enumerate() if one.name in names]\n"
+        "names = ('cellmesh-feeder', 'cellmesh-source')\n"
+        "for _ in range(500):\n    if not ours(): break\n    time.sleep(0.02)"
+    )
+    assert kernel.ok("ours()").result == "[]"
