@@ -17,6 +17,7 @@ from cellmesh.scheduler.wire import folders, messages as msg, system
 
 if TYPE_CHECKING:
     from .hub import Hub
+    from .kernels import Client
 
 
 class Freeing:
@@ -42,6 +43,30 @@ class Freeing:
                 for name in names:  # it died meanwhile
                     segments.unlink(name)
         self._gathered.clear()
+
+    def bequeath(self, client: Client) -> None:
+        """The client is gone: what it had put is its unfinished jobs' now, and goes with the last of them."""
+        record = self._hub.store.sessions.get(client.session)
+        if record is None:
+            return
+        prefix = self._hub.orders.client_prefix(client.id)
+        heirs = {job for job, kept in self._hub.store.jobs.items() if kept.client == client.id}
+        for name in [name for name in record.objects if name.startswith(prefix)]:
+            record.objects.discard(name)
+            record.inherited[name] = heirs
+        self.look_at_heirs(client.session)
+
+    def look_at_heirs(self, session: SessionId) -> None:
+        """Some jobs of the session may be over: free what none is left to need."""
+        record = self._hub.store.sessions.get(session)
+        if record is None or not record.inherited:
+            return
+        jobs = self._hub.core.state.jobs
+        for name, heirs in list(record.inherited.items()):
+            heirs -= {job for job in heirs if job not in jobs or jobs[job].finished}
+            if not heirs:
+                del record.inherited[name]
+                self.free(name)
 
     def look(self, session: SessionId, ref: msg.Ref) -> None:
         """Tell the session, once, if this does not lie in memory."""

@@ -92,6 +92,7 @@ class Hub:
             insiders.gone(self, at, client)
         else:
             self.feed(ev.ClientLost(at, client_id))
+        self.freeing.bequeath(client)
 
     def worker_gone(
         self, at: float, worker: WorkerId, why: str, mark: tuple[Attempt, int] | None = None
@@ -127,7 +128,7 @@ class Hub:
     def _kept_segments(self) -> set[str]:
         kept: set[str] = set()
         for session in self.store.sessions.values():
-            kept |= session.objects
+            kept |= session.objects | session.inherited.keys()
             kept |= {blob.name for blob in session.blobs.values() if isinstance(blob, msg.Ref)}
         for job in self.store.jobs.values():
             kept |= {output.data.name for output in job.outputs if isinstance(output.data, msg.Ref)}

@@ -13,7 +13,6 @@ import msgspec
 
 from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId, WorkerId
-from cellmesh.scheduler.core.state import Job
 from cellmesh.scheduler.wire import messages as msg, system
 
 from . import views
@@ -74,10 +73,6 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
     record = hub.store.sessions.get(session)
     if record is None:
         record = hub.store.sessions[session] = SessionRecord(hub.orders.logs(session))
-    if not again and not any(not job.finished for job in _jobs(hub, session)):
-        for name in record.objects:  # a former kernel's, that no running job can refer to
-            hub.store.free(name)
-        record.objects.clear()
     record.prefixes.add(hub.orders.client_prefix(client_id))
     record.template = hub.orders.pool.ensure(greeting.interpreter)
     hub.feed(ev.SessionAttached(at, session, client_id, greeting.name, greeting.grace))
@@ -91,11 +86,6 @@ def send_unclaimed(hub: Hub, client: Client) -> None:
     for job_id, job in hub.store.jobs.items():
         if job.client == client.id:
             _send_kept(hub, client.identity, job_id, job, output=False)
-
-
-def _jobs(hub: Hub, session: SessionId) -> list[Job]:
-    known = hub.core.state.sessions.get(session)
-    return [] if known is None else [hub.core.state.jobs[job] for job in known.jobs]
 
 
 def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:

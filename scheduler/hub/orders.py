@@ -99,7 +99,10 @@ class Orders:
                         self._to_job(job, msg.Refuse(why, job), hub)
                         self._store.forget_tasks(job, None)
                 case cmd.ForgetTasks(job, tasks):
+                    record = self._store.jobs.get(job)
                     self._store.forget_tasks(job, tasks)
+                    if record is not None:
+                        hub.freeing.look_at_heirs(record.session)
                 case cmd.ForgetSession(session):
                     self._store.forget_session(session)
                 case cmd.SetTimer(timer, delay):
@@ -117,7 +120,10 @@ class Orders:
     def _tell_end(self, job: JobId, hub: Hub) -> None:
         """A kernel that attached later does not know how many tasks there are: say that it was the last."""
         record, known = self._store.jobs.get(job), hub.core.state.jobs.get(job)
-        if record is not None and record.attached and known is not None and known.finished:
+        if record is None:
+            return
+        hub.freeing.look_at_heirs(record.session)
+        if record.attached and known is not None and known.finished:
             info = views.job(hub.core.state, self._store, job)
             if info is not None:
                 self._to_job(job, msg.JobState(info), hub)

@@ -57,6 +57,9 @@ class SessionRecord:
     blobs: dict[str, Payload] = field(default_factory=dict)
     users: dict[str, set[str]] = field(default_factory=dict)  # blobs that may still be referred to, by whom
     objects: set[str] = field(default_factory=set)  # segments that live until dropped
+    inherited: dict[str, set[JobId]] = field(
+        default_factory=dict
+    )  # of clients that are gone, and who needs them
     told_of_disk: bool = False  # that some of its objects do not lie in memory
 
 
@@ -161,7 +164,7 @@ class Store:
             return
         for blob in record.blobs.values():
             self.release(blob)
-        for name in record.objects:
+        for name in [*record.objects, *record.inherited]:
             self.free(name)
         for prefix in record.prefixes:
             sweep_prefix(prefix)
