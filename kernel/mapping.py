@@ -301,8 +301,10 @@ class Results:
 
     def _all(self) -> list[Any]:
         __tracebackhide__ = True
-        self._claim()
-        return collecting.collected(self.arrivals)
+        try:
+            return collecting.collected(self.arrivals)
+        finally:
+            self._claim()  # only now: what is claimed, others may write over
 
     def _claim(self) -> None:
         if not self._claimed:

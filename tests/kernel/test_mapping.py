@@ -98,3 +98,13 @@ def test_slow_items_stay_single() -> None:
     planner = Planner(slots=2)
     planner.measured(items=2, seconds=1.0)
     assert planner.all(10) == [1] * 10
+
+
+def test_large_results_are_let_go_only_when_all_are_loaded(kernel: Kernel) -> None:
+    kernel.ok(LOAD)
+    kernel.ok(
+        "import time\n"
+        "def rebuilt(data):\n    time.sleep(0.05)\n    return len(data)\n"
+        "class Large:\n    def __reduce__(self): return rebuilt, (b'x' * 100_000,)"
+    )
+    assert kernel.ok("cm.map(lambda _: Large(), range(20)).result() == [100_000] * 20").result == "True"
