@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
 from typing import Any, overload
 
+from cellmesh.widgets import html
+
 from . import collecting, outcomes
 from .arrivals import Arrivals, Stretch
 from .feeding import Feeder
@@ -60,6 +62,10 @@ class Results:
 
     def __repr__(self) -> str:
         return f"<cellmesh.Results job {self._job.number} {self._job.title}: {self._job.summary()}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        done, total = self.progress()
+        return {"text/plain": repr(self), "text/html": html.results(repr(self), done, total)}
 
     def progress(self) -> tuple[int, int | None]:
         """(items that are done or failed, items in all or None)."""

@@ -69,7 +69,7 @@ def changed(base: Options, given: Mapping[str, Any]) -> Options:
 
 def possible(session: Session, options: Options) -> Options:
     """The options, or an error if the pool can never do it."""
-    if options is DEFAULT or (options.gpus == 0 and options.cpus <= 1):
+    if options is DEFAULT or (options.gpus == 0 and options.cpus <= 1 and not options.memory):
         return options
     capacity = session.engine.capacity()
     gpus = len(capacity.gpus)
@@ -79,6 +79,9 @@ def possible(session: Session, options: Options) -> Options:
         raise ValueError(
             f"cpus={options.cpus:g}: this pool has {capacity.cpus} (CELLMESH_CPUS sets that when it starts)."
         )
+    if capacity.memory and options.memory > capacity.memory:
+        there = f"{capacity.memory / 1e9:.1f} GB"
+        raise ValueError(f"memory={options.memory / 1e9:g} GB for each call: this machine has {there}.")
     return options
 
 

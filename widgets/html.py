@@ -22,6 +22,14 @@ def progress(row: ProgressRow) -> str:
     return f'<div style="{_SMALL}">{bar}{line}</div>'
 
 
+def results(line: str, done: int, total: int | None) -> str:
+    """Results of a map that may still be on their way: their text, and a bar while some are missing."""
+    bar = ""
+    if total and done < total:
+        bar = f'<progress value="{done:d}" max="{total:d}" style="width:16em"></progress> '
+    return f"<div>{bar}<code>{escape(line)}</code></div>"
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     def line(tag: str, values: Sequence[object]) -> str:
         cells = "".join(f'<{tag} style="text-align:left">{escape(str(value))}</{tag}>' for value in values)

@@ -78,6 +78,7 @@ class Capacity:
 
     cpus: int
     gpus: tuple[str, ...] = field(default=())
+    memory: int = 0  # bytes that can be promised; 0: nobody counts
 
 
 class Sink(Protocol):

@@ -141,7 +141,7 @@ class EmbeddedEngine(Engine):
 
     def capacity(self) -> Capacity:
         assert self._welcome is not None
-        return Capacity(self._welcome.cpus, tuple(self._welcome.gpus))
+        return Capacity(self._welcome.cpus, tuple(self._welcome.gpus), self._welcome.memory)
 
     def new_job_id(self) -> int:
         return self._base | next(self._count)

@@ -57,10 +57,11 @@ def hello(hub: Hub, identity: bytes, greeting: msg.Hello) -> None:
             epoch=hub.core.state.epoch,
             hub=hub.name,
             session=None,
-            cpus=hub.core.state.cpus,
+            cpus=hub.core.state.cpus // ev.ONE,
             gpus=list(hub.core.state.gpus),
             logs=record.logs,
             objects=prefix,
+            memory=hub.core.state.memory,
         ),
     )
     if again or greeting.returning:

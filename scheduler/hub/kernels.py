@@ -101,6 +101,7 @@ def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:
         gpus=list(state.gpus),
         logs=hub.store.sessions[client.session].logs if client else "",
         objects=hub.orders.client_prefix(client.id) if client else "",
+        memory=state.memory,
     )
 
 

@@ -149,6 +149,7 @@ class Welcome(Wire, frozen=True):
     gpus: list[str]
     logs: str  # folder of this session's logs
     objects: str  # name prefix of this client's shared-memory segments
+    memory: int = 0  # bytes that the hub can promise to tasks
 
 
 class Refuse(Wire, frozen=True):

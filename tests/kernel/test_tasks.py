@@ -122,3 +122,13 @@ def test_a_seeded_item_has_the_same_numbers_when_it_is_tried_again(kernel: Kerne
     )
     kernel.ok("a = cm.submit(draw, 'a', seed=1, retry_on=OSError).result()")
     assert kernel.ok("a == cm.submit(draw, 'a', seed=1).result()").result == "True"
+
+
+def test_what_the_pool_can_never_do_is_told_at_once(kernel: Kernel, engine_name: str) -> None:
+    kernel.ok(LOAD)
+    assert "gpus=1: this machine has none" in kernel.run("cm.submit(abs, 1, gpus=1)").error
+    if engine_name == "embedded":
+        assert "cpus=100000: this pool has" in kernel.run("cm.map(abs, [1], cpus=100_000)").error
+        assert "memory=1e+06 GB for each call: this machine has" in (
+            kernel.run("cm.submit(abs, 1, memory='1000 TB')").error
+        )

@@ -76,3 +76,17 @@ def test_views_are_lists_and_show_both_forms() -> None:
     bundle = view._repr_mimebundle_()
     assert bundle["text/plain"] == repr(view)
     assert bundle["text/html"].startswith("<table>")
+
+
+def test_results_show_a_bar_while_some_are_missing() -> None:
+    assert html.results("<cellmesh.Results job 1>", 2, 5) == (
+        '<div><progress value="2" max="5" style="width:16em"></progress> '
+        "<code>&lt;cellmesh.Results job 1&gt;</code></div>"
+    )
+    assert "<progress" not in html.results("done", 5, 5)
+    assert "<progress" not in html.results("endless", 5, None)
+
+
+def test_what_runs_says_how_far_it_is() -> None:
+    row = ProgressRow("", "map f", 3, 8, 0, 2.0, 0.0, None, False, "done", "item 3: 40% epoch")
+    assert text.progress(row) == "map f: 3/8, 2 s so far · item 3: 40% epoch"
