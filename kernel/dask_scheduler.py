@@ -73,7 +73,7 @@ def _dask(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise EngineError(
-            f"cm.dask_get needs dask 2024.12 or later: {error}. Try: pip install -U dask"
+            f"cm.dask_get needs dask 2025.1 or later: {error}. Try: pip install -U dask"
         ) from None
 
 
