@@ -27,7 +27,8 @@ from .tasks import (
 )
 from .transitions import shift
 from .turn import Turn
-from .workers import PAUSED_SECONDS, bury, drop_setup_run, end, is_needed, unrest, write_off
+from .waiting import tell
+from .workers import PAUSED_SECONDS, bury, drop_setup_run, end, is_kept, is_needed, unrest, write_off
 
 REJOIN = 10.0  # seconds that a living worker has to find the new hub
 RETURN = 30.0  # at least so long does a recovered session wait for its kernel
@@ -46,6 +47,7 @@ def hub_started(turn: Turn, event: HubStarted) -> None:
     _new_epoch(state, event.epoch)
     state.cpus = event.cpus * ONE
     state.memory = event.memory
+    state.min_workers, state.max_workers = event.min_workers, event.max_workers
     held = {device: shares for device, shares in state.gpus.items() if shares}
     state.gpus = {device: held.pop(device, {}) for device in event.gpus}
     state.gone_gpus = set(held)
@@ -153,10 +155,14 @@ def timer_fired(turn: Turn, event: TimerFired) -> None:
     if kind == "grace":
         end_session(turn, state.sessions[SessionId(rest_of)])
         return
+    if kind == "waiting":
+        tell(turn, state.sessions[SessionId(rest_of)])
+        return
     name, _, attempt = rest_of.partition(":")
     worker = state.workers[WorkerId(int(name))]
     if kind == "idle":
-        end(turn, worker)
+        if not is_kept(state, worker):
+            end(turn, worker)
     elif kind == "paused":
         if is_needed(state.sessions[worker.session], worker):
             end(turn, worker, kill=True, reason=f"was stopped (SIGSTOP) for {PAUSED_SECONDS:g} s")

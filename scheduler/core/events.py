@@ -54,6 +54,8 @@ class HubStarted:
     cpus: int
     gpus: tuple[str, ...] = ()
     memory: int = 0
+    min_workers: int = 0  # task workers that a session keeps once it has used some
+    max_workers: int = 0  # task workers that a session may have at once; 0: as many as the cores can feed
 
 
 @dataclass(frozen=True, slots=True)

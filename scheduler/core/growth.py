@@ -44,13 +44,39 @@ def grow(turn: Turn, session: Session, gpus: int) -> None:
         if shape.live == shape.lent:  # nobody is left who could serve, and those who wait may wait for this
             _give_up(turn, session, shape)
         return
-    if shape.idle:
-        return
-    for _ in range(_wanted(state, shape)):
+    wanted = 0 if shape.idle else _wanted(state, shape)
+    if not gpus:
+        wanted = max(wanted, min(state.min_workers - shape.live + shape.lent, _free_places(state, session)))
+    for _ in range(wanted):
+        if not _has_place(turn, session, shape):
+            return
         if launch(turn, session, None, gpus) is None:
             state.gpu_waiting[session.id] = None
             return
         shape.told = False
+
+
+def _free_places(state: State, session: Session) -> int:
+    """How many more task workers the session may have."""
+    if not state.max_workers:
+        return state.min_workers
+    return state.max_workers - sum(shape.live - shape.lent for shape in session.shapes.values())
+
+
+def _has_place(turn: Turn, session: Session, shape: Shape) -> bool:
+    """Whether the session may have one more of this kind, an idle one of another kind making room if need be.
+
+    Each kind may have one, however low the bound: what waits for it would wait for ever otherwise.
+    """
+    state = turn.state
+    if not state.max_workers or shape.live == shape.lent:
+        return True
+    while _free_places(state, session) <= 0:
+        spare = [other.idle[0] for other in session.shapes.values() if other.idle and not other.waiting]
+        if not spare:
+            return False
+        end(turn, state.workers[spare[0]])
+    return True
 
 
 def _give_up(turn: Turn, session: Session, shape: Shape) -> None:

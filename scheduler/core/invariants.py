@@ -194,7 +194,7 @@ def _check_nesting(state: State) -> None:
 def _check_timers(state: State) -> None:
     for timer in state.timers:
         kind, _, rest = timer.partition(":")
-        if kind == "grace":
+        if kind in ("grace", "waiting"):
             assert any(session.id == rest for session in state.sessions.values()), f"{timer}: no such session"
             continue
         name, _, attempt = rest.partition(":")
@@ -224,6 +224,7 @@ def _check_timers(state: State) -> None:
             assert str(task.attempt) == attempt, f"{timer}: another attempt"
     for session in state.sessions.values():
         assert session.client is not None or f"grace:{session.id}" in state.timers, "orphans have their time"
+    kept = dict.fromkeys(state.sessions, 0)
     for worker in state.workers.values():
         idle = worker.state is WorkerState.IDLE and worker.number is None
         if worker.task is not None and worker.state is not WorkerState.ENDING:
@@ -234,7 +235,9 @@ def _check_timers(state: State) -> None:
             assert not worker.expired or task.state is TaskState.STOPPING, f"what has expired stops: {task}"
         else:
             assert not worker.expired or worker.task is not None, f"who has expired has a task: {worker}"
-        assert not idle or f"idle:{worker.id}" in state.timers, f"idle task workers are reaped: {worker}"
+        if idle and f"idle:{worker.id}" not in state.timers:
+            kept[worker.session] += 1
+            assert not worker.share, f"idle workers with GPUs are reaped: {worker}"
         assert not idle or not worker.paused, f"a stopped task worker is no use: {worker}"
         if worker.state is WorkerState.ENDING:
             continue
@@ -243,3 +246,4 @@ def _check_timers(state: State) -> None:
             assert f"drain:{worker.id}" in state.timers, f"and has its time: {worker}"
         if worker.paused and is_needed(state.sessions[worker.session], worker):
             assert f"paused:{worker.id}" in state.timers, f"who is needed and stopped, has its time: {worker}"
+    assert max(kept.values(), default=0) <= state.min_workers, "only so many idle ones are kept"

@@ -12,6 +12,7 @@ from .state import TERMINAL, Job, Task, TaskState
 from .tasks import enqueue, halted_why, stop, stop_job, why_never
 from .transitions import move
 from .turn import Turn
+from .waiting import watch
 
 
 def job_opened(turn: Turn, event: JobOpened) -> None:
@@ -76,6 +77,8 @@ def tasks_submitted(turn: Turn, event: TasksSubmitted) -> None:
             continue
         job.open_tasks += 1
         enqueue(turn, session, task)
+    if not session.running and state.slots_used >= state.cpus:
+        watch(turn, session)
     if event.last:
         seal(turn, job)
 

@@ -24,6 +24,7 @@ from .state import Session, Shape, Worker, WorkerState
 from .tasks import start
 from .transitions import shift
 from .turn import Turn
+from .waiting import watch
 from .workers import watch_paused
 
 IDLE_SECONDS = 60.0  # an idle task worker is stopped then
@@ -35,6 +36,10 @@ def settle_turn(turn: Turn) -> None:
     state = turn.state
     if state.slots_used < state.cpus or state.free_riders:
         schedule(turn)
+    for worker in turn.rested if state.max_workers else ():
+        if worker.state is WorkerState.IDLE:  # it may make room for another kind
+            shapes = state.sessions[worker.session].shapes
+            turn.growing.update(dict.fromkeys((worker.session, gpus) for gpus in shapes))
     if turn.growing:
         while turn.growing:
             (session_id, gpus), _ = turn.growing.popitem()
@@ -54,6 +59,7 @@ def settle_turn(turn: Turn) -> None:
         for worker in turn.rested:
             if worker.state is WorkerState.IDLE:
                 turn.set_timer(f"idle:{worker.id}", IDLE_SECONDS)
+                watch(turn, state.sessions[worker.session])
         turn.rested.clear()
 
 

@@ -61,6 +61,7 @@ def end_session(turn: Turn, session: Session) -> None:
     """Cancel its jobs, end its workers, forget it. Its workers stay known, ENDING, until they are gone."""
     state = turn.state
     turn.cancel_timer(f"grace:{session.id}")
+    turn.cancel_timer(f"waiting:{session.id}")
     _cancel_all(turn, session, "the session ended")
     for worker in session_workers(turn, session):
         # Parting from its task has freed the slot, but the process is not idle.

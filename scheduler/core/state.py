@@ -147,6 +147,7 @@ class Session:
     bad_starts: dict[int, int] = field(default_factory=dict)  # in a row, by mesh number
     broken: dict[int, str] = field(default_factory=dict)  # numbers given up, and what their last death was
     served: int = 0  # dispatches so far
+    told_at: int = -1  # `served` when it was last told who holds the cores
     served_at: int = 0  # `State.dispatches` at its last one
 
 
@@ -157,6 +158,8 @@ class State:
     epoch: int = 0
     cpus: int = ONE  # thousandths of cores that there are
     memory: int = 0  # bytes that there are
+    min_workers: int = 0  # as in `HubStarted`
+    max_workers: int = 0
     gpus: dict[str, dict[WorkerId, int]] = field(default_factory=dict)  # device -> thousandths of its holders
     gone_gpus: set[str] = field(default_factory=set)  # still held, but no longer ours when released
     sessions: dict[SessionId, Session] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from . import slots
 from .commands import KillWorker, StartWorker, StopWorker
 from .devices import choose, free_shares, hold, let_go
 from .ids import WorkerId
-from .state import Session, Shape, Worker, WorkerState
+from .state import Session, Shape, State, Worker, WorkerState
 from .transitions import shift
 from .turn import Turn
 
@@ -75,6 +75,11 @@ def offer(turn: Turn, session: Session, worker: Worker) -> None:
             session.own_work[number] = None
 
 
+def is_kept(state: State, worker: Worker) -> bool:
+    """Whether an idle task worker stays, as one that its session keeps; GPUs are always given back."""
+    return not worker.share and state.sessions[worker.session].shapes[0].live <= state.min_workers
+
+
 def is_needed(session: Session, worker: Worker) -> bool:
     """Whether anything waits for this very worker to go on."""
     if worker.state is not WorkerState.IDLE or worker.setup or session.ready_mesh.live:
@@ -125,7 +130,9 @@ def write_off(turn: Turn, worker: Worker) -> None:
         if worker.task is not None:
             shape.busy -= 1
             shape.lent -= worker.waits
-        turn.growing[session.id, worker.share] = None
+        # With a bound on their number, one worker less of any kind is room for all kinds.
+        for share in session.shapes if turn.state.max_workers else (worker.share,):
+            turn.growing[session.id, share] = None
     shift(worker, WorkerState.ENDING)
 
 

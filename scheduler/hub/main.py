@@ -90,7 +90,8 @@ class Shell:
         if self._epoch == 1:
             cpus = int(os.environ.get("CELLMESH_CPUS", 0)) or system.usable_cpus()
             memory = system.usable_memory()
-            started = HubStarted(system.monotonic(), self._epoch, cpus, probe.devices(), memory)
+            least, most = (int(os.environ.get(f"CELLMESH_{name}_WORKERS", 0)) for name in ("MIN", "MAX"))
+            started = HubStarted(system.monotonic(), self._epoch, cpus, probe.devices(), memory, least, most)
             self._record(recovery.started(time.time(), started))
         else:
             self._recover()

@@ -15,7 +15,7 @@ class History:
     def __init__(self, draw):
         self.draw = draw
         gpus = ("g0", "g1", "g2")[: draw(4)]
-        self.world = World(cpus=1 + draw(3), gpus=gpus, memory=4)
+        self.world = World(cpus=1 + draw(3), gpus=gpus, memory=4, least=draw(3), most=draw(4))
         self.clients = 0
         self.jobs = 0
         self.sent = {}  # job -> its events, to be sent again

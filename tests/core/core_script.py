@@ -24,10 +24,10 @@ def over(index, **options):
 
 
 class Script:
-    def __init__(self, cpus=2, gpus=(), memory=0, grace=600.0, session=True):
+    def __init__(self, cpus=2, gpus=(), memory=0, least=0, most=0, grace=600.0, session=True):
         self.core = Core()
         self.history = []
-        self.tell(e.HubStarted(0.0, 1, cpus, gpus, memory))
+        self.tell(e.HubStarted(0.0, 1, cpus, gpus, memory, least, most))
         if session:
             self.attach("s", grace=grace)
 

@@ -33,7 +33,7 @@ class Process:
 
 
 class World:
-    def __init__(self, cpus=2, gpus=(), memory=0):
+    def __init__(self, cpus=2, gpus=(), memory=0, least=0, most=0):
         self.core = Core()
         self.history = []
         self.now = 0.0
@@ -49,7 +49,7 @@ class World:
         self.refused = []
         self.notes = []
         self.ended = False
-        self.tell(e.HubStarted(self.now, 1, cpus, tuple(gpus), memory))
+        self.tell(e.HubStarted(self.now, 1, cpus, tuple(gpus), memory, least, most))
 
     @property
     def state(self):

@@ -60,7 +60,8 @@ def test_workers_are_added_when_slots_come_free():
         s.ready(worker)
     s.ok(W + 3, A, job=2)  # s has the slots now
     assert s.state.slots_used == 3000
-    assert s.launch(*[task(i) for i in range(3)], job=3, session="t") == []  # an idle worker waits already
+    waits = [c.SetTimer("waiting:t", 5.0)]
+    assert s.launch(*[task(i) for i in range(3)], job=3, session="t") == waits  # an idle worker is there
     started = s.ok(W, A + 1)
     assert StartTask(W + 3, 3, 0, A + 4) in started
     assert StartWorker(W + 4, "t", None) in started

@@ -1,7 +1,8 @@
-"""Parts of GPUs on a real hub: who shares a device, and what its processes see."""
+"""Parts of GPUs and bounded pools on a real hub: who shares a device, and how many processes there are."""
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,3 +52,14 @@ def test_parts_share_a_device_and_whole_ones_do_not(desk: Desk, tmp_path: Path) 
     seen = [found[n, 0][0] for n in range(4)]
     assert seen[0] == seen[1] == seen[2] != seen[3]
     assert len({found[n, 0][1] for n in range(4)}) == 4
+
+
+def test_a_pool_is_as_large_as_it_may_be(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLMESH_CPUS", "4")
+    monkeypatch.setenv("CELLMESH_MAX_WORKERS", "1")
+    desk = Desk(EmbeddedEngine(ensure_hub(f"test-{uuid.uuid4().hex[:6]}")))
+    blob = desk.blob(os.getpid)
+    job = desk.launch("map", [TaskWire(n, "call", codec.dumps(((), {})), [blob]) for n in range(20)])
+    assert set(desk.told.wait_settled(job, 20).values()) == {"done"}
+    assert len(set(desk.told.values(job).values())) == 1
+    desk.engine.close(end_session=True)
