@@ -1,5 +1,14 @@
 """Maps over iterables without a length, and results as they complete, in a real kernel."""
 
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from support import leftovers
+
 from .conftest import Kernel
 
 LOAD = "import cellmesh as cm, itertools, asyncio, time"
@@ -109,6 +118,35 @@ def test_random_numbers_do_not_depend_on_chunks_or_order(kernel: Kernel) -> None
     assert kernel.ok(
         "a == [y for _, y in sorted(cm.map(draw, range(40), seed=7, timeout=60).as_completed())]"
     ).result == ("True")
+
+
+def test_random_numbers_do_not_depend_on_how_many_workers_there_are(engine_name: str, tmp_path: Path) -> None:
+    if engine_name == "inline":
+        pytest.skip("inline there is one worker")
+    script = tmp_path / "draws.py"
+    script.write_text(
+        "import random, cellmesh as cm\n"
+        "def draw(x):\n"
+        "    import numpy\n"
+        "    return random.random(), float(numpy.random.rand())\n"
+        "print(cm.map(draw, range(30), seed=3).result())\n"
+    )
+    drawn = []
+    for cpus in ("1", "2"):
+        folder = Path(tempfile.mkdtemp(prefix="cm-", dir="/tmp"))  # a hub of its own
+        try:
+            drawn.append(
+                subprocess.run(
+                    [sys.executable, str(script)],
+                    env={**os.environ, "CELLMESH_CPUS": cpus, "XDG_RUNTIME_DIR": str(folder)},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+            )
+        finally:
+            leftovers.clear(folder)
+    assert drawn[0] == drawn[1]
 
 
 def test_wait_and_as_completed_take_everything_mixed(kernel: Kernel) -> None:
