@@ -4,18 +4,19 @@ Owns what a hub's death means: what was believed is kept until each worker says 
 for the time: every delay is a timer. Read next: `core.py`.
 """
 
+from . import shedding
 from .commands import InterruptTask, KillWorker
 from .deaths import orphan
 from .events import ONE, HubRecovered, HubStarted, TimerFired, WorkerLost, WorkerReady
 from .ids import Attempt, SessionId, WorkerId
 from .mesh import release, replace_lost
 from .outside import DRAIN_SECONDS
+from .pieces import all_reported
 from .sessions import end_session
 from .setups import setup_list
 from .state import Session, State, Task, TaskState, Worker, WorkerState
 from .tasks import (
     OVERDUE,
-    all_reported,
     complete,
     halted_why,
     overrun,
@@ -96,8 +97,9 @@ def worker_ready(turn: Turn, event: WorkerReady) -> None:
     if task is not None:
         if task.attempt in holding:
             shift(worker, WorkerState.BUSY)
+            worker.asked = False  # the question may have died with the hub
             if task.state is TaskState.STOPPING:
-                turn.out.append(InterruptTask(worker.id, task.job, task.spec.index, task.attempt))
+                turn.out.append(InterruptTask(worker.id, task.job, task.told_as, task.attempt))
             return
         _never_came(turn, task)
     release(turn, session, worker)
@@ -152,6 +154,8 @@ def timer_fired(turn: Turn, event: TimerFired) -> None:
         return
     state.timers.remove(event.timer)
     kind, _, rest_of = event.timer.partition(":")
+    if kind == shedding.TIMER:
+        return  # the end of the turn looks again
     if kind == "grace":
         end_session(turn, state.sessions[SessionId(rest_of)])
         return

@@ -2,8 +2,8 @@
 
 Owns the vocabulary out. Every asynchronous command is answered by exactly one event, failures
 included: `StartWorker` by `WorkerReady` or `WorkerLost`, `StartTask` by a final `ItemsReported` or
-`WorkerLost`, `KillWorker` and `StopWorker` by `WorkerLost`, `SetTimer` by `TimerFired` unless
-cancelled. Read next: `state.py`.
+`WorkerLost`, `ShedItems` by an `ItemsReported` that answers it or ends the task, `KillWorker` and
+`StopWorker` by `WorkerLost`, `SetTimer` by `TimerFired` unless cancelled. Read next: `state.py`.
 """
 
 from dataclasses import dataclass
@@ -49,6 +49,16 @@ class StartTask:
 
 @dataclass(frozen=True, slots=True)
 class InterruptTask:
+    worker: WorkerId
+    job: JobId
+    task: TaskIndex
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class ShedItems:
+    """Ask for items of this attempt that have not begun: others could run them."""
+
     worker: WorkerId
     job: JobId
     task: TaskIndex
@@ -148,6 +158,7 @@ Command = (
     | KillWorker
     | StartTask
     | InterruptTask
+    | ShedItems
     | DeliverItems
     | LoseItem
     | SettleTask

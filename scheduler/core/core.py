@@ -69,6 +69,7 @@ class Core:
         """Take a fact; return what is to be done, in order."""
         turn = self._turn
         out = turn.out = []
+        turn.at = event.at
         _HANDLERS[type(event)](turn, event)
         if turn.parted:
             end_children(turn)

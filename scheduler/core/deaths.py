@@ -7,8 +7,9 @@ the others go on. Owns the count of deaths. Read next: `tasks.py`.
 
 from .commands import LoseItem
 from .ids import Attempt
+from .pieces import all_reported
 from .state import Job, Task, TaskState
-from .tasks import all_reported, complete, put_back, settle, settle_stopped, stop_job, why_never
+from .tasks import complete, put_back, settle, settle_stopped, stop_job, why_never
 from .turn import Turn
 
 
@@ -53,7 +54,7 @@ def _count(task: Task, mark: tuple[Attempt, int] | None) -> None:
 def _lose_item(turn: Turn, job: Job, task: Task, why: str) -> None:
     """This one has had its chances; the others go on."""
     assert task.suspect is not None
-    turn.out.append(LoseItem(job.id, task.spec.index, task.suspect, why))
+    turn.out.append(LoseItem(job.id, task.told_as, task.suspect, why))
     task.reported |= 1 << task.suspect
     task.failed_items += 1
     job.items_failed += 1

@@ -209,6 +209,7 @@ class ItemsReported:
     attempt: Attempt
     items: tuple[tuple[int, bool, int], ...]
     outcome: Outcome | None
+    returned: tuple[int, ...] | None = None  # answers `ShedItems`: these will not be run by this attempt
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ def _give_up(turn: Turn, session: Session, shape: Shape) -> None:
     if shape.waiting:
         why = f"{MAX_BAD_STARTS} task workers in a row died while starting"
         turn.notify(session, f"{why}; see their log")
+        turn.again = True
         for lane in shape.lanes.values():
             lose_all(turn, lane, why)
 

@@ -10,6 +10,7 @@ everything. Read next: `resource_invariants.py`, `story.py`.
 from . import resource_invariants
 from .events import Pool
 from .nesting import DEEPEST
+from .pieces import pieces_of
 from .queues import rank_of
 from .state import TERMINAL, Job, Session, State, Task, TaskQueue, TaskState, WorkerState
 from .tasks import queue_of
@@ -30,6 +31,7 @@ def check(state: State) -> None:
         _check_mesh(state, session)
         _check_shapes(state, session)
     _check_nesting(state)
+    _check_pieces(state)
     _check_timers(state)
 
 
@@ -80,7 +82,7 @@ def _check_job(state: State, job: Job) -> None:
     assert not job.claimed & set(job.tasks), "claimed tasks are forgotten"
     assert job.sealed or not job.halted, "a halted job takes no more tasks"
     sums = (
-        sum(task.spec.size for task in tasks),
+        sum(task.spec.size for task in tasks if task.of is None),
         sum(task.reported.bit_count() - task.failed_items for task in tasks),
         sum(task.failed_items for task in tasks),
     )
@@ -191,9 +193,34 @@ def _check_nesting(state: State) -> None:
                 assert job.halted or job.finished, "nothing outlives a parent that was stopped"
 
 
+def _check_pieces(state: State) -> None:
+    for worker_id in state.many:
+        worker = state.workers[worker_id]
+        assert worker.takes is not None, f"who can give items back, runs some: {worker}"
+        assert worker.takes.size > 1, f"who can give items back, runs some: {worker}"
+    for job in state.jobs.values():
+        for key, task in job.tasks.items():
+            assert key == task.spec.index, "a job knows its tasks by their indices"
+            assert not task.reported & task.given, f"what a task gave away it does not report: {task}"
+            assert (task.of is None) == (key >= 0), "pieces have indices of their own"
+            if task.of is not None:
+                assert key in state.splits[job.id, task.of].pieces, "a split task knows its pieces"
+            elif task.given:
+                assert (job.id, key) in state.splits, f"what it gave away is with its pieces: {task}"
+    for (job_id, index), split in state.splits.items():
+        pieces = pieces_of(state, state.jobs[job_id], index)
+        assert split.open == sum(task.state not in TERMINAL for task in pieces) > 0, "open counts"
+        everything = (1 << pieces[0].spec.size) - 1
+        shares = [everything & ~task.given for task in pieces]
+        assert sum(share.bit_count() for share in shares) == pieces[0].spec.size, "each item is one piece's"
+        assert all(shares), "each piece has items"
+
+
 def _check_timers(state: State) -> None:
     for timer in state.timers:
         kind, _, rest = timer.partition(":")
+        if kind == "shed":
+            continue  # it may come when there is nothing to be had any more
         if kind in ("grace", "waiting"):
             assert any(session.id == rest for session in state.sessions.values()), f"{timer}: no such session"
             continue

@@ -7,6 +7,7 @@ skipped item by item. Never starts anything: the end of the turn does. Read next
 from .commands import ForgetTasks, RefuseJob, SettleTask
 from .events import CancelRequested, JobOpened, JobsAbandoned, Pool, ResultsClaimed, TasksSubmitted
 from .nesting import MESH_INSIDE, adopt, remove, why_refused
+from .pieces import is_split, pieces_of
 from .setups import adopt_setup
 from .state import TERMINAL, Job, Task, TaskState
 from .tasks import enqueue, halted_why, stop, stop_job, why_never
@@ -102,7 +103,8 @@ def cancel_requested(turn: Turn, event: CancelRequested) -> None:
             stop_job(turn, job, force=event.force, queued_only=event.queued)
             _forget_if_claimed(turn, job)
         return
-    wanted = [job.tasks[index] for index in event.tasks if index in job.tasks]
+    state = turn.state
+    wanted = [task for index in event.tasks if index in job.tasks for task in pieces_of(state, job, index)]
     # Queued ones first, for the reason given in `stop_job`.
     for task in sorted(wanted, key=lambda task: task.worker is not None):
         if task.state not in TERMINAL and not (event.queued and task.worker is not None):
@@ -119,7 +121,13 @@ def results_claimed(turn: Turn, event: ResultsClaimed) -> None:
     if job is None or job.setup:
         return
     wanted = tuple(job.tasks) if event.tasks is None else event.tasks
-    over = tuple(index for index in wanted if index in job.tasks and job.tasks[index].state in TERMINAL)
+    over = tuple(
+        index
+        for index in wanted
+        if index in job.tasks
+        and job.tasks[index].state in TERMINAL
+        and not (state.splits and is_split(state, job, index))
+    )
     for index in over:
         job.tasks.pop(index, None)
         job.claimed.add(index)

@@ -14,7 +14,7 @@ away, or loses the worker that it was to run on). So wide tasks cost some idling
 Owns the policy. Never changes a state itself: `tasks.py` and `workers.py` do. Read next: `growth.py`.
 """
 
-from . import slots
+from . import shedding, slots
 from .commands import StartTask
 from .events import TaskSpec
 from .growth import grow, relieve
@@ -40,15 +40,19 @@ def settle_turn(turn: Turn) -> None:
         if worker.state is WorkerState.IDLE:  # it may make room for another kind
             shapes = state.sessions[worker.session].shapes
             turn.growing.update(dict.fromkeys((worker.session, gpus) for gpus in shapes))
-    if turn.growing:
-        while turn.growing:
-            (session_id, gpus), _ = turn.growing.popitem()
-            session = state.sessions.get(session_id)
-            if session is not None:
-                grow(turn, session, gpus)
+    while turn.growing:
+        (session_id, gpus), _ = turn.growing.popitem()
+        session = state.sessions.get(session_id)
+        if session is not None:
+            grow(turn, session, gpus)
+        if turn.again:
+            turn.again = False
+            schedule(turn)
     if state.gpu_waiting:
         relieve(turn)
         turn.growing.clear()  # only workers that nothing waits for were stopped
+    if state.many and state.slots_used < state.cpus and state.first_in_line is None:
+        shedding.ask(turn)
     if turn.stalled:
         for session_id in turn.stalled:
             session = state.sessions[session_id]

@@ -8,6 +8,7 @@ from .commands import DeliverItems
 from .events import ItemsReported, Outcome
 from .ids import JobId
 from .mesh import release, setup_over
+from .shedding import answered
 from .state import Job, Session, Task, TaskState, Worker, WorkerState
 from .tasks import complete, settle, settle_stopped, stop_job
 from .turn import Turn
@@ -26,15 +27,17 @@ def items_reported(turn: Turn, event: ItemsReported) -> None:
     if worker.setup_attempt == event.attempt and worker.setup_run == (event.job, event.task):
         _setup_reported(turn, state.sessions[worker.session], worker, worker.setup_run, event)
         return
-    if worker.task != (event.job, event.task):
+    if worker.task is None or worker.task[0] != event.job:
         return
     job = state.jobs[event.job]
-    task = job.tasks[event.task]
+    task = job.tasks[worker.task[1]]
     if task.attempt != event.attempt:
         return
     failed_before = job.items_failed
     if event.items:
         _take(turn, job, task, event)
+    if event.returned is not None:
+        answered(turn, worker, job, task, event.returned)
     outcome = event.outcome
     if outcome is not None:
         if job.setup:
@@ -55,7 +58,7 @@ def items_reported(turn: Turn, event: ItemsReported) -> None:
 def _take(turn: Turn, job: Job, task: Task, event: ItemsReported) -> None:
     """Deliver the runs that hold an item which has not been delivered before."""
     seen = task.reported
-    everything = (1 << task.spec.size) - 1
+    everything = (1 << task.spec.size) - 1 & ~task.given
     taken = []
     fresh = failed = 0
     for position, (index, succeeded, count) in enumerate(event.items):
@@ -76,7 +79,7 @@ def _take(turn: Turn, job: Job, task: Task, event: ItemsReported) -> None:
     job.items_done += fresh - failed
     job.items_failed += failed
     task.failed_items += failed
-    turn.out.append(DeliverItems(job.id, task.spec.index, event.worker, accepted))
+    turn.out.append(DeliverItems(job.id, task.told_as, event.worker, accepted))
 
 
 def _setup_reported(

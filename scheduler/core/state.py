@@ -27,6 +27,23 @@ class Task:
     failed_items: int = 0
     careful: bool = False  # a worker died under it: from now on it is marked which item runs
     suspect: int | None = None  # the item under which the last one died, if that is known
+    given: int = 0  # items that are for other pieces of the task to run, a bit for each
+    of: TaskIndex | None = None  # the task that this is a piece of: workers and clients know it by that index
+
+    @property
+    def told_as(self) -> TaskIndex:
+        """The index that workers and clients know it by."""
+        return self.spec.index if self.of is None else self.of
+
+
+@dataclass(slots=True)
+class Split:
+    """A task of which items were given back, to be run elsewhere; to its client it is still one task."""
+
+    open: int = 1  # pieces that are not over, the task itself included
+    state: TaskState = TaskState.DONE  # the worst end so far
+    why: str = ""
+    pieces: list[TaskIndex] = field(default_factory=list)  # what the job knows the others by
 
 
 @dataclass(slots=True)
@@ -78,6 +95,9 @@ class Worker:
     limit: float = 0.0  # seconds that its task's run may take, if there is a limit
     expired: bool = False  # they have passed, and it is to stop
     waits: bool = False  # that waits for tasks of its own: its slot is lent
+    since: float = 0.0  # when its task began, if that has several items
+    asked: bool = False  # to give items back; it has not answered
+    spare: bool = False  # it may have items to give back
     fresh: bool = True  # has run nothing of the user's yet, setup cells aside
     setup: deque[tuple[JobId, TaskIndex]] = field(default_factory=deque)  # setup tasks still to run
     setup_run: tuple[JobId, TaskIndex] | None = None  # the setup task that it is running
@@ -174,6 +194,8 @@ class State:
     dispatches: int = 0
     gpu_waiting: dict[SessionId, None] = field(default_factory=dict)  # sessions short of devices
     timers: set[str] = field(default_factory=set)
+    many: dict[WorkerId, None] = field(default_factory=dict)  # who runs several items that others could run
+    splits: dict[tuple[JobId, TaskIndex], Split] = field(default_factory=dict)  # tasks in pieces
     nested: dict[tuple[JobId, TaskIndex], dict[JobId, None]] = field(default_factory=dict)  # jobs of tasks
 
 
@@ -185,6 +207,7 @@ __all__ = [
     "Pool",
     "Session",
     "Shape",
+    "Split",
     "State",
     "Task",
     "TaskQueue",

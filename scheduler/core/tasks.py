@@ -9,6 +9,7 @@ from .amounts import too_much
 from .commands import InterruptTask, SettleTask, StartTask
 from .devices import device_count
 from .events import ONE, Pool, TaskSpec
+from .pieces import end_piece, not_to_run, offer_items
 from .queues import TaskQueue, rank_of
 from .setups import adopt_setup
 from .state import Job, Session, State, Task, TaskState, Worker, WorkerState
@@ -88,6 +89,8 @@ def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
     index = spec.index
     worker.task = (task.job, index)
     worker.fresh = False
+    if spec.size > 1 and spec.worker is None:
+        offer_items(turn, worker)
     slots.take(state, session, worker, spec)
     if not spec.cpus:
         state.free_riders -= 1
@@ -96,21 +99,12 @@ def start(turn: Turn, session: Session, worker: Worker, task: Task) -> None:
         shape = session.shapes[worker.share]
         shape.busy += 1
         shape.waiting -= 1
-    skip = reported_items(task) if task.reported else ()
+    skip = not_to_run(task) if task.reported or task.given else ()
     if spec.timeout:
         worker.limit = spec.timeout * (spec.size - len(skip))
         turn.set_timer(f"timeout:{worker.id}:{attempt}", worker.limit)
-    turn.out.append(StartTask(worker.id, task.job, index, attempt, skip, task.careful))
-
-
-def reported_items(task: Task) -> tuple[int, ...]:
-    """The items that have been delivered, in order."""
-    return tuple(index for index in range(task.spec.size) if task.reported >> index & 1)
-
-
-def all_reported(task: Task) -> bool:
-    """Whether every item of it has been delivered."""
-    return task.reported.bit_count() >= task.spec.size
+    told = index if index >= 0 else task.told_as
+    turn.out.append(StartTask(worker.id, task.job, told, attempt, skip, task.careful))
 
 
 def detach(turn: Turn, job: Job, task: Task) -> None:
@@ -121,6 +115,8 @@ def detach(turn: Turn, job: Job, task: Task) -> None:
     session = state.sessions[job.session]
     worker.task = None
     task.worker = None
+    if state.many:
+        state.many.pop(worker.id, None)
     slots.leave(state, session, worker)
     job.running -= 1
     if worker.number is None and worker.state is not WorkerState.ENDING:
@@ -152,7 +148,12 @@ def settle(turn: Turn, job: Job, task: Task, to: TaskState, why: str = "") -> No
             session.own_work.pop(task.spec.worker, None)
     move(task, to)
     job.open_tasks -= 1
-    turn.out.append(SettleTask(job.id, task.spec.index, to, why))
+    if not turn.state.splits:
+        turn.out.append(SettleTask(job.id, task.spec.index, to, why))
+    elif (end := end_piece(turn.state, job, task, why)) is not None:
+        turn.out.append(SettleTask(job.id, *end))
+        if end[1] is TaskState.CANCELLED or end[1] is TaskState.LOST:
+            part(turn, job.tasks[end[0]])
     if job.setup and job.finished:
         adopt_setup(turn, job)
     if job.abandoned and job.finished:
@@ -215,7 +216,7 @@ def stop(turn: Turn, job: Job, task: Task, *, force: bool = False, why: str = "c
         move(task, TaskState.STOPPING)
         if worker.state is not WorkerState.ENDING and not force:
             if worker.state is WorkerState.BUSY:  # else it is told when it says hello again
-                turn.out.append(InterruptTask(worker.id, job.id, task.spec.index, task.attempt))
+                turn.out.append(InterruptTask(worker.id, job.id, task.told_as, task.attempt))
             turn.set_timer(f"overdue:{worker.id}:{task.attempt}", OVERDUE)
     if force:
         overrun(turn, worker, task)

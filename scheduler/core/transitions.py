@@ -5,7 +5,7 @@ Read next: `tasks.py`, `workers.py`.
 """
 
 from .state import Task, Worker
-from .tables import TASK_TRANSITIONS, WORKER_TRANSITIONS, TaskState, WorkerState
+from .tables import TASK_TRANSITIONS, TERMINAL, WORKER_TRANSITIONS, TaskState, WorkerState
 
 
 class InvalidTransition(Exception):  # noqa: N818 - says what happened, like StopIteration
@@ -30,6 +30,13 @@ def move(task: Task, to: TaskState) -> None:
     if (task.state, to) not in TASK_TRANSITIONS:
         what = f"task {task.spec.index} of job {task.job}: {task.state} -> {to} ({task})"
         raise InvalidTransition(what, job=task.job, task=task.spec.index)
+    task.state = to
+
+
+def conclude(task: Task, to: TaskState) -> None:
+    """All pieces of a task are over: it has ended as the worst of them did."""
+    assert task.state in TERMINAL
+    assert to in TERMINAL
     task.state = to
 
 

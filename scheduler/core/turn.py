@@ -17,6 +17,7 @@ class Turn:
     """What handlers work on."""
 
     state: State
+    at: float = 0.0  # when the event at hand happened
     out: list[Command] = field(default_factory=list)
     growing: dict[tuple[SessionId, int], None] = field(default_factory=dict)  # may want more workers
     rested: list[Worker] = field(default_factory=list)  # task workers that became idle
@@ -25,6 +26,7 @@ class Turn:
     parted: dict[tuple[JobId, TaskIndex], None] = field(default_factory=dict)  # tasks whose own jobs end
     over: dict[JobId, None] = field(default_factory=dict)  # abandoned jobs that are finished
     kept: TaskSpec | None = None  # what is kept free for who is first in line, while slots are given out
+    again: bool = False  # while workers were ordered, something was settled that lets others be served
     ended: bool = False  # a session or a worker went: the hub may have nothing left to live for
 
     def set_timer(self, timer: str, delay: float) -> None:

@@ -167,6 +167,8 @@ class Hub:
                 report.attempt,
                 tuple((item.index, item.ok, item.count) for item in report.items),
                 None if report.outcome is None else ev.Outcome(report.outcome),
+                # A report that brings nothing else answers `Shed`, also with nothing.
+                None if report.items or report.outcome else tuple(report.returned),
             ),
             report,
         )

@@ -131,7 +131,8 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             hub.feed(
                 ev.JobOpened(
                     at, job, session, message.kind, message.title,
-                    message.background, message.stop_on_error, message.setup, hub.store.jobs[job].parent,
+                    message.background, message.stop_on_error, message.setup,
+                    _piece(hub, client, hub.store.jobs[job].parent),
                 )
             )  # fmt: skip
         case msg.Cancel(job_id, tasks, force, queued):
@@ -160,6 +161,15 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             hub.client_gone(at, client.id)
         case msg.Ack():
             pass
+
+
+def _piece(hub: Hub, client: Client, parent: tuple[JobId, int] | None) -> tuple[JobId, int] | None:
+    """The very piece of the parent task that runs where the client is."""
+    worker = None if client.worker is None else hub.core.state.workers.get(client.worker)
+    if parent is None or worker is None or worker.task is None or worker.task[0] != parent[0]:
+        return parent
+    runs = hub.core.state.jobs[parent[0]].tasks[worker.task[1]]
+    return worker.task if runs.told_as == parent[1] else parent
 
 
 def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:

@@ -82,6 +82,8 @@ class Orders:
                     self._start_task(command)
                 case cmd.InterruptTask(worker, _, _, attempt):
                     self._to_worker(worker, msg.Interrupt(attempt))
+                case cmd.ShedItems(worker, _, _, attempt):
+                    self._to_worker(worker, msg.Shed(attempt))
                 case cmd.StartWorker(worker, session, number, gpus):
                     self._start_worker(worker, session, number, gpus)
                 case cmd.StopWorker(worker):

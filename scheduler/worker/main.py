@@ -31,6 +31,7 @@ from cellmesh.scheduler.wire.messages import (
     Ready,
     Report,
     Run,
+    Shed,
     Stop,
     ToWorker,
 )
@@ -174,6 +175,8 @@ class Worker:
                     for digest in digests:
                         self._blobs.pop(digest, None)
                     self._runner.forget(digests)
+                case Shed(attempt):
+                    self._runner.shed(attempt)
                 case Stop():
                     self._runs.put(None)
                 case Ack():

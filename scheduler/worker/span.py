@@ -19,6 +19,7 @@ class Span:
         self._lock = threading.Lock()
         self._attempt = 0
         self._skip: frozenset[int] = frozenset()
+        self._early: tuple[int, Callable[[list[int]], None]] | None = None  # asked before it began
         self.at = 0  # the item that runs, or is about to
         self.end = 0  # items from here on are not run
 
@@ -27,6 +28,9 @@ class Span:
         with self._lock:
             self._attempt, self._skip = attempt, skip
             self.at, self.end = -1, size
+            early, self._early = self._early, None
+            if early is not None and early[0] == attempt:
+                self._shed(early[1])
 
     def over(self, index: int) -> bool:
         """Whether `index`, which lies beyond `end`, really is not to be run."""
@@ -41,13 +45,17 @@ class Span:
     def shed(self, attempt: int, give_back: Callable[[list[int]], None]) -> None:
         """Give back the later half of what has not begun; `give_back` is told before anyone goes on."""
         with self._lock:
-            if attempt != self._attempt:
-                return
-            size = self.end
-            left = [index for index in range(self.at + 1, size) if index not in self._skip]
-            returned = left[len(left) // 2 :] if len(left) > 1 else left
-            if returned:
-                self.end = returned[0]
-                if self.at >= returned[0]:  # it ran ahead meanwhile
-                    self.end, returned = size, []
-            give_back(returned)
+            if attempt == self._attempt:
+                self._shed(give_back)
+            else:
+                self._early = attempt, give_back
+
+    def _shed(self, give_back: Callable[[list[int]], None]) -> None:
+        size = self.end
+        left = [index for index in range(self.at + 1, size) if index not in self._skip]
+        returned = left[len(left) // 2 :] if len(left) > 1 else left
+        if returned:
+            self.end = returned[0]
+            if self.at >= returned[0]:  # it ran ahead meanwhile
+                self.end, returned = size, []
+        give_back(returned)

@@ -28,6 +28,7 @@ class History:
             (6, self.nest),
             (5, self.wait),
             (1, self.abandon),
+            (6, self.give_back),
             (2, self.pause),
             (1, self.drain),
             (4, self.cancel),
@@ -100,7 +101,7 @@ class History:
         world = self.world
         self.jobs += 1
         job = self.jobs
-        parent = process.run[:2] if self.draw(10) else (1 + self.draw(self.jobs), 0)
+        parent = world.piece(process) if self.draw(10) else (1 + self.draw(self.jobs), 0)
         owner = world.state.jobs.get(process.run[0])
         session = owner.session if owner else "nobody"
         opened = e.JobOpened(0, job, session, "map", "f", stop_on_error=self.draw(4) == 0, parent=parent)
@@ -118,6 +119,11 @@ class History:
         if process:
             self.world.wait(process)
 
+    def give_back(self):
+        process = self.pick(p for p in self.world.processes.values() if p.run and p.shed and not p.paused)
+        if process:
+            self.world.give_back(process)
+
     def pause(self):
         process = self.pick(self.world.processes.values())
         if process:
@@ -133,7 +139,7 @@ class History:
             self.world.abandon()
 
     def spec(self, index, inside=False):
-        size = 1 + self.draw(3)
+        size = 1 + self.draw(5)
         retries = self.draw(3)
         if inside:
             # Children that want the GPUs of their parent would wait for it, and it for them.

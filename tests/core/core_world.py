@@ -27,6 +27,7 @@ class Process:
     careful: bool = False  # marks which item it is at
     interrupted: bool = False
     waits: bool = False
+    shed: bool = False  # asked to give items back
     paused: bool = False
     asked: bool = False  # told to stop while it could not hear it
     draining: bool = False
@@ -156,11 +157,15 @@ class World:
                     size = self.state.jobs[job].tasks[task].spec.size
                     process.run, process.careful = (job, task, attempt), careful
                     process.todo = [item for item in range(size) if item not in skip]
-                    process.interrupted = process.waits = False
+                    process.interrupted = process.waits = process.shed = False
             case c.InterruptTask(worker, job, task, attempt):
                 process = self.processes.get(worker)
                 if process is not None and process.run == (job, task, attempt):
                     process.interrupted = True
+            case c.ShedItems(worker, job, task, attempt):
+                process = self.processes.get(worker)
+                if process is not None and process.run == (job, task, attempt):
+                    process.shed = True
             case c.SetTimer(timer):
                 self.timers.add(timer)
             case c.CancelTimer(timer):
@@ -194,6 +199,14 @@ class World:
         if outcome is not None:
             process.run = None
             process.waits = False
+
+    def give_back(self, process):
+        """Answer, at most with the later half of what has not begun."""
+        process.shed = False
+        left = process.todo[1:]
+        returned = tuple(left[len(left) // 2 :])
+        process.todo = [item for item in process.todo if item not in returned]
+        self.wire.append(e.ItemsReported(0, process.id, *process.run, (), None, returned))
 
     def wait(self, process):
         """Its task waits for tasks of its own, or goes on."""
@@ -275,10 +288,8 @@ class World:
             if self.left:
                 self.abandon()
                 continue
-            timer = next(
-                (t for t in sorted(self.timers) if t.startswith(("overdue", "rejoin", "paused", "drain"))),
-                None,
-            )
+            soon = ("overdue", "rejoin", "paused", "drain", "shed")
+            timer = next((t for t in sorted(self.timers) if t.startswith(soon)), None)
             if timer is None:
                 return
             self.fire(timer)
@@ -293,7 +304,12 @@ class World:
 
     def children(self, process):
         """The jobs of its task that are known."""
-        return list(self.state.nested.get(process.run[:2], ()))
+        return list(self.state.nested.get(self.piece(process), ()))
+
+    def piece(self, process):
+        """What the core knows its run by, as the hub finds out."""
+        worker = self.state.workers.get(process.id)
+        return process.run[:2] if worker is None or worker.task is None else worker.task
 
     def prove(self):
         """Every job ends, each item was delivered once, nothing leaks."""

@@ -72,7 +72,7 @@ def test_the_story_of_a_task():
         "0.600 WorkerReady(worker=1000002, holding=())",
         f"    -> StartTask(worker=1000002, job=1, task=1, attempt={A + 1}, skip=(), careful=False)",
         f"0.800 ItemsReported(worker=1000002, job=1, task=1, attempt={A + 1}, "
-        "items=((1, False, 1),), outcome=None)",
+        "items=((1, False, 1),), outcome=None, returned=None)",
         "    -> DeliverItems(job=1, task=1, worker=1000002, accepted=(0,))",
         "0.900 WorkerLost(worker=1000002, why=was killed by SIGSEGV, mark=None)",
         "1.000 WorkerReady(worker=1000003, holding=())",

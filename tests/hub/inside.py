@@ -111,3 +111,13 @@ def end_a_child(_: int) -> int | None:
     child.terminate()
     child.join()
     return child.exitcode
+
+
+def wait_for_the_others(item: tuple[str, int, int]) -> int:
+    """The process of this item; the first one waits for all others."""
+    folder, number, count = Path(item[0]), item[1], item[2]
+    (folder / f"{number}.new").write_text(str(os.getpid()))
+    (folder / f"{number}.new").rename(folder / str(number))
+    while number == 0 and sum(mark.name.isdigit() for mark in folder.iterdir()) < count:
+        time.sleep(0.01)
+    return os.getpid()
