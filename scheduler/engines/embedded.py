@@ -189,7 +189,7 @@ class EmbeddedEngine(Engine):
 
     def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:
         if self._dealer is not None and not self._gone:
-            self._post(msg.Claim(job, None if tasks is None else list(tasks)))
+            self._dealer.post_later(msg.Claim(job, None if tasks is None else list(tasks)))
         delivered = self._delivered.get(job)
         if delivered is not None and delivered.claim(tasks):
             self._delivered.pop(job, None)

@@ -71,6 +71,8 @@ class Hub:
                 kernels.hello(self, at, identity, message)
             case msg.AskStatus(request):
                 self.peers.send(identity, msg.Status(request, self.status()))
+            case msg.AckNow():
+                self.peers.hurry(identity)
             case msg.EndHubNow():
                 self.ending = True
             case _:

@@ -159,8 +159,6 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             hub.feed(event)
         case msg.Goodbye():
             hub.client_gone(at, client.id)
-        case msg.Ack():
-            pass
 
 
 def _piece(hub: Hub, client: Client, parent: tuple[JobId, int] | None) -> tuple[JobId, int] | None:

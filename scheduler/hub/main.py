@@ -22,6 +22,7 @@ from cellmesh.scheduler.core.ids import ClientId, WorkerId
 from cellmesh.scheduler.objects import marks
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessPaused, ProcessStarted
+from cellmesh.scheduler.wire.link import PATIENCE
 from cellmesh.scheduler.wire.messages import PROTOCOL, Notice
 
 from . import probe, recovery
@@ -37,6 +38,7 @@ BURST = 256
 """Frames read before the answers to them leave, at most."""
 
 GOODBYE_SECONDS = 0.2
+LATER = math.ceil(PATIENCE * 1000)
 
 MEND_SECONDS = 2.0
 """A journal that could not be written is tried again after so long."""
@@ -144,7 +146,10 @@ class Shell:
         timeout = None if wake is None else max(0, math.ceil((wake - system.monotonic()) * 1000))
         if self._unwatched or self._journal.failure:
             timeout = min(1000, 1000 if timeout is None else timeout)
-        for source, _ in self._poller.poll(timeout):
+        if self._peers.waiting:
+            timeout = min(LATER, LATER if timeout is None else timeout)
+        ready = self._poller.poll(timeout)
+        for source, _ in ready:
             if source is self._router:
                 self._read_router()
             elif source == self._pool.fileno():
@@ -171,7 +176,7 @@ class Shell:
         if self._journal.failure:
             self._mend_journal()
         self._hub.freeing.flush()
-        self._peers.flush()
+        self._peers.flush(acknowledge=not ready)
         if self._journal.size > max(COMPACT_AT, 2 * self._journal.compacted):
             recovery.compact(self._hub, self._journal, system.monotonic())
 

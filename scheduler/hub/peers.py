@@ -27,7 +27,8 @@ class Peers:
         # A hub that came back may answer before it is greeted: its numbers must not look like old ones.
         self._first = epoch << 32
         self._peers: dict[bytes, Peer] = {}
-        self._dirty: set[bytes] = set()
+        self._dirty: set[bytes] = set()  # to whom something is to be sent, acknowledgements included
+        self._hurried: set[bytes] = set()
 
     def receive(self, identity: bytes, frame: bytes) -> list[Any]:
         """Messages of a frame that came from a peer."""
@@ -81,13 +82,25 @@ class Peers:
         self._peers.pop(identity, None)
         self._dirty.discard(identity)
 
-    def flush(self) -> None:
-        """Send what has gathered for everyone."""
+    def hurry(self, identity: bytes) -> None:
+        """This peer waits for our acknowledgement."""
+        self._hurried.add(identity)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody is still to be acknowledged."""
+        return bool(self._dirty)
+
+    def flush(self, *, acknowledge: bool = True) -> None:
+        """Send what has gathered for everyone; see `Link.flush`."""
         for identity in list(self._dirty):
             peer = self._peers.get(identity)
             if peer is not None:
-                peer.link.flush()
-        self._dirty.clear()
+                peer.link.flush(acknowledge=acknowledge or identity in self._hurried)
+                if peer.link.owes:
+                    continue
+            self._dirty.discard(identity)
+        self._hurried.clear()
 
     def _peer(self, identity: bytes) -> Peer:
         peer = self._peers.get(identity)

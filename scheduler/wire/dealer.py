@@ -4,6 +4,7 @@ Owns the socket, the thread and the greeting after each (re)connection. Never in
 handed to a callback in this thread. Kernels and workers both use it. Read next: `link.py`.
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,10 +13,13 @@ from typing import Any, Generic, TypeVar
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from .link import Link
+from .link import PATIENCE, PROMPT, Link
+from .messages import AckNow
 from .waker import Waker
 
 M = TypeVar("M")
+
+LATER = math.ceil(PATIENCE * 1000)
 
 
 class Dealer(Generic[M]):
@@ -53,8 +57,10 @@ class Dealer(Generic[M]):
         self._on_lost = on_lost
         self._readers = dict(readers or {})
         self._outbox: deque[Any] = deque()
+        self._later: deque[Any] = deque()
         self._waker = Waker()
         self._asleep = False
+        self._timed = False  # asleep, but not for long
         self._closing = False
         self._connected = False
         self._drained = threading.Event()
@@ -74,15 +80,24 @@ class Dealer(Generic[M]):
         if self._asleep:  # a busy thread looks at the outbox before it sleeps
             self._waker.wake()
 
+    def post_later(self, *messages: Any) -> None:
+        """Send messages that nobody waits for: with the next ones, or a moment later."""
+        with self._posting:
+            self._drained.clear()
+            self._later.extend(messages)
+        if self._asleep and not self._timed:
+            self._waker.wake()
+
     def drain(self, timeout: float) -> bool:
         """Wait until the hub has acknowledged everything; whether it did in time."""
+        self.post(AckNow())
         self._waker.wake()
         return self._drained.wait(timeout)
 
     @property
     def idle(self) -> bool:
         """Whether everything posted has been acknowledged. For use in the dealer's own thread."""
-        return self._link.idle and not self._outbox
+        return self._link.idle and not self._outbox and not self._later
 
     def close(self) -> None:
         """Stop the thread and free the socket."""
@@ -104,9 +119,11 @@ class Dealer(Generic[M]):
         lost = False
         try:
             while not self._closing:
+                self._timed = bool(self._link.owes or self._later)
                 self._asleep = True
                 # Anything posted before `_asleep` was set did not wake us: look before sleeping.
-                ready = poller.poll(0 if self._outbox else (1000 if lost else None))
+                pause = 1000 if lost else LATER if self._timed or self._later else None
+                ready = poller.poll(0 if self._outbox else pause)
                 self._asleep = False
                 for source, _ in ready:
                     if source == self._waker.fd:
@@ -118,7 +135,7 @@ class Dealer(Generic[M]):
                 if lost and self._on_lost is not None:
                     self._on_lost()
                 self._receive()
-                self._send()
+                self._send(everything=not ready)
         finally:
             self._socket.disable_monitor()
             self._monitor.close(0)
@@ -144,13 +161,16 @@ class Dealer(Generic[M]):
             if messages:
                 self._on_messages(messages)
 
-    def _send(self) -> None:
-        outbox = self._outbox
+    def _send(self, *, everything: bool) -> None:
+        outbox, later = self._outbox, self._later
+        if outbox or everything or len(later) >= PROMPT:
+            while later:
+                self._link.send(later.popleft())
         while outbox:
             self._link.send(outbox.popleft())
         if self._connected:
-            self._link.flush()
+            self._link.flush(acknowledge=everything)
         if self._link.idle and not self._drained.is_set():
             with self._posting:
-                if not outbox:
+                if not outbox and not later:
                     self._drained.set()

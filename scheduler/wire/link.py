@@ -15,6 +15,11 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 WINDOW = 64
+PROMPT = WINDOW // 4
+"""So many frames are acknowledged at once; fewer may wait for something to travel with."""
+
+PATIENCE = 0.05
+"""Seconds that an acknowledgement may wait: by itself it would wake the other side for nothing."""
 
 M = TypeVar("M")
 
@@ -54,8 +59,16 @@ class Link(Generic[M]):
         """Messages that wait for credit."""
         return len(self._pending)
 
-    def flush(self) -> None:
-        """Send what has gathered, if the peer has credit, and acknowledge what was taken."""
+    @property
+    def owes(self) -> bool:
+        """Whether frames were taken that are not acknowledged."""
+        return self._seen > self._acked
+
+    def flush(self, *, acknowledge: bool = True) -> None:
+        """Send what has gathered, if the peer has credit, and acknowledge what was taken.
+
+        Without `acknowledge` a few frames may wait for that until something else is sent.
+        """
         if self._pending and len(self._unacked) < WINDOW:
             self._seq += 1
             frame = _encode((self._seq, self._seen, self._pending))
@@ -63,7 +76,7 @@ class Link(Generic[M]):
             self._unacked.append((self._seq, frame))
             self._acked = self._seen
             self._transmit(frame)
-        elif self._seen > self._acked:
+        elif self._seen - self._acked >= (1 if acknowledge else PROMPT):
             self._acked = self._seen
             self._transmit(_encode((0, self._seen, ())))
 

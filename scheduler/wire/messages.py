@@ -304,19 +304,17 @@ class Output(Wire, frozen=True):
 # --- both ways ------------------------------------------------------------------------------------
 
 
-class Ack(Wire, frozen=True):
-    """All frames up to this sequence number have been taken (and journaled)."""
-
-    seq: int
+class AckNow(Wire, frozen=True):
+    """Acknowledge this frame at once: its sender waits for that, as it is about to leave."""
 
 
 ToHub = (
     Hello | Goodbye | PutBlob | DropBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh
     | SetContext | KeepObject | DropObject | ResetSession | AskStatus | EndHubNow | Ready | Report
-    | Waiting | Draining | Progress | Output | Ack
+    | Waiting | Draining | Progress | Output | AckNow
 )  # fmt: skip
 ToClient = (
     Welcome | Refuse | Results | Settled | MeshState | Notice | JobState | Status | Freed | Progress
-    | Output | Ack
+    | Output
 )  # fmt: skip
-ToWorker = Blob | Run | Interrupt | Stop | Forget | Shed | Freed | Ack
+ToWorker = Blob | Run | Interrupt | Stop | Forget | Shed | Freed

@@ -19,7 +19,6 @@ from cellmesh.scheduler.wire.control import WorkerSpec
 from cellmesh.scheduler.wire.dealer import Dealer
 from cellmesh.scheduler.wire.messages import (
     PROTOCOL,
-    Ack,
     Blob,
     Draining,
     Forget,
@@ -179,5 +178,3 @@ class Worker:
                     self._runner.shed(attempt)
                 case Stop():
                     self._runs.put(None)
-                case Ack():
-                    pass
