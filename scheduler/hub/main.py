@@ -8,10 +8,12 @@ Never runs user code, never unpickles what users send. Read next: `hub.py`, `rec
 import math
 import os
 import pickle
+import select
 import signal
 import socket
 import sys
 import time
+from typing import cast
 
 import msgspec
 import zmq
@@ -61,6 +63,7 @@ class Shell:
         self._folder, self._data = folders.make_hub_folders(name)
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
+        self._router_fd = cast(int, self._router.getsockopt(zmq.FD))
         self._router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._router.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._router.setsockopt(zmq.SNDHWM, 0)  # the links' credit bounds what is under way
@@ -74,7 +77,8 @@ class Shell:
         self._watched: dict[int, ClientId] = {}
         self._unwatched: dict[ClientId, int] = {}  # where processes cannot be watched
         self._wake_read, self._wake_write = socket.socketpair()
-        self._poller = zmq.Poller()
+        self._poller = select.poll()  # on descriptors: zmq's own poller costs more than what it waits for
+        self._more = False  # the router has something to read, and its descriptor has told so already
         path = self._folder / "hub.sock"
         path.unlink(missing_ok=True)  # a killed hub leaves its socket
         self._address = f"ipc://{path}"
@@ -103,9 +107,9 @@ class Shell:
             self._folder,
             folders.Connection(PROTOCOL, self._name, self._address, os.getpid(), str(self._data)),
         )
-        self._poller.register(self._router, zmq.POLLIN)
-        self._poller.register(self._pool.fileno(), zmq.POLLIN)
-        self._poller.register(self._wake_read.fileno(), zmq.POLLIN)
+        for fd in (self._router_fd, self._pool.fileno(), self._wake_read.fileno()):
+            self._poller.register(fd, select.POLLIN)
+        self._more = True
 
     def _recover(self) -> None:
         recovery.replay(self._hub, self._journal)
@@ -148,11 +152,10 @@ class Shell:
             timeout = min(1000, 1000 if timeout is None else timeout)
         if self._peers.waiting:
             timeout = min(LATER, LATER if timeout is None else timeout)
-        ready = self._poller.poll(timeout)
+        ready = self._poller.poll(0 if self._more else timeout)
+        busy = self._read_router() or bool(ready)
         for source, _ in ready:
-            if source is self._router:
-                self._read_router()
-            elif source == self._pool.fileno():
+            if source == self._pool.fileno():
                 self._take_facts(self._pool.facts())
             elif source == self._wake_read.fileno():
                 self._wake_read.recv(64)
@@ -176,7 +179,8 @@ class Shell:
         if self._journal.failure:
             self._mend_journal()
         self._hub.freeing.flush()
-        self._peers.flush(acknowledge=not ready)
+        self._peers.flush(acknowledge=not busy)
+        self._more = self._readable()  # sending may have taken the news off the descriptor
         if self._journal.size > max(COMPACT_AT, 2 * self._journal.compacted):
             recovery.compact(self._hub, self._journal, system.monotonic())
 
@@ -201,19 +205,23 @@ class Shell:
         for client in self._hub.clients.by_id.values():
             self._peers.send(client.identity, Notice(text))
 
-    def _read_router(self) -> None:
+    def _readable(self) -> bool:
+        return bool(cast(int, self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+    def _read_router(self) -> bool:
+        """Take a burst; whether there was any."""
         at, wall = system.monotonic(), time.time()
-        for _ in range(BURST):
-            try:
-                identity, frame = self._router.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for taken in range(BURST):
+            if not self._readable():
+                return taken > 0
+            identity, frame = self._router.recv_multipart()
             name = identity.decode("latin-1")  # any bytes, and back
             entry = Entry("frame", at, wall, name, frame)
             if name.startswith("o"):
                 recovery.apply(self._hub, entry)  # onlookers change nothing
             else:
                 self._record(entry)
+        return True
 
     def _take_facts(self, facts: list[Fact]) -> None:
         """What the nursery has told."""
@@ -236,7 +244,7 @@ class Shell:
         fd = system.watch_process(pid)
         if fd is not None:
             self._watched[fd] = client
-            self._poller.register(fd, zmq.POLLIN)
+            self._poller.register(fd, select.POLLIN)
         elif system.can_watch():
             self._record(self._entry("client-lost", client))
         else:

@@ -1,14 +1,17 @@
-"""The client's end of the hub's socket: one thread that owns a DEALER, its link and its reconnections.
+"""The client's end of the hub's socket: a DEALER, its link and its reconnections, and a thread that listens.
 
-Owns the socket, the thread and the greeting after each (re)connection. Never interprets messages: they are
-handed to a callback in this thread. Kernels and workers both use it. Read next: `link.py`.
+Owns the socket, the thread and the greeting after each (re)connection. Whoever posts sends at once, in its
+own thread: handing messages to another one costs more than sending them. So the socket is used under a lock,
+and the thread sleeps on descriptors, never inside zmq. Never interprets messages: they are handed to a
+callback in the dealer's thread. Kernels and workers both use it. Read next: `link.py`.
 """
 
 import math
+import select
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -64,7 +67,9 @@ class Dealer(Generic[M]):
         self._closing = False
         self._connected = False
         self._drained = threading.Event()
-        self._posting = threading.Lock()
+        self._using = threading.Lock()  # the socket and the link
+        self._again = False  # a sender was interrupted half-way: what is unacknowledged is sent again
+        self._more = False  # the socket has something to read, and its descriptor has told so already
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._socket.connect(address)
 
@@ -73,18 +78,26 @@ class Dealer(Generic[M]):
         self._thread.start()
 
     def post(self, *messages: Any) -> None:
-        """Send messages, from any thread; returns at once."""
-        with self._posting:  # or the thread might find all sent between the two
-            self._drained.clear()
-            self._outbox.extend(messages)
-        if self._asleep:  # a busy thread looks at the outbox before it sleeps
+        """Send messages, from any thread."""
+        self._drained.clear()
+        self._outbox.extend(messages)
+        if threading.current_thread() is self._thread or not self._connected:
+            return  # they leave at the end of its turn, or with the connection
+        try:
+            with self._using:
+                self._send()
+                more = self._readable()
+        except BaseException:  # a KeyboardInterrupt at any point: the receiver knows what it has
+            self._again = True
+            self._waker.wake()
+            raise
+        if more:  # sending may have taken the news off the descriptor
             self._waker.wake()
 
     def post_later(self, *messages: Any) -> None:
         """Send messages that nobody waits for: with the next ones, or a moment later."""
-        with self._posting:
-            self._drained.clear()
-            self._later.extend(messages)
+        self._drained.clear()
+        self._later.extend(messages)
         if self._asleep and not self._timed:
             self._waker.wake()
 
@@ -106,71 +119,99 @@ class Dealer(Generic[M]):
         if threading.current_thread() is not self._thread and self._thread.is_alive():
             self._thread.join(timeout=2.0)
 
-    def _transmit(self, frame: bytes) -> None:
-        self._socket.send(frame, 0, len(frame) < 65536)
+    # --- the dealer's thread ------------------------------------------------------------------------
 
     def _run(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        poller.register(self._waker.fd, zmq.POLLIN)
-        for fd in self._readers:
-            poller.register(fd, zmq.POLLIN)
+        poller = select.poll()
+        news, monitor = (
+            cast(int, self._socket.getsockopt(zmq.FD)),
+            cast(int, self._monitor.getsockopt(zmq.FD)),
+        )
+        for fd in (news, monitor, self._waker.fd, *self._readers):
+            poller.register(fd, select.POLLIN)
         lost = False
         try:
             while not self._closing:
-                self._timed = bool(self._link.owes or self._later)
-                self._asleep = True
-                # Anything posted before `_asleep` was set did not wake us: look before sleeping.
-                pause = 1000 if lost else LATER if self._timed or self._later else None
-                ready = poller.poll(0 if self._outbox else pause)
-                self._asleep = False
-                for source, _ in ready:
-                    if source == self._waker.fd:
+                ready = self._sleep(poller, lost)
+                for fd, _ in ready:
+                    if fd == self._waker.fd:
                         self._waker.clear()
-                    elif source is self._monitor:
-                        lost = self._watch_connection()
-                    elif isinstance(source, int) and source in self._readers:
-                        self._readers[source](source)
+                    elif fd in self._readers:
+                        self._readers[fd](fd)
+                if _has_news(self._monitor):
+                    lost = self._watch_connection()
                 if lost and self._on_lost is not None:
                     self._on_lost()
                 self._receive()
-                self._send(everything=not ready)
+                with self._using:
+                    if self._again:
+                        self._again = False
+                        self._link.resend()
+                    self._send(everything=not ready)
+                    self._more = self._readable()
+                if self._link.idle and not self._drained.is_set():
+                    self._drained.set()
+                    if not self.idle:  # posted meanwhile
+                        self._drained.clear()
         finally:
-            self._socket.disable_monitor()
-            self._monitor.close(0)
-            self._socket.close(0)
+            with self._using:
+                self._connected = False
+                self._socket.disable_monitor()
+                self._monitor.close(0)
+                self._socket.close(0)
             self._context.term()
             self._waker.close()
 
+    def _sleep(self, poller: select.poll, lost: bool) -> list[tuple[int, int]]:
+        self._timed = bool(self._link.owes or self._later)
+        self._asleep = True
+        # What was posted later before `_asleep` was set did not wake us: look before sleeping.
+        pause = 1000 if lost else LATER if self._timed or self._later else None
+        ready = poller.poll(0 if self._more or (self._outbox and self._connected) else pause)
+        self._asleep = False
+        return ready or ([(-1, 0)] if self._more else [])
+
+    def _readable(self) -> bool:
+        return _has_news(self._socket)
+
     def _watch_connection(self) -> bool:
-        while self._monitor.poll(0):
+        while _has_news(self._monitor):
             event = parse_monitor_message(self._monitor.recv_multipart())["event"]
-            self._connected = event == zmq.EVENT_CONNECTED
-            if self._connected:
-                self._link.reconnect(self._greeting())
+            connected = event == zmq.EVENT_CONNECTED
+            with self._using:
+                if connected:
+                    self._link.reconnect(self._greeting())
+                self._connected = connected
         return not self._connected
 
     def _receive(self) -> None:
-        while True:
-            try:
-                frame = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            messages = self._link.receive(frame)
-            if messages:
-                self._on_messages(messages)
+        bursts: list[list[M]] = []
+        with self._using:
+            while self._readable():
+                messages = self._link.receive(self._socket.recv())
+                if messages:
+                    bursts.append(messages)
+        for messages in bursts:
+            self._on_messages(messages)
 
-    def _send(self, *, everything: bool) -> None:
-        outbox, later = self._outbox, self._later
+    # --- in any thread, under the lock ----------------------------------------------------------------
+
+    def _transmit(self, frame: bytes) -> None:
+        self._socket.send(frame, 0, len(frame) < 65536)
+
+    def _send(self, *, everything: bool = False) -> None:
+        """Whoever is interrupted here leaves a message twice rather than not at all: all may come twice."""
+        outbox, later, link = self._outbox, self._later, self._link
         if outbox or everything or len(later) >= PROMPT:
             while later:
-                self._link.send(later.popleft())
+                link.send(later[0])
+                later.popleft()
         while outbox:
-            self._link.send(outbox.popleft())
+            link.send(outbox[0])
+            outbox.popleft()
         if self._connected:
-            self._link.flush(acknowledge=everything)
-        if self._link.idle and not self._drained.is_set():
-            with self._posting:
-                if not outbox and not later:
-                    self._drained.set()
+            link.flush(acknowledge=everything)
+
+
+def _has_news(socket: zmq.Socket[bytes]) -> bool:
+    return bool(cast(int, socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

@@ -70,10 +70,11 @@ class Link(Generic[M]):
         Without `acknowledge` a few frames may wait for that until something else is sent.
         """
         if self._pending and len(self._unacked) < WINDOW:
-            self._seq += 1
-            frame = _encode((self._seq, self._seen, self._pending))
+            # In this order: whoever is interrupted half-way has it sent twice rather than not at all.
+            seq = self._seq = self._seq + 1
+            frame = _encode((seq, self._seen, self._pending))
+            self._unacked.append((seq, frame))
             self._pending = []
-            self._unacked.append((self._seq, frame))
             self._acked = self._seen
             self._transmit(frame)
         elif self._seen - self._acked >= (1 if acknowledge else PROMPT):
