@@ -57,7 +57,8 @@ class Call:
 
 @dataclass(slots=True)
 class _Sent:
-    calls: list[Call]
+    calls: list[Call]  # none any more once it is over: Futures refer to this, and must not keep each other
+    size: int
     taken: "count[int]" = field(default_factory=partial(count, 1))  # results that somebody has
     watched: bool = False
 
@@ -151,7 +152,7 @@ class Backlog:
     def taken(self, sent: Any) -> bool:
         """One more result of a task is with the user; whether that was the last."""
         assert isinstance(sent, _Sent)
-        return next(sent.taken) == len(sent.calls)  # no lock: a finalizer may ask at any moment
+        return next(sent.taken) == sent.size  # no lock: a finalizer may ask at any moment
 
     # --- sending ------------------------------------------------------------------------------------
 
@@ -196,7 +197,7 @@ class Backlog:
     def _task(self, calls: list[Call]) -> TaskWire:
         index = self._next
         self._next += 1
-        sent = self._sent[index] = _Sent(calls)
+        sent = self._sent[index] = _Sent(calls, len(calls))
         for place, call in enumerate(calls):
             call.future.sent(index, place, sent)
         kind = calls[0].kind
@@ -224,7 +225,7 @@ class Backlog:
             self._over(record, sent)
 
     def _over(self, record: Record, sent: _Sent) -> None:
-        calls = sent.calls
+        calls, sent.calls = sent.calls, []
         calls[0].kind.planner.measured(len(calls), record.seconds)
         left = [call for call in calls if not call.future.done()]
         again = len(calls) > 1 and not (self.job.cancelled or self.job.timed_out or self.job.refused)
