@@ -240,14 +240,12 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         if self._job is not None:
             self._job.attended = True
             self._session.router.release(self._job)
-        if self._decoded:
-            self._take()
-            return
-        if self._item is None:  # cancelled
-            raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
-        self._value, self._error = outcomes.value_of(self._item, self._title)
-        self._decoded = True
-        if not isinstance(self._item.payload, Ref):
+        if not self._decoded:
+            if self._item is None:  # cancelled
+                raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
+            self._value, self._error = outcomes.value_of(self._item, self._title)
+            self._decoded = True
+        if self._item is None or not isinstance(self._item.payload, Ref):
             # A segment may still be wanted as an argument elsewhere: it is claimed when the Future goes.
             self._take()
 
