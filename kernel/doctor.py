@@ -102,7 +102,7 @@ def memory_folder() -> Iterator[Finding]:
     elif usage.total < SMALL_MEMORY_FOLDER:
         yield Finding(
             "warn",
-            f"{text}; large objects will not fit",
+            f"{text}; large objects will be files, which is slower",
             "in a container, give it more: docker run --shm-size=4g",
         )
     else:
