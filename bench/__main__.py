@@ -8,7 +8,6 @@ Read next: `cases.py` (what is asked), `harness.py` (how it is paired), `contend
 """
 
 import argparse
-import compileall
 import importlib
 import os
 import platform
@@ -18,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from cellmesh.scheduler.wire import folders
 
@@ -47,11 +45,6 @@ def main() -> None:
     missing = [name for name in base._WHERE if name not in names()]
     if missing:
         print(f"not installed: {', '.join(missing)}", flush=True)
-    # Compiled, as pip leaves packages, the peers among them: where the writing of bytecode is switched off,
-    # each process of ours would compile the checkout anew.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    for room in ("cellmesh", "jupyter_ext", "kernel", "widgets", "scheduler", "bench"):
-        compileall.compile_dir(Path(__file__).parent.parent / room, quiet=2)
     rows: list[verdict.Row] = []
     # The user's own hubs shall neither help nor be disturbed.
     runtime = os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="cmb-", dir="/tmp")

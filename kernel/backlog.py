@@ -228,7 +228,7 @@ class Backlog:
         calls, sent.calls = sent.calls, []
         calls[0].kind.planner.measured(len(calls), record.seconds)
         left = [call for call in calls if not call.future.done()]
-        again = len(calls) > 1 and not (self.job.cancelled or self.job.timed_out or self.job.refused)
+        again = len(calls) > 1 and not (self.job.cancelled or self.job.refused)
         with self._lock:
             del self._sent[record.index]
             for call in reversed(left) if again else ():

@@ -153,7 +153,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         item = record.item(self._place)
         if item is not None:
             self.settle(item)
-        elif record.state == "cancelled" and not (self._job and self._job.timed_out):
+        elif record.state == "cancelled":
             if super().cancel():
                 super().set_running_or_notify_cancel()
         else:

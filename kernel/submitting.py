@@ -29,6 +29,7 @@ COMMIT_AFTER = 0.2
 
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 _LONG = 4096  # a text of this size is worth its own pickle
+MANY = 1 << 30
 
 
 class Submissions:
@@ -160,6 +161,8 @@ class Submissions:
 
     def _slots(self, o: Options) -> int:
         capacity = self._session.engine.capacity()
+        if self._session.engine.name == "inline":
+            return MANY  # nothing may wait: a task that waits for its own would hold the only turn
         return slots_for(o.cpus, o.gpus, capacity.cpus, len(capacity.gpus))
 
     def _job_for(self, title: str, o: Options) -> "_Open":

@@ -68,7 +68,7 @@ class Watcher:
     def job_ends(self, job: Job) -> None:
         """From the engine's thread, mostly."""
         _, start_of = self._watched.pop(job.id, (job, None))
-        unwanted = job.attended or job.refused or (job.cancelled and not job.timed_out)
+        unwanted = job.attended or job.refused or job.cancelled
         line = "" if unwanted else _failures(job, start_of)
         if not line:
             return
@@ -111,8 +111,6 @@ def _failures(job: Job, start_of: Callable[[int], int] | None) -> str:
     lost = [r for r in list(job.records.values()) if r.state in ("lost", "timed out")]
     bad = job.failed + sum(len(record.missing()) for record in lost)
     title = job.title if job.kind == "map" else f"submit {job.title}"
-    if job.timed_out:
-        return f"{title}: its timeout has passed, {job.done} of {job.total} done; .result() raises it"
     if not bad:
         return ""
     first = ""
@@ -123,7 +121,8 @@ def _failures(job: Job, start_of: Callable[[int], int] | None) -> str:
             place = f" (item {start_of(task) + item.index})" if start_of is not None else ""
             first = f"{_first_line(failure)}{place}"
     if not first and lost:
-        first = f"WorkerLost: {' '.join(lost[0].why.split())[:120]}"
+        kind = "TimeoutError" if lost[0].state == "timed out" else "WorkerLost"
+        first = f"{kind}: {' '.join(lost[0].why.split())[:120]}"
     what = "item" if job.kind == "map" else "call"
     counted = f"{bad} of {job.total} {what}s failed, first: {first}"
     return f"{title}: {counted}; .result() raises it"

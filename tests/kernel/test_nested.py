@@ -126,3 +126,19 @@ def test_stop_ends_parents_and_children(engine_name: str, kernel: Kernel, tmp_pa
     kernel.finish(cell)
     assert cell.error.startswith("KeyboardInterrupt")
     assert kernel.ok("cm.submit(pow, 2, 3).result(20)").result == "8"  # the one core is free again
+
+
+def test_a_task_submits_itself(kernel: Kernel) -> None:
+    kernel.ok("import cellmesh as cm")
+    kernel.ok(
+        "@cm.task(retries=0)\n"
+        "def fib(n):\n"
+        "    return n if n < 2 else fib.submit(n - 1).result() + fib.submit(n - 2).result()\n"
+        "@cm.task\n"
+        "async def later(n):\n"
+        "    return n if n < 2 else await later.submit(n - 1) + await later.submit(n - 2)\n"
+    )
+    assert kernel.ok("fib.submit(4).result(), await later.submit(4)").result == "(3, 3)"
+    assert kernel.ok("cm.submit(lambda task: (task(3), repr(task)), fib).result()").result == (
+        "(2, '<cellmesh task fib: retries=0>')"
+    )

@@ -81,3 +81,13 @@ def test_outside_tasks_a_line_is_shown(kernel: Kernel) -> None:
     shown = kernel.ok("total = sum(cm.track(range(10), label='sums')); total")
     assert shown.result == "45"
     assert "100% sums" in shown.stderr
+
+
+def test_a_distributed_cell_says_which_worker_it_is(engine_name: str, kernel: Kernel) -> None:
+    if engine_name == "inline":
+        return
+    kernel.ok("%load_ext cellmesh\n" + LOAD)
+    shown = kernel.ok(
+        "%%distributed -n 2\nfor _ in cm.track(range(20), label='steps'):\n    time.sleep(0.15)"
+    )
+    assert any("worker 0: " in line and "worker 1: " in line and "% steps" in line for line in lines(shown))
