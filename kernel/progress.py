@@ -77,13 +77,10 @@ class Progress:
     def pause(self) -> None:
         """The wait is over. If the work is too, the line becomes its last word."""
         seconds = time.monotonic() - self._begun
+        if self._stopped or not (self._display_id or seconds >= FIRST):
+            return
         row = self._row(seconds)
-        if (
-            row.finished
-            and not self._stopped
-            and row != self._last
-            and (self._display_id or seconds >= FIRST)
-        ):
+        if row.finished and row != self._last:
             if self._live or not self._ended:  # headless, nothing can be taken back: one line
                 self._put(row)
             self._ended = True
