@@ -16,6 +16,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from cellmesh.scheduler.objects import packets
+from cellmesh.scheduler.objects.packets import Packet
 from cellmesh.scheduler.wire.messages import Item, Payload, Ref, TaskWire
 
 from . import outcomes
@@ -49,7 +51,7 @@ class Call:
 
     future: Future
     kind: Kind
-    arguments: Payload | tuple[Any, ...]
+    arguments: Payload | Packet | tuple[Any, ...]
     holds: Sequence[Any] = ()
     alone: bool = False  # was in a bundle that met a death or a cancel
     seeds: list[int] | None = None
@@ -70,6 +72,7 @@ class Backlog:
         self.job = job
         self.count = 0  # of all calls
         self._window = AHEAD * slots
+        self._prefix = job.session.engine.object_prefix()
         self._on_waiting = on_waiting
         self._waiting: deque[Call] = deque()
         self._sent: dict[int, _Sent] = {}
@@ -203,10 +206,14 @@ class Backlog:
         kind = calls[0].kind
         if len(calls) > 1:
             entries = [call.arguments for call in calls]
-            return TaskWire(index, "calls", pickle.dumps(entries, protocol=5), size=len(calls), **kind.fields)
-        arguments = calls[0].arguments
-        payload = pickle.dumps(arguments, protocol=5) if isinstance(arguments, tuple) else arguments
-        return TaskWire(index, "call", payload, seeds=calls[0].seeds, **kind.fields)
+            payload = packets.join(entries, self._prefix)
+            return TaskWire(index, "calls", payload, size=len(calls), **kind.fields)
+        return TaskWire(index, "call", self._alone(calls[0].arguments), seeds=calls[0].seeds, **kind.fields)
+
+    def _alone(self, arguments: Payload | Packet | tuple[Any, ...]) -> Payload:
+        if isinstance(arguments, Packet):
+            return packets.write(arguments, self._prefix)
+        return pickle.dumps(arguments, protocol=5) if isinstance(arguments, tuple) else arguments
 
     # --- from the engine's thread -------------------------------------------------------------------
 

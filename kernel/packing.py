@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cellmesh.scheduler.objects import codec, makers
+from cellmesh.scheduler.objects import codec, makers, packets
+from cellmesh.scheduler.objects.packets import Packet
 from cellmesh.scheduler.objects.segments import StoreFullError
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
@@ -26,6 +27,7 @@ class Packed:
     payload: Payload | None
     holds: list[Future] = field(default_factory=list)  # must live until the task is over
     waits: list[Future] = field(default_factory=list)
+    packet: Packet | None = None  # instead of the payload, which is empty then
     _kept: bytes = b""
     _tokens: list[Future] = field(default_factory=list)
 
@@ -38,8 +40,8 @@ class Packed:
         return self.payload
 
 
-def pack(value: Any, prefix: str) -> Packed:
-    """Pickle `value`. Raises what a failed Future in it raised."""
+def pack(value: Any, prefix: str, *, joins: bool = False) -> Packed:
+    """Pickle `value`. Raises what a failed Future in it raised. With `joins` it may be a `packet`."""
     futures: list[Future] = []
 
     def persist(obj: Any) -> Payload | None:
@@ -48,9 +50,11 @@ def pack(value: Any, prefix: str) -> Packed:
         futures.append(obj)
         return obj.payload() if obj.done() else b""
 
-    payload = codec.dumps(value, prefix, persist=persist)
+    payload = (packets if joins else codec).dumps(value, prefix, persist=persist)
     waits = [future for future in futures if not future.done()]
     if not waits:
+        if isinstance(payload, Packet):
+            return Packed(b"", futures, packet=payload)
         return Packed(payload, futures)
     if isinstance(payload, Ref):
         makers.freed([payload.name])  # it has holes where the unfinished ones go
@@ -64,7 +68,7 @@ def pack(value: Any, prefix: str) -> Packed:
 
     kept = codec.dumps(value, persist=token)
     assert isinstance(kept, bytes)
-    return Packed(None, futures, waits, kept, tokens)
+    return Packed(None, futures, waits, _kept=kept, _tokens=tokens)
 
 
 def explained(error: Exception, parts: Iterable[tuple[str, Any]]) -> Exception:

@@ -84,7 +84,7 @@ class Submissions:
         prefix = session.engine.object_prefix()
         try:
             blob = None if digest else packing.pack(function, prefix)
-            packed = packing.pack((args, kwargs), prefix)
+            packed = packing.pack((args, kwargs), prefix, joins=True)
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
             given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
             given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]
@@ -99,7 +99,8 @@ class Submissions:
             known = digest if blob is None else self._put(function, blob, prefix)
             holds = [*(blob.holds if blob is not None else ()), *packed.holds]
             seeds = None if o.seed is None else [o.seed]
-            return Call(future, self._kind(known, o), packed.finish(prefix), holds, seeds=seeds)
+            arguments = packed.packet or packed.finish(prefix)
+            return Call(future, self._kind(known, o), arguments, holds, seeds=seeds)
 
         def send_later() -> None:
             if future.done():

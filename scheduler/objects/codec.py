@@ -90,6 +90,14 @@ def dumps(
     data = plain.dumps(obj)
     if data is not None:
         return data if len(data) <= limit or not prefix else makers.write(prefix, layout.parts(data))
+    pickled, views, private = apart(obj, persist=persist, pickler=pickler)
+    return together(obj, prefix, pickled, views, private, persist=persist, pickler=pickler, limit=limit)
+
+
+def apart(
+    obj: Any, *, persist: Persist | None = None, pickler: Callable[..., Pickler] = Pickler
+) -> tuple[memoryview, list[memoryview], set[int]]:
+    """A pickle and the buffers that it refers to; of these, the positions that readers may write to."""
     make = pickle.Pickler if plain.is_arrays(obj) else partial(pickler, persist=persist)
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
@@ -102,17 +110,31 @@ def dumps(
 
     pickling = make(file, protocol=5, buffer_callback=outside)
     pickling.dump(obj)
-    views = [buffer.raw() for buffer in buffers]
-    size = file.tell() + sum(view.nbytes for view in views)
-    if size <= limit or not prefix:
-        if views:  # small buffers travel in the pickle, and so come back writable
-            file = io.BytesIO()
-            make(file, protocol=5).dump(obj)
-        return file.getvalue()
     ours = {id(buffer) for buffer in pickling.storages.private} if isinstance(pickling, Pickler) else set()
     private = {position for position, buffer in enumerate(buffers) if id(buffer) in ours}
-    parts = layout.parts(file.getbuffer(), views, private)
-    return makers.write(prefix, parts, private=bool(private))
+    return file.getbuffer(), [buffer.raw() for buffer in buffers], private
+
+
+def together(
+    obj: Any,
+    prefix: str,
+    pickled: memoryview,
+    views: list[memoryview],
+    private: set[int],
+    *,
+    persist: Persist | None = None,
+    pickler: Callable[..., Pickler] = Pickler,
+    limit: int = INLINE_LIMIT,
+) -> Payload:
+    """The payload of an object that was taken apart."""
+    if len(pickled) + sum(view.nbytes for view in views) > limit and prefix:
+        return makers.write(prefix, layout.parts(pickled, views, private), private=bool(private))
+    if not views:
+        return bytes(pickled)
+    file = io.BytesIO()  # small buffers travel in the pickle, and so come back writable
+    make = pickle.Pickler if plain.is_arrays(obj) else partial(pickler, persist=persist)
+    make(file, protocol=5).dump(obj)
+    return file.getvalue()
 
 
 def loads(payload: Payload | tuple[str, int]) -> Any:

@@ -38,7 +38,7 @@ class TaskWire(Wire, frozen=True):
     """One task as the client submits it.
 
     `verb` says what the worker does with `payload`:
-    "call" (one call: pickled (args, kwargs)), "calls" (a list of these, one item each),
+    "call" (one call: pickled (args, kwargs)), "calls" (several of these, joined by `packets.py`),
     "map" (a list of argument tuples, one item each), "each" (a list of single arguments, one item each),
     "cell" (a pickled `CellCode`), "over" (a list of values for a cell's item name).
     `blobs` are digests of what the worker must have first; the first is the function, for over it is the

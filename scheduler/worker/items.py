@@ -148,7 +148,7 @@ class Items:
                 elif star:
                     value = function(*argument)
                 else:  # a call: plain, or pickled when it was made
-                    args, kwargs = codec.loads(argument) if type(argument) is bytes else argument
+                    args, kwargs = _call(argument)
                     value = function(*args, **kwargs)
                 kind = type(value)
                 if kind in _PLAIN:
@@ -204,3 +204,11 @@ class Items:
             return codec.dumps(failure, self._prefix)
         except StoreFullError:
             return codec.dumps(replace(failure, exception=None))
+
+
+def _call(entry: Any) -> Any:
+    """(args, kwargs), as they were given or pickled."""
+    kind = type(entry)
+    if kind is tuple:
+        return entry
+    return codec.loads(entry) if kind is bytes else entry.load()

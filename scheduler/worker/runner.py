@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects import codec, packets
 from cellmesh.scheduler.objects.cells import CellCode
 from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload, Progress, Report, Run
 
@@ -97,7 +97,8 @@ class Runner:
                     self._call(run, blobs)
                 case "map" | "each" | "calls":
                     function = self._wanted(run, blobs)
-                    self._items.many(run, function, codec.loads(run.task.payload))
+                    load = packets.split if run.task.verb == "calls" else codec.loads
+                    self._items.many(run, function, load(run.task.payload))
                 case "cell":
                     self._cell(run, blobs)
                 case "over":
