@@ -63,7 +63,8 @@ def settle_turn(turn: Turn) -> None:
         for worker in turn.rested:
             if worker.state is WorkerState.IDLE:
                 turn.set_timer(f"idle:{worker.id}", IDLE_SECONDS)
-                watch(turn, state.sessions[worker.session])
+                if state.slots_used >= state.cpus:
+                    watch(turn, state.sessions[worker.session])
         turn.rested.clear()
 
 

@@ -142,10 +142,10 @@ def interpreter(**changes: Any) -> Interpreter:
 class Desk:
     """An open engine, its recorder, and short ways to launch work."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, name: str = "a test") -> None:
         self.engine = engine
         self.told = Recorder()
-        self.survivors = engine.open(SessionSpec("conformance", "a test", 0.0, interpreter()), self.told)
+        self.survivors = engine.open(SessionSpec(f"conformance {name}", name, 0.0, interpreter()), self.told)
 
     def mesh(self, size: int) -> list[WorkerInfo]:
         """Start mesh workers and wait for them."""

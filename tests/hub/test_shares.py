@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,23 @@ def test_a_pool_is_as_large_as_it_may_be(runtime: Path, monkeypatch: pytest.Monk
     assert set(desk.told.wait_settled(job, 20).values()) == {"done"}
     assert len(set(desk.told.values(job).values())) == 1
     desk.engine.close(end_session=True)
+
+
+def test_a_notebook_that_waits_is_told_who_holds_the_cores(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CELLMESH_CPUS", "1")
+    folder = ensure_hub(f"test-{uuid.uuid4().hex[:6]}")
+    holder = Desk(EmbeddedEngine(folder), "other.ipynb")
+    waiter = Desk(EmbeddedEngine(folder), "mine.ipynb")
+    long = TaskWire(0, "call", codec.dumps(((100,), {})), [holder.blob(time.sleep)])
+    held = holder.launch("submit", [long])
+    holder.told.wait(lambda: holder.engine.status().slots_used == 1, "its core")
+    short = TaskWire(0, "call", codec.dumps(((-1,), {})), [waiter.blob(abs)])
+    job = waiter.launch("submit", [short])
+    line = "waiting for a core, held by other.ipynb"
+    waiter.told.wait(lambda: ("notice", line) in waiter.told.calls, "word of who holds the core")
+    holder.engine.cancel(held)
+    assert waiter.told.wait_settled(job, 1) == {0: "done"}
+    for desk in (holder, waiter):
+        desk.engine.close(end_session=True)
