@@ -68,12 +68,22 @@ class Table:
     case: str
     unit: str
     scale: float
-    figures: dict[str, list[float]] = field(default_factory=dict)
+    rounds: dict[str, list[float | None]] = field(default_factory=dict)
 
     def add(self, contender: str, value: float | None) -> None:
-        """Note one round's figure."""
-        if value is not None:
-            self.figures.setdefault(contender, []).append(value)
+        """Note one round's figure; None keeps its place, as rounds are compared."""
+        self.rounds.setdefault(contender, []).append(value)
+
+    @property
+    def figures(self) -> dict[str, list[float]]:
+        """What was measured, by contender."""
+        found = {name: [v for v in values if v is not None] for name, values in self.rounds.items()}
+        return {name: values for name, values in found.items() if values}
+
+    def ratios(self, peer: str, base: str = "cellmesh") -> list[float]:
+        """The peer's figure by ours, of each round that has both."""
+        pairs = zip(self.rounds.get(peer, ()), self.rounds.get(base, ()), strict=False)
+        return [theirs / ours for theirs, ours in pairs if theirs is not None and ours]
 
     def median(self, contender: str = "cellmesh") -> float | None:
         """In the table's unit; None where it was not measured."""
@@ -82,24 +92,20 @@ class Table:
 
     def ratio(self, peer: str, base: str = "cellmesh") -> float | None:
         """The peer's figure by ours, the median over rounds; None where one was not measured."""
-        if peer == base:
-            return None
-        pairs = zip(self.figures.get(peer, ()), self.figures.get(base, ()), strict=False)
-        ratios = [theirs / ours for theirs, ours in pairs]
-        return statistics.median(ratios) if ratios else None
+        ratios = self.ratios(peer, base)
+        return statistics.median(ratios) if ratios and peer != base else None
 
     def lines(self, base: str = "cellmesh") -> list[str]:
         """Rows for people: median, 90 % interval, and the ratio to our own figure of the same round."""
         rows = [f"{self.case}"]
-        ours = self.figures.get(base, [])
         for name, values in self.figures.items():
             low, high = interval(values)
             row = (
                 f"  {name:<28}{statistics.median(values) * self.scale:>10.1f} {self.unit:<3}"
                 f" [{low * self.scale:.1f} .. {high * self.scale:.1f}]"
             )
-            if name != base and ours:
-                ratios = [theirs / mine for theirs, mine in zip(values, ours, strict=False)]
+            ratios = self.ratios(name, base)
+            if name != base and ratios:
                 low, high = interval(ratios)
                 row += f"   {statistics.median(ratios):6.2f}x ours [{low:.2f} .. {high:.2f}]"
             rows.append(row)
@@ -127,5 +133,8 @@ def rounds(count: int, contenders: Sequence[tuple[str, Callable[[], float | None
 
 def cold(script: str) -> float | None:
     """Run a script in a fresh interpreter; it prints its own seconds."""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    try:
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        return None
     return float(done.stdout.split()[-1]) if done.returncode == 0 and done.stdout.strip() else None
