@@ -48,11 +48,12 @@ def grow(turn: Turn, session: Session, gpus: int) -> None:
     if not gpus:
         wanted = max(wanted, min(state.min_workers - shape.live + shape.lent, _free_places(state, session)))
     for _ in range(wanted):
-        if not _has_place(turn, session, shape):
-            return
-        if launch(turn, session, None, gpus) is None:
+        if gpus and choose(free_shares(state), gpus) is None:  # then nobody need make room either
             state.gpu_waiting[session.id] = None
             return
+        if not _has_place(turn, session, shape):
+            return
+        launch(turn, session, None, gpus)
         shape.told = False
 
 
