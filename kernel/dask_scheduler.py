@@ -18,8 +18,8 @@ from .bounded import BoundedCalls
 from .futures import Future
 from .sharing import Shared
 
-AHEAD = 2
-"""Tasks per core that are under way: while one runs, the next is there already."""
+AHEAD = 32
+"""Tasks per core that are under way: so many that small ones can travel together."""
 
 
 def dask_get(
