@@ -136,7 +136,8 @@ class Backlog:
 
     def withdraw(self, future: Future) -> None:
         """The Future has been cancelled: have its call not run, or stopped."""
-        sent = self._sent.get(future.index)
+        with self._lock:  # or it might just be on its way into a task, and be taken for waiting
+            sent = self._sent.get(future.index)
         if sent is None:
             return  # it still waits, and will not be sent; or it is over
         if all(call.future.done() for call in sent.calls):

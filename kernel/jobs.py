@@ -289,6 +289,8 @@ class Job:
     def on_known(self, info: JobInfo) -> None:
         """The hub's answer to attaching: all that it kept has been sent."""
         self.info = info
+        for task, size in info.left:
+            self._record(task).size = size
         with self._lock:
             self.total = info.items
             self.sealed = True

@@ -85,10 +85,7 @@ class Sink(Protocol):
     """What an engine tells the notebook side. Called from the engine's thread: be quick, never raise."""
 
     def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
-        """These items of the task finished. Each (job, task, item) comes exactly once.
-
-        Of a job that was attached, tasks that have not finished any are named by an empty list.
-        """
+        """These items of the task finished. Each (job, task, item) comes exactly once."""
 
     def settled(
         self, job: int, task: int, state: str, why: str, worker: int | None, seconds: float = 0.0

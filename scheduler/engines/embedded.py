@@ -292,7 +292,7 @@ class EmbeddedEngine(Engine):
         """Pass items on, once each: a hub that came back sends again what is unclaimed."""
         delivered = self._delivered.get(job)
         fresh = delivered.fresh(task, items) if delivered is not None else []
-        if fresh or not items:  # none at all: a surviving job has this task, too
+        if fresh:
             sink.items(job, task, worker, fresh)
 
     def _on_lost(self) -> None:

@@ -107,7 +107,7 @@ class InlineJob:
             cancelled=self.cancelled,
             opened=self._opened,
             cell=spec.cell,
-            **self._counts,
+            **self._counts,  # type: ignore[arg-type]  # mypy takes them for any field
         )
 
 

@@ -224,7 +224,8 @@ def _attach(hub: Hub, client: Client, job_id: JobId) -> None:
     record.client = client.id
     record.attached = True
     _send_kept(hub, client.identity, job_id, record, output=True)
-    hub.peers.send(client.identity, msg.JobState(info))
+    left = [(index, task.wire.size) for index, task in record.tasks.items() if task.settled is None]
+    hub.peers.send(client.identity, msg.JobState(msgspec.structs.replace(info, left=left)))
 
 
 def _send_kept(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord, *, output: bool) -> None:
@@ -234,9 +235,7 @@ def _send_kept(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord, *, outp
             hub.peers.send(identity, msg.Output(job_id, 0, None, "note", text))
         for kept in job.outputs:
             hub.peers.send(identity, kept)
-    for index, task in job.tasks.items():
-        if output and not task.results and task.settled is None:
-            hub.peers.send(identity, msg.Results(job_id, index, None, []))  # it is there, and not over
+    for task in job.tasks.values():
         for results in task.results or ():
             hub.peers.send(identity, results)
         if output and task.progress is not None:

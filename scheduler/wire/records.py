@@ -102,6 +102,7 @@ class JobInfo(Wire, frozen=True):
     running: int
     opened: float  # wall clock
     cell: str = ""  # the launching cell's parent header, as JSON; "" outside a notebook
+    left: list[tuple[int, int]] = []  # for who attaches: tasks that are not over, and their sizes
 
 
 class SessionInfo(Wire, frozen=True):

@@ -53,6 +53,22 @@ def test_submits_that_have_not_run_yet_are_taken_over(mesh: Mesh, tmp_path: Path
     until(no_jobs_are_kept, "an empty list of jobs")
 
 
+def test_calls_that_travel_together_are_taken_over_one_by_one(mesh: Mesh, tmp_path: Path) -> None:
+    launch = (
+        "known = [cm.submit(abs, x).result() for x in range(50)]",
+        "blocked = [cm.submit(wait, folder, x) for x in range(2)]",
+        "many = [cm.submit(abs, -x) for x in range(500)]",
+        "import time; time.sleep(1)",
+    )
+    leave_behind(mesh, tmp_path, "; ".join(launch))
+    kernels.attach(mesh.folder, "book")
+    futures = cm.attach()
+    (tmp_path / "go").touch()
+    assert sorted(future.result(30) for future in futures) == sorted([0, 1, *range(500)])
+    del futures
+    until(no_jobs_are_kept, "an empty list of jobs")
+
+
 def test_what_is_taken_over_and_dropped_is_freed(mesh: Mesh, tmp_path: Path) -> None:
     leave_behind(mesh, tmp_path, "futures = [cm.submit(wait, folder, x) for x in range(3)]")
     kernels.attach(mesh.folder, "book")
