@@ -77,3 +77,13 @@ def test_a_wait_that_is_over_is_not_told():
     s.ready(W + 1)
     s.ok(W, A)
     assert s.fire("waiting:t") == []
+
+
+def test_no_worker_makes_room_for_one_whose_gpu_is_not_free():
+    s = Script(cpus=3, gpus=("g0",), least=1, most=2)
+    s.launch(task(0))
+    s.ready(W)
+    s.ok(W, A)
+    commands = s.launch(task(0, gpus=1000), task(1, gpus=1000), job=2)  # one device for two tasks
+    assert kinds(commands, StopWorker) == []
+    assert kinds(s.ready(W + 1), StopWorker) == []
