@@ -34,14 +34,15 @@ def lines(rows: Iterable[Row]) -> list[str]:
 
 
 def verdict(case: Case, table: Table) -> str:
-    """ "goal", "must", "MISSED", or "" where nothing is asked."""
+    """ "goal", "must" or "MISSED"; "" where nothing is asked, and a word where a peer was not measured."""
     if not case.must:
         return ""
     held = [bound.holds(table) for bound in case.must]
-    unknown = " (not all peers measured)" if None in held else ""
     if False in held:
-        return "MISSED" + unknown
-    return ("goal" if all(bound.holds(table) for bound in case.goal) else "must") + unknown
+        return "MISSED"
+    if None in held:
+        return "(peers missing)"
+    return "goal" if all(bound.holds(table) for bound in case.goal) else "must"
 
 
 def _text(bounds: tuple[Bound, ...], unit: str) -> str:
