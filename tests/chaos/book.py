@@ -27,6 +27,7 @@ from support import kernels
 
 import cellmesh as cm
 from cellmesh.kernel import attaching, sink
+from cellmesh.kernel.futures import Future
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire.messages import Item
 from chaos import work
@@ -73,10 +74,10 @@ class Book:
         self.counts: dict[str, int] = {}
         self.kept: list[tuple[str, Any, int]] = []  # references held over several rounds
 
-    def note(self, job: int, index: int, expected: Any) -> None:
-        """Written down before anybody can ask for it."""
+    def note(self, job: int, low: int, size: int) -> None:
+        """Write down what a map must bring, for whoever takes it over."""
         with self.ledger.open("a") as file:
-            file.write(json.dumps([job, index, expected]) + "\n")
+            file.write(json.dumps([job, low, size]) + "\n")
 
     def same(self, what: str, found: Any, expected: Any) -> None:
         if found != expected:
@@ -87,17 +88,14 @@ class Book:
 
     def submits(self) -> None:
         xs = [self.rng.randrange(1 << 40) for _ in range(self.rng.randrange(1, 120))]
-        futures = [cm.submit(work.mix, x, retries=RETRIES) for x in xs]
+        futures = [cm.submit(work.pair, x, retries=RETRIES) for x in xs]
         for x, future in zip(xs, futures, strict=True):
-            assert future.job is not None
-            self.note(future.job.id, future.index, work.mix(x))
-        for x, future in zip(xs, futures, strict=True):
-            self.same("submit", future.result(PATIENCE), work.mix(x))
+            self.same("submit", future.result(PATIENCE), work.pair(x))
 
     def maps(self) -> None:
         low, size = self.rng.randrange(1 << 40), self.rng.randrange(1, 2000)
         results = cm.map(work.mix, range(low, low + size), retries=RETRIES)
-        self.note(results.job.id, -1, [low, size])
+        self.note(results.job.id, low, size)
         if self.rng.random() < 0.3:
             for x, found in enumerate(results, low):
                 self.same("map", found, work.mix(x))
@@ -195,14 +193,14 @@ class Book:
     # --- what an earlier process left ---------------------------------------------------------------
 
     def take_over(self) -> None:
-        """The jobs of the process that was killed: what is in the ledger must be right."""
-        expected: dict[int, dict[int, Any]] = {}
+        """The jobs of the process that was killed."""
+        expected: dict[int, tuple[int, int]] = {}
         for line in self.ledger.read_text().splitlines() if self.ledger.exists() else ():
             try:
-                job, index, value = json.loads(line)
+                job, low, size = json.loads(line)
             except ValueError:
                 continue  # torn by the kill
-            expected.setdefault(job, {})[index] = value
+            expected[job] = low, size
         session = attaching.current()
         for info in session.survivors.jobs:
             try:
@@ -211,18 +209,24 @@ class Book:
                 if "no job" not in str(error) and "not known any more" not in str(error):
                     raise
                 continue
-            wanted = expected.get(info.id, {})
             if isinstance(found, list):
-                for future in found:
-                    if future.index in wanted:
-                        self.same("taken over", future.result(PATIENCE), wanted[future.index])
-                cm.cancel(found)
-            elif -1 in wanted and not info.cancelled:
-                low, size = wanted[-1]
+                self.take_calls(found)
+            elif info.id in expected and not info.cancelled:
+                low, size = expected[info.id]
                 values = found.result(PATIENCE)
                 self.same("taken over", values[:size], [work.mix(x) for x in range(low, low + len(values))])
             else:
                 found.cancel()
+
+    def take_calls(self, futures: list[Future]) -> None:
+        """All kinds of calls, some of which would never end: those are found by their patience."""
+        done, _ = cm.wait(futures, timeout=1.0)
+        for future in done:
+            if not future.cancelled() and future.exception() is None:
+                found = future.result()
+                if isinstance(found, tuple):
+                    self.same("taken over", found, work.pair(found[0]))
+        cm.cancel(futures)
 
 
 def main(folder: str, key: str, seed: str, ledger: str) -> None:
@@ -239,6 +243,7 @@ def main(folder: str, key: str, seed: str, ledger: str) -> None:
     book = Book(random.Random(seed), Path(ledger))
     book.ledger.touch()
     book.take_over()
+    book.round()
     while not ending.is_set():
         book.round()
     book.kept.clear()

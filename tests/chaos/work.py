@@ -19,6 +19,11 @@ def mix(x: int) -> int:
     return (x * 2654435761 + 12345) % (1 << 61)
 
 
+def pair(x: int) -> tuple[int, int]:
+    """A result that whoever finds it can check."""
+    return x, mix(x)
+
+
 def block(seed: int, size: int) -> bytes:
     """So many bytes, which depend on the seed."""
     return random.Random(seed).randbytes(size)
