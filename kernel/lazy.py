@@ -84,6 +84,8 @@ class LazyFeeder(Feeder):
     def drop(self) -> None:
         """Nobody holds the results any more. May be called from anywhere."""
         self.dropped = True
+        if self.exhausted:
+            self._job.session.claims.append((self._job.id, None))
         self._wake.set()
         if self._inline:
             self._job.session.later.append(self._over)
@@ -121,14 +123,19 @@ class LazyFeeder(Feeder):
             job.cancel()
             if not job.attended:
                 job.session.notices.say(
-                    f"{job.title} ended after {self.count} items: nobody holds its results. Keep them "
-                    "(ys = cm.map(...)), or pass background=True."
+                    f"{job.title} ended after {self.count} item{'s' * (self.count != 1)}: nobody holds its "
+                    "results. Keep them (ys = cm.map(...)), or pass background=True."
                 )
         if not (job.cancelled or job.refused or job.session.closed):
             return False
         self.source.close()
         self._end()
         return True
+
+    def _end(self) -> None:
+        super()._end()
+        if self.dropped:  # only now: the engine forgets what is claimed, and would know no more of the end
+            self._job.session.claims.append((self._job.id, None))
 
     def _ended(self) -> bool:
         """Whether the source has ended, and all that it gave is sent."""

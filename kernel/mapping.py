@@ -193,10 +193,12 @@ class Results:
         # May run anywhere: only note it; the session tells the engine later.
         job = getattr(self, "_job", None)
         lazy = getattr(self, "_lazy", None)
+        if job is None or self._claimed or job.session.dying:
+            return
         if lazy is not None:
             self.arrivals.unwanted = True
-            lazy.drop()
-        if job is not None and not self._claimed and not job.session.dying:
+            lazy.drop()  # and claims it, once it has ended
+        else:
             job.session.claims.append((job.id, None))
 
     # ------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class SessionSink:
         known = self._session.jobs.get(job) if job is not None else None
         if known is not None:
             known.on_refused(why)
-        else:
+        elif job is None:  # else it is over here, and its end was on its way when it was forgotten there
             self._session.refusals.append(why)
             self._session.notices.say(why)
 

@@ -60,7 +60,9 @@ def test_a_break_ends_what_nobody_holds(kernel: Kernel) -> None:
         "    if y == 10: break\n"
     )
     kernel.ok("for _ in range(500):\n    if cm.jobs()[-1].finished: break\n    time.sleep(0.02)")
-    assert kernel.ok("cm.jobs()[-1].finished, cm.submit(abs, -1).result()").result == "(True, 1)"
+    shown = kernel.ok("cm.jobs()[-1].finished, cm.submit(abs, -1).result()")
+    assert shown.result == "(True, 1)"
+    assert "not known" not in shown.stderr
 
 
 def test_what_is_here_is_sent_though_the_generator_blocks(kernel: Kernel) -> None:
@@ -182,3 +184,16 @@ def test_stop_ends_an_endless_map_that_pauses(kernel: Kernel) -> None:
         "for _ in range(500):\n    if not ours(): break\n    time.sleep(0.02)"
     )
     assert kernel.ok("ours()").result == "[]"
+
+
+def test_a_map_that_nobody_ever_held_says_why_it_ended(kernel: Kernel) -> None:
+    kernel.ok(LOAD)
+    kernel.ok("r = cm.map(abs, itertools.count()); job = r.job; del r")
+    shown = kernel.ok("for _ in range(500):\n    if job.finished: break\n    time.sleep(0.02)")
+    later = kernel.ok("cm.submit(abs, -1).result()")
+    told = shown.stderr + later.stderr
+    assert "nobody holds its results" in told
+    assert "not known" not in told
+    kernel.ok("r = cm.map(abs, iter(range(10)), background=True); job = r.job; del r")
+    kernel.ok("for _ in range(500):\n    if job.finished: break\n    time.sleep(0.02)")
+    assert kernel.ok("job.done, job.cancelled").result.endswith("False)")
