@@ -85,6 +85,9 @@ class Items:
             self._quickly(run, function, arguments)
             return
         for index in self.indices(run):
+            if run.task.verb == "calls":
+                self.one(run, index, None, _called, (function, arguments[index]), {})
+                continue
             args = arguments[index] if run.task.verb == "map" else (arguments[index],)
             self.one(run, index, args, function, args, {})
 
@@ -204,6 +207,11 @@ class Items:
             return codec.dumps(failure, self._prefix)
         except StoreFullError:
             return codec.dumps(replace(failure, exception=None))
+
+
+def _called(function: Callable[..., Any], entry: Any) -> Any:
+    args, kwargs = _call(entry)
+    return function(*args, **kwargs)
 
 
 def _call(entry: Any) -> Any:
