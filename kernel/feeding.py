@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from cellmesh.scheduler.objects.describing import describe
 from cellmesh.scheduler.wire.messages import Item, TaskWire
-from cellmesh.scheduler.worker.errors import describe
 
 from . import packing
 from .chunking import Planner, parts_of, seed_of

@@ -5,7 +5,6 @@ Never submits anything. Callbacks run in the engine's thread: keep them short. R
 `packing.py`, `submitting.py`.
 """
 
-import asyncio
 import concurrent.futures
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
@@ -211,6 +210,8 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
 
     async def _awaited(self) -> Any:
         __tracebackhide__ = True
+        import asyncio  # here: a script that awaits nothing does not pay for it
+
         if not self.done() and self._job is not None:
             try:
                 await self._job.wait_for_async(self.done)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from cellmesh.scheduler.engines.contract import SessionSpec
 from cellmesh.scheduler.nursery.start import ensure_hub
 from cellmesh.scheduler.wire.folders import DOORBELL_PROTOCOL
@@ -116,6 +114,8 @@ def _grace(default: float) -> float:
 
 
 def _process_key() -> str:
+    import psutil  # late: notebooks have other keys
+
     # The start time tells this process from a later one that gets its number.
     return f"process-{os.getpid()}-{psutil.Process().create_time():.2f}"
 

@@ -4,7 +4,6 @@ Owns `Job`. Results stay undecoded until someone asks. Only the engine's thread 
 reading them needs no lock. Never shows anything. Read next: `futures.py`, `mapping.py`, `session.py`.
 """
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -182,6 +181,8 @@ class Job:
     async def wait_for_async(self, done: Callable[[], bool]) -> None:
         """`wait_for` in a coroutine; whoever awaits decides what being cancelled means."""
         __tracebackhide__ = True
+        import asyncio  # here: a script that awaits nothing does not pay for it
+
         self.attended = True
         bar = progress.of(self)
         try:

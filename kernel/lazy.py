@@ -16,7 +16,7 @@ from cellmesh.scheduler.wire.messages import Item
 
 from .feeding import BYTES_AHEAD, Feeder, Template
 from .jobs import Job, Record
-from .sources import LEAST, AsyncSource, PulledSource, Source
+from .sources import LEAST, PulledSource, Source
 
 UNREAD = 32
 """Chunks per slot whose results may wait to be taken."""
@@ -58,9 +58,7 @@ class LazyFeeder(Feeder):
         job.on_cancel.append(self._over if self._inline else self._wake.set)
 
     def start(self) -> None:
-        self.source.start(
-            self._ahead if isinstance(self.source, AsyncSource) and self._inline else self._wake.set
-        )
+        self.source.start(self._ahead if self.source.looped and self._inline else self._wake.set)
         if not self._inline:
             threading.Thread(target=self._run, name="cellmesh-feeder", daemon=True).start()
 

@@ -4,12 +4,10 @@ Owns the user's iterator: it runs in a thread of its own, an async one in the lo
 called. Only about two chunks of items wait here. Never sends anything. Read next: `lazy.py`.
 """
 
-import asyncio
 import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -19,6 +17,8 @@ LEAST = 16
 
 class Source:
     """What all sources have. `ended`: nothing more will come; `error`: what the iterator raised."""
+
+    looped = False  # taken by an event loop
 
     def __init__(self) -> None:
         self.ended = False
@@ -94,51 +94,6 @@ class ThreadSource(Source):
         self._room.set()
 
 
-class AsyncSource(Source):
-    """An async iterable, in the running loop."""
-
-    def __init__(self, items: AsyncIterable[Any]) -> None:
-        super().__init__()
-        self._items = items
-        self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self, arrived: Callable[[], None]) -> None:
-        super().start(arrived)
-        self._task = self._loop.create_task(self._run())
-
-    def needs_this_loop(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop and not self.ended
-        except RuntimeError:
-            return False
-
-    def close(self) -> None:
-        self._closed = True
-        if self._task is not None:
-            with suppress(RuntimeError):  # the loop was closed: nothing runs there any more
-                self._loop.call_soon_threadsafe(self._task.cancel)
-
-    async def _run(self) -> None:
-        try:
-            async for item in self._items:
-                self._buffer.append(item)
-                self._arrived()
-                await asyncio.sleep(0)  # an iterator that never waits must not keep the loop for itself
-                while len(self._buffer) >= self.ahead:
-                    self._room.clear()
-                    await self._room.wait()
-        except BaseException as error:  # noqa: BLE001 - as above; also when the loop ends first
-            self._end(None if self._closed else error)
-        else:
-            self._end()
-
-    def _make_room(self) -> None:
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._room.set)
-
-
 class PulledSource(Source):
     """An ordinary iterable, taken from by whoever wants results (the inline engine): nothing runs ahead."""
 
@@ -162,6 +117,8 @@ def source_of(items: Any, *, pulled: bool) -> Source:
     """The source for an iterable, maybe an async one."""
     if not isinstance(items, AsyncIterable):
         return PulledSource(items) if pulled else ThreadSource(items)
+    from .asyncsource import AsyncSource
+
     try:
         return AsyncSource(items)
     except RuntimeError:

@@ -5,7 +5,6 @@ cancel is only sent; the hub interrupts, and after 2 s replaces, what does not y
 Read next: `waiting.py`, `session.py`.
 """
 
-import asyncio
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -81,8 +80,8 @@ class Hooks:
         error = getattr(result, "error_in_exec", None) if result is not None else KeyboardInterrupt()
         if cell is not None:
             self.ended.add(cell.msg_id)
-            if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):  # the latter after an await
-                self._cancel(cell)
+            if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "CancelledError":
+                self._cancel(cell)  # the latter after an await
         self.session.drain_claims()
 
     def task_ends(self) -> None:

@@ -13,13 +13,14 @@ from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.scheduler.wire.messages import Item
 
-from . import targets
 from .jobs import Job, Record
 from .session import Session
 
 
 def keep(session: Session, job: Job, handle: Any) -> None:
     """A background cell without `--out`: the handle is kept until the job is over, and a failure is told."""
+    from . import targets  # of cells only: a script must not pay for IPython
+
     known = targets.memory(session)
     known.handles = [(other, kept) for other, kept in known.handles if not other.finished]
     known.handles.append((job, handle))

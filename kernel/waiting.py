@@ -5,13 +5,18 @@ a waiter sleeps on a lock of its own, so a KeyboardInterrupt can never leave a s
 Read next: `jobs.py`.
 """
 
-import asyncio
+from __future__ import annotations
+
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a script that awaits nothing does not pay for it
+    import asyncio
 
 BEAT = 0.1
 
@@ -85,6 +90,8 @@ class Bell:
         __tracebackhide__ = True
         if done():
             return
+        import asyncio
+
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 

@@ -7,16 +7,15 @@ wrong. Read next: `cellmesh/scheduler/objects/failures.py`.
 
 import asyncio
 import os
-import reprlib
 import traceback
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 
 import cellmesh.scheduler
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.describing import describe
 from cellmesh.scheduler.objects.failures import Failure, Rebuilt, RemoteFrame
 
-_REPR = 200
 _TEXT = 100_000
 _FRAMES = 100  # of a deep recursion the first and last of these are kept
 _EXCEPTION = 1024 * 1024  # a larger exception carries data; it goes without
@@ -31,17 +30,6 @@ _OURS = tuple(
 
 class ExitRefusedError(RuntimeError):
     """User code tried to end the worker's process."""
-
-
-def describe(value: object) -> str:
-    """The value's repr, bounded, whatever its class does."""
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = short.maxlong = _REPR
-    try:
-        text = short.repr(value)
-    except Exception as error:  # noqa: BLE001 - a repr may raise anything
-        text = f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
-    return text if len(text) <= _REPR else text[: _REPR - 1] + "…"
 
 
 def failure(

@@ -13,6 +13,7 @@ from types import CoroutineType
 from typing import Any
 
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.describing import describe
 from cellmesh.scheduler.objects.marks import Mark
 from cellmesh.scheduler.objects.segments import StoreFullError
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
@@ -186,7 +187,7 @@ class Items:
             raise
         except Exception as error:  # noqa: BLE001 - pickling runs code of the value's own
             if stand_in:
-                return codec.dumps(Unpicklable(kind.__qualname__, errors.describe(value), str(error)))
+                return codec.dumps(Unpicklable(kind.__qualname__, describe(value), str(error)))
             raise codec.CannotPickleError(
                 f"The result, a {kind.__qualname__}, cannot be pickled: {error}. Return plain data "
                 "(numbers, arrays, state_dict(), a path), or keep it on a worker in a %%distributed cell."
@@ -195,7 +196,7 @@ class Items:
     def _failure(self, error: BaseException, index: int, subject: tuple[Any, ...] | None) -> Payload:
         described = ""
         if subject is not None:
-            described = errors.describe(subject[0] if len(subject) == 1 else subject)
+            described = describe(subject[0] if len(subject) == 1 else subject)
         failure = errors.failure(
             error,
             worker=self._label,

@@ -32,6 +32,12 @@ def test_importing_cellmesh_stays_light() -> None:
     assert ours <= ALLOWED
 
 
+def test_a_script_pays_for_no_notebook_and_no_event_loop() -> None:
+    code = "import sys, cellmesh as cm; cm.submit, cm.map; print(*sys.modules)"
+    loaded = set(in_a_fresh_python(code).split())
+    assert not loaded & {"IPython", "asyncio", "psutil", "traitlets", "numpy"}
+
+
 def test_the_front_door_has_these_names_and_no_others() -> None:
     import cellmesh
 

@@ -9,9 +9,10 @@ import pytest
 from worker.running import Local
 
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.describing import describe
 from cellmesh.scheduler.objects.failures import Failure, Rebuilt
 from cellmesh.scheduler.wire.messages import TaskWire
-from cellmesh.scheduler.worker.errors import describe, failure
+from cellmesh.scheduler.worker.errors import failure
 
 
 def _kept(error: BaseException) -> Failure:
