@@ -66,9 +66,10 @@ class Dealer(Generic[M]):
         self._timed = False  # asleep, but not for long
         self._closing = False
         self._connected = False
-        self._drained = threading.Event()
+        self._drains: deque[threading.Event] = deque()  # who waits until everything is acknowledged
         self._using = threading.Lock()  # the socket and the link
-        self._again = False  # a sender was interrupted half-way: what is unacknowledged is sent again
+        self._user = 0  # the posting thread that holds it
+        self._sending = False  # or a sender was interrupted half-way: what is unacknowledged is sent again
         self._more = False  # the socket has something to read, and its descriptor has told so already
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._socket.connect(address)
@@ -78,17 +79,22 @@ class Dealer(Generic[M]):
         self._thread.start()
 
     def post(self, *messages: Any) -> None:
-        """Send messages, from any thread."""
-        self._drained.clear()
-        self._outbox.extend(messages)
-        if threading.current_thread() is self._thread or not self._connected:
-            return  # they leave at the end of its turn, or with the connection
+        """Send messages, from any thread, also out of a finalizer that runs while this thread sends."""
         try:
+            self._outbox.extend(messages)
+            if threading.current_thread() is self._thread or not self._connected:
+                return  # they leave at the end of its turn, or with the connection
+            if self._user == threading.get_ident():
+                self._waker.wake()
+                return
             with self._using:
-                self._send()
-                more = self._readable()
+                self._user = threading.get_ident()
+                try:
+                    self._send()
+                    more = self._connected and self._readable()
+                finally:
+                    self._user = 0
         except BaseException:  # a KeyboardInterrupt at any point: the receiver knows what it has
-            self._again = True
             self._waker.wake()
             raise
         if more:  # sending may have taken the news off the descriptor
@@ -96,16 +102,17 @@ class Dealer(Generic[M]):
 
     def post_later(self, *messages: Any) -> None:
         """Send messages that nobody waits for: with the next ones, or a moment later."""
-        self._drained.clear()
         self._later.extend(messages)
         if self._asleep and not self._timed:
             self._waker.wake()
 
     def drain(self, timeout: float) -> bool:
         """Wait until the hub has acknowledged everything; whether it did in time."""
+        drained = threading.Event()
+        self._drains.append(drained)
         self.post(AckNow())
         self._waker.wake()
-        return self._drained.wait(timeout)
+        return drained.wait(timeout)
 
     @property
     def idle(self) -> bool:
@@ -144,15 +151,12 @@ class Dealer(Generic[M]):
                     self._on_lost()
                 self._receive()
                 with self._using:
-                    if self._again:
-                        self._again = False
-                        self._link.resend()
                     self._send(everything=not ready)
                     self._more = self._readable()
-                if self._link.idle and not self._drained.is_set():
-                    self._drained.set()
-                    if not self.idle:  # posted meanwhile
-                        self._drained.clear()
+                waiting = len(self._drains)  # before the look: who comes later may have posted since
+                if waiting and self.idle:
+                    for _ in range(waiting):
+                        self._drains.popleft().set()
         finally:
             with self._using:
                 self._connected = False
@@ -202,6 +206,9 @@ class Dealer(Generic[M]):
     def _send(self, *, everything: bool = False) -> None:
         """Whoever is interrupted here leaves a message twice rather than not at all: all may come twice."""
         outbox, later, link = self._outbox, self._later, self._link
+        if self._sending:  # first of all: who has seen a later frame takes earlier ones for seen
+            link.resend()
+        self._sending = True
         if outbox or everything or len(later) >= PROMPT:
             while later:
                 link.send(later[0])
@@ -211,6 +218,7 @@ class Dealer(Generic[M]):
             outbox.popleft()
         if self._connected:
             link.flush(acknowledge=everything)
+        self._sending = False
 
 
 def _has_news(socket: zmq.Socket[bytes]) -> bool:

@@ -19,7 +19,9 @@ class Waker:
             os.set_blocking(self._write, False)
 
     def wake(self) -> None:
-        """Make the descriptor readable."""
+        """Make the descriptor readable; nothing once it is closed."""
+        if self._write < 0:
+            return
         try:
             os.write(self._write, b"\1\0\0\0\0\0\0\0")
         except BlockingIOError:
@@ -34,6 +36,7 @@ class Waker:
 
     def close(self) -> None:
         """Free the descriptors."""
+        write, self._write = self._write, -1  # its number may be another file's any moment
         os.close(self.fd)
-        if self._write != self.fd:
-            os.close(self._write)
+        if write != self.fd:
+            os.close(write)
