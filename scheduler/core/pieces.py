@@ -14,7 +14,7 @@ from .state import Job, Split, State, Task, TaskState, Worker
 from .transitions import conclude
 from .turn import Turn
 
-_WORSE = {TaskState.DONE: 0, TaskState.FAILED: 1, TaskState.CANCELLED: 2, TaskState.LOST: 3}
+_WORSE = (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMED_OUT, TaskState.LOST).index
 
 
 def not_to_run(task: Task) -> tuple[int, ...]:
@@ -72,7 +72,7 @@ def end_piece(state: State, job: Job, task: Task, why: str) -> tuple[TaskIndex, 
     if split is None:
         return whole, task.state, why
     split.open -= 1
-    if _WORSE[task.state] > _WORSE[split.state]:
+    if _WORSE(task.state) > _WORSE(split.state):
         split.state, split.why = task.state, why
     if split.open:
         return None

@@ -152,7 +152,7 @@ def settle(turn: Turn, job: Job, task: Task, to: TaskState, why: str = "") -> No
         turn.out.append(SettleTask(job.id, task.spec.index, to, why))
     elif (end := end_piece(turn.state, job, task, why)) is not None:
         turn.out.append(SettleTask(job.id, *end))
-        if end[1] is TaskState.CANCELLED or end[1] is TaskState.LOST:
+        if end[1] is not TaskState.DONE and end[1] is not TaskState.FAILED:
             part(turn, job.tasks[end[0]])
     if job.setup and job.finished:
         adopt_setup(turn, job)

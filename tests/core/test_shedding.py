@@ -156,3 +156,14 @@ def test_a_hub_that_comes_back_knows_the_pieces():
 def _attempt(script):
     job, key = script.state.workers[W + 1].task
     return script.state.jobs[job].tasks[key].attempt
+
+
+def test_a_piece_that_runs_out_of_time_ends_the_whole_task_as_timed_out():
+    script = shared(timeout=60.0)
+    piece = script.state.workers[W + 1].task
+    attempt = script.state.jobs[1].tasks[piece[1]].attempt
+    script.fire(f"timeout:{W + 1}:{attempt}")
+    assert not kinds(script.report(W + 1, attempt, outcome=Outcome.INTERRUPTED), c.SettleTask)
+    ended = c.SettleTask(1, 0, TaskState.TIMED_OUT, "timed out after 240 s")
+    assert ended in script.ok(W, A, 0, 1, 2, 3)
+    assert script.state.jobs[1].finished
