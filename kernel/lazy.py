@@ -166,7 +166,7 @@ class LazyFeeder(Feeder):
     def _take(self, size: int) -> Sequence[Any]:
         chunk = self.source.take(size)
         with self._lock:
-            self._unread[len(self.starts)] = 0
+            self._unread[self._tasks] = 0
         return chunk
 
     def _hear(self, record: Record, items: Sequence[Item] | None) -> None:

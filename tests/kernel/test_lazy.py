@@ -43,8 +43,13 @@ def test_an_unread_map_pauses(kernel: Kernel) -> None:
         "r = cm.map(lambda row: row, rows()); first = next(iter(r)); feeder = r._lazy\n"
     )
     # It comes to rest: nothing is at work, and what has come fills the room for results that nobody takes.
-    kernel.ok("while feeder._in_flight or feeder._sizes(): time.sleep(0.01)")
+    rests = "while feeder._in_flight or feeder._sizes(): time.sleep(0.01)"
+    kernel.ok(rests)
     assert kernel.ok("0 < r.job.done < 1500, taken < 2000").result == "(True, True)"
+    # Somebody takes some, and pauses again: what was taken is not counted any more, and what has come is.
+    kernel.ok("ys = iter(r)\nfor _ in range(300): next(ys)")
+    kernel.ok(rests)
+    assert kernel.ok("feeder._unread.keys() == feeder.starts.keys()").result == "True"
 
 
 def test_a_break_ends_what_nobody_holds(kernel: Kernel) -> None:
