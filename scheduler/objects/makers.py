@@ -144,6 +144,9 @@ class Maker:
                 continue
             except FileNotFoundError:
                 continue
+            except BaseException:  # Stop too: nobody else knows of it
+                segments.unlink(segment.name)
+                raise
             finally:
                 os.close(fd)
             with self._lock:
@@ -173,9 +176,9 @@ class Maker:
         os.symlink(path, segments.path_of(name))  # first: by its name it is found and swept up
         try:
             _write_file(str(path), size, parts)
-        except OSError as error:
+        except BaseException as error:
             segments.unlink(name)
-            if error.errno != errno.ENOSPC:
+            if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
                 raise
             raise self._full(size) from None
         return Ref(name, size)
@@ -240,7 +243,7 @@ def _write_file(path: str, capacity: int, parts: Sequence[bytes | memoryview]) -
                     written -= len(left.pop(0))
                 if written:
                     left[0] = left[0][written:]
-    except OSError:
+    except BaseException:  # Stop too: nobody else knows of it
         os.unlink(path)
         raise
     finally:

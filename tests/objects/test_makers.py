@@ -105,6 +105,21 @@ def test_a_freed_segment_whose_name_is_gone_is_no_trouble(prefix: str) -> None:
     assert (codec.loads(second) == 1).all()
 
 
+def test_what_is_interrupted_leaves_no_segment(
+    prefix: str, there: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    makers.freed([made(prefix, np.zeros(4 * MIB, np.uint8)).name])
+    for where, name in ((makers, "_copy"), (makers.os, "writev")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                made(prefix, np.zeros(4 * MIB, np.uint8))
+        assert there() == []
+
+
 def test_many_views_do_not_use_up_the_descriptors(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refs = [made(prefix, np.full(100_000, i, np.uint8)) for i in range(20)]
     monkeypatch.setattr(segments.resource, "getrlimit", lambda _: (20, 20))
