@@ -13,7 +13,7 @@ from typing import Any
 
 import cloudpickle
 
-_CONSTANTS = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), types.ModuleType})
+_CONSTANTS = frozenset({type(None), bool, int, float, complex, str, bytes, type(...)})
 _MISSING = object()
 _DEEP = 20  # functions that one refers to, one through another
 
@@ -47,9 +47,9 @@ class KnownFunctions:
 
 
 def _parts(function: Any) -> list[Any] | None:
-    """All that its pickle depends on; None if some of it may change inside."""
+    """What its pickle depends on but itself, which must not live for it; None if some of it may change inside."""
     parts: list[Any] = []
-    return parts if _collect(function, parts, 0) else None
+    return parts[1:] if _collect(function, parts, 0) else None
 
 
 def _collect(value: Any, parts: list[Any], depth: int) -> bool:
@@ -62,6 +62,10 @@ def _collect(value: Any, parts: list[Any], depth: int) -> bool:
         return depth < _DEEP and all(_collect(each, parts, depth + 1) for each in value)
     if kind is types.FunctionType:
         return _collect_function(value, parts, depth)
+    if kind is types.ModuleType:
+        parts.append(value)
+        by_value = cloudpickle.list_registry_pickle_by_value()
+        return not by_value and sys.modules.get(value.__name__) is value
     if kind is types.BuiltinFunctionType or isinstance(value, type):
         parts.append(value)
         return _by_reference(value)
@@ -78,6 +82,7 @@ def _collect_function(function: types.FunctionType, parts: list[Any], depth: int
         return True
     parts.append(function.__code__)
     for given in (function.__defaults__, function.__kwdefaults__, function.__dict__ or None):
+        parts += given if isinstance(given, dict) else ()
         for value in given.values() if isinstance(given, dict) else given or ():
             if not _collect(value, parts, depth + 1):
                 return False
