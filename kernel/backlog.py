@@ -16,6 +16,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.objects import packets
 from cellmesh.scheduler.objects.packets import Packet
 from cellmesh.scheduler.wire.messages import Item, Payload, Ref, TaskWire
@@ -83,6 +84,7 @@ class Backlog:
         self._sealed = False
         self._lock = threading.RLock()
         job.add_listener(self._hear)
+        job.on_end.append(self._ended)
 
     # --- from whoever submits -----------------------------------------------------------------------
 
@@ -163,14 +165,19 @@ class Backlog:
     def _send(self, *, everything: bool = False) -> None:
         __tracebackhide__ = True
         with self._lock:
-            tasks, holds = self._bundle(everything)
+            bundles = self._bundle(everything)
             self._sending += 1
         try:
-            for task, held in zip(tasks, holds, strict=True):
-                self.job.submit([task], False, holds=held)
+            while bundles:
+                self._launch(*bundles[0])  # not under the lock: it may write megabytes
+                bundles.popleft()
         finally:
             with self._lock:
                 self._sending -= 1
+                while bundles:  # a KeyboardInterrupt: what has not left waits again
+                    index, sent = bundles.pop()
+                    del self._sent[index]
+                    self._waiting.extendleft(reversed(sent.calls))
                 last = (
                     self._sealing and not self._sealed
                     and not (self._waiting or self._sending or self._deferred)
@@ -179,9 +186,8 @@ class Backlog:
         if last and not self.job.refused:
             self.job.submit([], True)
 
-    def _bundle(self, everything: bool) -> tuple[list[TaskWire], list[list[Any]]]:
-        tasks: list[TaskWire] = []
-        holds: list[list[Any]] = []
+    def _bundle(self, everything: bool) -> "deque[tuple[int, _Sent]]":
+        bundles: deque[tuple[int, _Sent]] = deque()
         waiting = self._waiting
         while waiting and (everything or len(self._sent) < self._window):
             first = waiting.popleft()
@@ -194,16 +200,27 @@ class Backlog:
                     call = waiting.popleft()
                     if not call.future.done():
                         calls.append(call)
-            tasks.append(self._task(calls))
-            holds.append([held for call in calls for held in call.holds])
-        return tasks, holds
+            index = self._next
+            self._next += 1
+            sent = self._sent[index] = _Sent(calls, len(calls))
+            for place, call in enumerate(calls):
+                call.future.sent(index, place, sent)
+            bundles.append((index, sent))
+        return bundles
 
-    def _task(self, calls: list[Call]) -> TaskWire:
-        index = self._next
-        self._next += 1
-        sent = self._sent[index] = _Sent(calls, len(calls))
-        for place, call in enumerate(calls):
-            call.future.sent(index, place, sent)
+    def _launch(self, index: int, sent: _Sent) -> None:
+        calls = sent.calls
+        try:
+            task = self._task(index, calls)
+            self.job.submit([task], False, holds=[held for call in calls for held in call.holds])
+        except (EngineError, MemoryError, OSError) as error:  # the engine, or the room for arguments, is gone
+            with self._lock:
+                self._sent.pop(index, None)
+            for call in calls:
+                call.future.fail(error)
+            self.job.session.bell.ring()
+
+    def _task(self, index: int, calls: list[Call]) -> TaskWire:
         kind = calls[0].kind
         if len(calls) > 1:
             entries = [call.arguments for call in calls]
@@ -217,6 +234,15 @@ class Backlog:
         return pickle.dumps(arguments, protocol=5) if isinstance(arguments, tuple) else arguments
 
     # --- from the engine's thread -------------------------------------------------------------------
+
+    def _ended(self, job: Job) -> None:
+        """Nothing more will come. If the engine is gone, not even for calls that have not left."""
+        if job.refused:
+            with self._lock:
+                calls = list(self._waiting)
+                self._waiting.clear()
+            for call in calls:
+                call.future.fail(outcomes.ending_of(job, None))
 
     def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
         sent = self._sent.get(record.index)
