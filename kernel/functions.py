@@ -47,7 +47,7 @@ class KnownFunctions:
 
 
 def _parts(function: Any) -> list[Any] | None:
-    """What its pickle depends on but itself, which must not live for it; None if some of it may change inside."""
+    """What its pickle depends on, but for itself (which must not live for it); None if that may change."""
     parts: list[Any] = []
     return parts[1:] if _collect(function, parts, 0) else None
 

@@ -1,4 +1,4 @@
-"""Senders that are interrupted, interrupt themselves or come too late: every message arrives, nobody hangs."""
+"""Senders that are interrupted, interrupt themselves or are late: every message arrives, nobody hangs."""
 
 from __future__ import annotations
 
