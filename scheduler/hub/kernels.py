@@ -86,6 +86,8 @@ def send_unclaimed(hub: Hub, client: Client) -> None:
     for job_id, job in hub.store.jobs.items():
         if job.client == client.id:
             _send_kept(hub, client.identity, job_id, job, output=False)
+            if job.attached:  # the answer to `AttachJob` may have died with the hub
+                _tell_state(hub, client.identity, job_id, job)
 
 
 def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:
@@ -224,8 +226,15 @@ def _attach(hub: Hub, client: Client, job_id: JobId) -> None:
     record.client = client.id
     record.attached = True
     _send_kept(hub, client.identity, job_id, record, output=True)
-    left = [(index, task.wire.size) for index, task in record.tasks.items() if task.settled is None]
-    hub.peers.send(client.identity, msg.JobState(msgspec.structs.replace(info, left=left)))
+    _tell_state(hub, client.identity, job_id, record)
+
+
+def _tell_state(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord) -> None:
+    """After all that is kept of the job: where it stands, and what is still to come."""
+    info = views.job(hub.core.state, hub.store, job_id)
+    if info is not None:
+        left = [(index, task.wire.size) for index, task in job.tasks.items() if task.settled is None]
+        hub.peers.send(identity, msg.JobState(msgspec.structs.replace(info, left=left)))
 
 
 def _send_kept(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord, *, output: bool) -> None:
