@@ -16,6 +16,7 @@ A cell that begins with `%%distributed` runs on every worker of the mesh, `%mesh
 # Owns public names only. Importing it loads nothing but the standard library; each name brings what it needs
 # at its first use. Read next: `kernel/api.py`.
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from cellmesh import guests
@@ -71,11 +72,21 @@ __all__ = [
 ]
 
 
+_WHERE = {
+    "Executor": "executor",
+    "dask_get": "dask_scheduler",
+    "map": "calls",
+    "put": "putting",
+    "submit": "calls",
+    "task": "tasks",
+    "track": "tracking",
+}  # what programs begin with brings only what it needs; all other names come with `kernel/api.py`
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from cellmesh.kernel import api
-
-        value = globals()[name] = getattr(api, name)
+        module = importlib.import_module(f"cellmesh.kernel.{_WHERE.get(name, 'api')}")
+        value = globals()[name] = getattr(module, name)
         return value
     import difflib
 
