@@ -7,6 +7,7 @@ Never submits anything. Callbacks run in the engine's thread: keep them short. R
 
 import concurrent.futures
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from cellmesh.scheduler.engines.contract import EngineError
@@ -66,8 +67,6 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         """Wait, and return what the task raised, or None."""
         __tracebackhide__ = True
         self._wait(timeout)
-        if super().cancelled():
-            raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
         self._decode()
         return self._error
 
@@ -77,7 +76,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             return super().cancelled()
         if not super().cancel():
             return False
-        super().set_running_or_notify_cancel()
+        self._notify_cancelled()
         if self._calls is not None:
             self._calls.withdraw(self)
         elif self._job is not None:
@@ -154,7 +153,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             self.settle(item)
         elif record.state == "cancelled":
             if super().cancel():
-                super().set_running_or_notify_cancel()
+                self._notify_cancelled()
         else:
             assert self._job is not None
             self.fail(outcomes.ending_of(self._job, record, self._title))
@@ -171,24 +170,27 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         """This is the result; it came decoded, with others."""
         if not self.done():
             self._value, self._decoded = value, True
-            super().set_result(None)
+            with suppress(concurrent.futures.InvalidStateError):  # cancelled just now
+                super().set_result(None)
 
     def settle(self, item: Item) -> None:
         """This is the result."""
         if self.done():
             return
         self._item = item
-        if item.ok:
-            super().set_result(None)  # decoded when asked for
-        else:
-            super().set_exception(_Failed())
+        with suppress(concurrent.futures.InvalidStateError):  # cancelled just now
+            if item.ok:
+                super().set_result(None)  # decoded when asked for
+            else:
+                super().set_exception(_Failed())
 
     def fail(self, error: BaseException) -> None:
         """There will be no result."""
         if self.done():
             return
         self._error, self._decoded = error, True
-        super().set_exception(error)
+        with suppress(concurrent.futures.InvalidStateError):  # cancelled just now
+            super().set_exception(error)
 
     def failed(self) -> bool:
         """Whether it is done and has no result."""
@@ -201,6 +203,11 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     def keep(self, name: str, holds: Sequence["Future"] = ()) -> None:
         """This Future owns a segment, dropped with it; what that refers to, the Futures in `holds` own."""
         self._kept, self._holds = name, holds
+
+    def _notify_cancelled(self) -> None:
+        with self._condition:  # two may have cancelled it at once; the standard library takes that ill
+            if self._state == "CANCELLED":
+                super().set_running_or_notify_cancel()
 
     def _is_last(self) -> bool:
         """Whether with this one all results of its task are with the user."""
@@ -241,9 +248,10 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         if self._job is not None:
             self._job.attended = True
             self._session.router.release(self._job)
+        if super().cancelled():
+            raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
         if not self._decoded:
-            if self._item is None:  # cancelled
-                raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
+            assert self._item is not None
             self._value, self._error = outcomes.value_of(self._item, self._title)
             self._decoded = True
         if self._item is None or not isinstance(self._item.payload, Ref):

@@ -79,3 +79,19 @@ def test_callbacks_and_bad_options(kernel: Kernel) -> None:
     assert kernel.run("cm.submit(3)").error.startswith("TypeError: 3 is not callable")
     assert kernel.run("cm.submit(abs, 1, retries=-1)").error.startswith("ValueError: retries=-1")
     assert kernel.run("cm.submit(abs, 1, gpus=1)").error.startswith("ValueError: gpus=1: this machine has")
+
+
+def test_what_comes_as_it_is_cancelled_comes_too_late(kernel: Kernel) -> None:
+    kernel.ok(LOAD)
+    kernel.ok(
+        "from cellmesh.kernel import attaching\n"
+        "from cellmesh.scheduler.objects import codec\n"
+        "from cellmesh.scheduler.wire.messages import Item\n"
+        "late = cm.Future(attaching.current(), 'late')\n"
+        "late.cancel()\n"
+        "late.done = lambda: False  # as another thread saw it just before\n"
+        "late.give(1); late.settle(Item(0, True, codec.dumps(1))); late.fail(OSError())\n"
+        "again = late.cancel(); del late.done"
+    )
+    assert kernel.ok("late, again").result == "(<cellmesh.Future late: cancelled>, True)"
+    assert kernel.run("late.result()").error.startswith("CancelledError: late was cancelled")
