@@ -262,16 +262,19 @@ class Backlog:
         calls, sent.calls = sent.calls, []
         calls[0].kind.planner.measured(len(calls), record.seconds)
         left = [call for call in calls if not call.future.done()]
-        again = len(calls) > 1 and not (self.job.cancelled or self.job.refused)
+        again: list[Call] = []
+        if len(calls) > 1 and not (self.job.cancelled or self.job.refused):
+            dropped = record.state == "cancelled"
+            again = [call for call in left if not (dropped and call.future.forgone)]
         with self._lock:
             del self._sent[record.index]
-            for call in reversed(left) if again else ():
+            for call in reversed(again):
                 call.alone = True
                 self._waiting.appendleft(call)
                 if self.taken(sent):  # here there is nothing left to take of it
                     self.job.session.claims.append((self.job.id, [record.index]))
-        if not again:
-            for call in left:
+        for call in left:
+            if not (again and call.alone):
                 call.future.resolve(record)
         if self._waiting or self._sealing:
             self._send(everything=self._sealing)

@@ -112,6 +112,7 @@ class BoundedCalls:
             if future.index < 0:  # it has not even left
                 future.cancel()
             elif future.job is not None:
+                future.forgone = True  # and not, as its neighbours, sent again
                 by_job.setdefault(future.job, set()).add(future.index)
         for job, tasks in by_job.items():
             self._session.engine.cancel(job.id, sorted(tasks), queued=True)

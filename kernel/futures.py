@@ -38,6 +38,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         self._job = job
         self._index = index  # of the task in its job; -1 as long as it has not been sent
         self._place = 0  # in the task
+        self.forgone = False  # not wanted if it has not begun
         self._calls: Calls | None = None
         self._sent: object = None
         self._title = title

@@ -55,6 +55,26 @@ def test_what_has_begun_survives_cancel_futures(
 
 
 @embedded_only
+def test_cancel_futures_drops_calls_that_travel_together_but_no_others(pool: Session, tmp_path: Path) -> None:
+    with cm.Executor() as executor:
+        for future in [executor.submit(abs, -i) for i in range(600)]:  # now they are known to be short
+            future.result()
+    go = tmp_path / "go"
+    executor = cm.Executor()
+    held = [executor.submit(hold, tmp_path / f"started-{i}", go) for i in range(2)]
+    until(lambda: len(list(tmp_path.glob("started-*"))) == 2, "the first calls begin")
+    mixed = [(executor.submit(abs, -i), cm.submit(abs, -i)) for i in range(600)]
+    until(lambda: all(ours.index >= 0 for ours, _ in mixed), "they have left")
+    assert len({ours.index for ours, _ in mixed}) < 600
+    executor.shutdown(wait=False, cancel_futures=True)
+    until(lambda: all(ours.cancelled() for ours, _ in mixed), "those that had not begun are cancelled")
+    go.touch()
+    assert [theirs.result() for _, theirs in mixed] == list(range(600))
+    executor.shutdown()
+    assert [future.result(0) for future in held] == ["held"] * 2
+
+
+@embedded_only
 def test_at_most_so_many_at_once_without_blocking_submit(pool: Session, tmp_path: Path) -> None:
     go = tmp_path / "go"
     with cm.Executor(max_workers=1) as executor:
