@@ -300,6 +300,8 @@ class EmbeddedEngine(Engine):
         if self._gone or folders.is_locked(self._folder / "lock"):
             return
         self._gone = True
+        if self._dealer is not None:
+            self._dealer.close()  # or it would greet the next hub at this address, and hold the session there
         if not self._answered.is_set():
             self._refused = f"gone: The hub at {self._folder} has ended."
             self._answered.set()
