@@ -138,6 +138,7 @@ class Backlog:
 
     def withdraw(self, future: Future) -> None:
         """The Future has been cancelled: have its call not run, or stopped."""
+        future.forgone = True
         with self._lock:  # or it might just be on its way into a task, and be taken for waiting
             sent = self._sent.get(future.index)
         if sent is None:
@@ -213,6 +214,9 @@ class Backlog:
         try:
             task = self._task(index, calls)
             self.job.submit([task], False, holds=[held for call in calls for held in call.holds])
+            if any(call.future.forgone for call in calls):  # what cancelled it came before it
+                alive = not all(call.future.done() for call in calls)
+                self.job.session.engine.cancel(self.job.id, [index], queued=alive)
         except (EngineError, MemoryError, OSError) as error:  # the engine, or the room for arguments, is gone
             with self._lock:
                 self._sent.pop(index, None)

@@ -67,10 +67,12 @@ def test_cancel_futures_drops_calls_that_travel_together_but_no_others(pool: Ses
     until(lambda: all(ours.index >= 0 for ours, _ in mixed), "they have left")
     assert len({ours.index for ours, _ in mixed}) < 600
     executor.shutdown(wait=False, cancel_futures=True)
-    until(lambda: all(ours.cancelled() for ours, _ in mixed), "those that had not begun are cancelled")
+    # Not quite all: what waits at a worker already has begun, as far as the pool knows.
+    until(lambda: sum(ours.cancelled() for ours, _ in mixed) > 300, "those that had not begun are cancelled")
     go.touch()
     assert [theirs.result() for _, theirs in mixed] == list(range(600))
     executor.shutdown()
+    assert all(ours.cancelled() or ours.result(0) == i for i, (ours, _) in enumerate(mixed))
     assert [future.result(0) for future in held] == ["held"] * 2
 
 
