@@ -80,6 +80,8 @@ def _check_job(state: State, job: Job) -> None:
     assert job.open_tasks == sum(task.state not in TERMINAL for task in tasks), "open_tasks counts"
     assert job.running == sum(task.state in _AT_WORK for task in tasks), "running counts"
     assert not job.claimed & set(job.tasks), "claimed tasks are forgotten"
+    assert not any(0 <= index < job.through for index in job.tasks), "claimed tasks are forgotten"
+    assert job.through not in job.claimed, "what is claimed in order is one number"
     assert job.sealed or not job.halted, "a halted job takes no more tasks"
     sums = (
         sum(task.spec.size for task in tasks if task.of is None),
@@ -87,7 +89,7 @@ def _check_job(state: State, job: Job) -> None:
         sum(task.failed_items for task in tasks),
     )
     counts = (job.items, job.items_done, job.items_failed)
-    if job.claimed:
+    if job.claimed or job.through:
         assert all(a >= b for a, b in zip(counts, sums, strict=True)), "items count, claimed ones included"
     else:
         assert counts == sums, "items count"

@@ -63,7 +63,7 @@ def tasks_submitted(turn: Turn, event: TasksSubmitted) -> None:
     session = state.sessions[job.session]
     tasks = job.tasks
     for spec in event.tasks:
-        if spec.index in tasks or spec.index in job.claimed:
+        if spec.index in tasks or spec.index in job.claimed or spec.index < job.through:
             continue
         task = tasks[spec.index] = Task(spec, job.id)
         job.items += spec.size
@@ -131,6 +131,9 @@ def results_claimed(turn: Turn, event: ResultsClaimed) -> None:
     for index in over:
         job.tasks.pop(index, None)
         job.claimed.add(index)
+    while job.through in job.claimed:
+        job.claimed.discard(job.through)
+        job.through += 1
     if job.finished and not job.tasks:
         _forget(turn, job)
     elif over:
@@ -139,7 +142,7 @@ def results_claimed(turn: Turn, event: ResultsClaimed) -> None:
 
 def _forget_if_claimed(turn: Turn, job: Job) -> None:
     """It was claimed task by task before it was known that no more would come."""
-    if job.claimed and not job.tasks and job.finished:
+    if (job.claimed or job.through) and not job.tasks and job.finished:
         _forget(turn, job)
 
 

@@ -69,6 +69,7 @@ class Job:
     told_again: bool = False  # that work of it is repeated: said once
     halted: bool = False  # cancelled, or stopped by its first error: tasks that still come are cancelled
     claimed: set[TaskIndex] = field(default_factory=set)  # forgotten tasks; re-sent, they stay forgotten
+    through: TaskIndex = 0  # so are all below this number: an endless map has many
     born: int = 0  # workers from this id on were started after it was opened
     parent: tuple[JobId, TaskIndex] | None = None  # the task that opened it
     depth: int = 0  # how many tasks stand around it, one inside another

@@ -133,3 +133,17 @@ def test_neither_mesh_nor_pool_starves_beside_pinned_tasks():
     assert started.index((2, 0)) < 10
     assert started.index((2, 1)) < 10
     assert [index for job, index in started if job == 1] == list(range(20))
+
+
+def test_what_was_claimed_of_an_endless_job_is_remembered_as_one_number():
+    s = Script(cpus=1)
+    s.launch(task(0), last=False)
+    s.ready(W)
+    for index in range(100):
+        s.submit(task(index + 1), last=False)
+        s.ok(W, A + index, index=index)
+        s.claim(tasks=(index,))
+    job = s.state.jobs[1]
+    assert (job.through, job.claimed, list(job.tasks)) == (100, set(), [100])
+    assert s.submit(task(7), last=False) == []  # sent again
+    assert list(job.tasks) == [100]
