@@ -2,14 +2,14 @@
 
 Owns the translation between joblib's interface and ours. Imported only where joblib is already (see
 `cellmesh/guests.py`). Never runs joblib's callbacks in the engine's thread: they load results and draw on the
-user's iterator. Read next: `bounded.py`.
+user's iterator; the thread that does also moves the progress line. Read next: `bounded.py`, `progress.py`.
 """
 
 import concurrent.futures
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from joblib.parallel import (
@@ -21,9 +21,11 @@ from joblib.parallel import (
 )
 
 from cellmesh.scheduler.worker import lending
+from cellmesh.widgets.viewmodel import ProgressRow
 
 from . import attaching, options
 from .bounded import BoundedCalls
+from .progress import Progress
 from .sharing import Shared
 
 Callback = Callable[["concurrent.futures.Future[Any]"], object]
@@ -41,6 +43,9 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         self._calls: BoundedCalls | None = None
         self._ended: SimpleQueue[Ended | None] | None = None
         self._shared = Shared()
+        self._title = ""
+        self._bar: Progress | None = None
+        self._ending = "done"
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many calls run at once: -1 means all cores of the pool, -2 all but one, and so on."""
@@ -62,29 +67,40 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
 
     def start_call(self) -> None:
         """A `Parallel` is called: from now on there are callbacks to run."""
+        self._title, self._ending = "joblib", "done"
+        self._bar = Progress(attaching.current(), self._row)
         self._ended = SimpleQueue()
-        threading.Thread(target=_call_back, args=(self._ended,), name="cellmesh-joblib", daemon=True).start()
+        thread = threading.Thread(
+            target=_call_back, args=(self._ended, self._bar), name="cellmesh-joblib", daemon=True
+        )
+        thread.start()
 
     def stop_call(self) -> None:
         """It has all of its results, or has failed."""
         if self._ended is not None:
             self._ended.put(None)
             self._ended = None
+        if self._bar is not None:
+            self._bar.pause()
+            self._bar = None
         self._shared = Shared()
+        attaching.current().drain_claims()  # the arguments that were shared are free
 
     def submit(self, func: Any, callback: Callback | None = None) -> "concurrent.futures.Future[Any]":
         """Run one batch of calls."""
         assert self._calls is not None, "joblib configures a backend before it submits"
-        title = options.title_of(func.items[0][0]) if func.items else "joblib"
+        self._title = options.title_of(func.items[0][0]) if func.items else "joblib"
         future: concurrent.futures.Future[Any]
         try:
-            future = self._calls.submit(self._with_shared(func), (), {}, title)
+            # The batch is an argument, and not the function: those are kept for the next call of them.
+            future = self._calls.submit(_run, (self._with_shared(func),), {}, self._title)
         except Exception as error:  # noqa: BLE001 - what cannot be sent; joblib raises it where the user waits
             future = concurrent.futures.Future()
             future.set_exception(error)
         ended = self._ended
         if callback is not None and ended is not None:
-            future.add_done_callback(lambda done: ended.put((callback, done)))
+            once = [callback]  # which refers to the future, and so to the results
+            future.add_done_callback(lambda done: ended.put((once.pop(), done)))
         return future
 
     apply_async = submit  # its name before joblib 1.5
@@ -97,6 +113,7 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         """A call failed, or the user has stopped: end the others."""
         if self._calls is not None:
             self._calls.cancel()
+        self._ending = "stopped"
 
     def terminate(self) -> None:
         """The `Parallel` is not used any more; the pool is."""
@@ -108,6 +125,27 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         """While the results are awaited inside a task, others may use its slot."""
         with lending.lent():
             yield
+
+    def _row(self, seconds: float) -> ProgressRow:
+        """How far the `Parallel` is; joblib takes its calls from an iterator, which may not tell how many."""
+        done, total = self.parallel.n_completed_tasks, getattr(self.parallel, "n_tasks", None)
+        if total is None and self.parallel._original_iterator is None:
+            total = self.parallel.n_dispatched_tasks  # all of them are
+        finished = self._ended is None
+        rate = done / seconds if seconds else 0.0
+        cell = self._bar.cell if self._bar is not None else None
+        return ProgressRow(
+            where=f"cell {cell.label} " if cell and cell.label else "",
+            title=self._title,
+            done=done,
+            total=total,
+            failed=0,
+            seconds=round(seconds, 1) if finished else int(seconds),
+            rate=float(f"{rate:.2g}"),
+            left=float(round((total - done) / rate)) if total is not None and rate else None,
+            finished=finished,
+            ending=self._ending,
+        )
 
     def _with_shared(self, batch: Any) -> BatchedCalls:
         """The batch, with large arguments replaced by the Futures that hold them."""
@@ -122,7 +160,20 @@ class CellmeshBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         return BatchedCalls(items, self.get_nested_backend())
 
 
-def _call_back(ended: "SimpleQueue[Ended | None]") -> None:
-    while (one := ended.get()) is not None:
+def _run(batch: BatchedCalls) -> Any:
+    """What one task does, in the worker."""
+    return batch()
+
+
+def _call_back(ended: "SimpleQueue[Ended | None]", bar: Progress) -> None:
+    while True:
+        try:
+            one = ended.get(timeout=bar.until_next())
+        except Empty:
+            bar.show()
+            continue
+        if one is None:
+            return
         callback, future = one
         callback(future)
+        del one, callback, future  # while this waits for the next, the user may drop the results

@@ -16,8 +16,17 @@ import pytest
 from guests.conftest import embedded_only
 
 from cellmesh.kernel.session import Session
+from cellmesh.scheduler.wire import system
+from tests.kernel.conftest import Kernel, kernel as kernel
 
 joblib = pytest.importorskip("joblib", reason="needs joblib")
+
+
+@pytest.fixture
+def engine_name() -> str:
+    """Of the kernels."""
+    return "embedded"
+
 
 ORDERS = [
     "import cellmesh, joblib.parallel",
@@ -90,6 +99,53 @@ def test_a_large_argument_travels_once(pool: Session) -> None:
         )
     assert seen == [(500_000.0 * i, False) for i in range(12)]
     assert Counted.pickled == 1
+
+
+@embedded_only
+def test_the_arguments_of_a_call_go_with_it(pool: Session) -> None:
+    prefix = pool.engine.object_prefix()
+
+    def there() -> list[str]:
+        return [path.name for path in system.shared_memory_folder().glob(prefix + "*")]
+
+    before = len(there())
+    arrays = (np.full(110_000, float(i)) for i in range(30))  # each too small to be shared
+    with joblib.parallel_config("cellmesh"):
+        sums = joblib.Parallel(batch_size=1)(joblib.delayed(np.sum)(array) for array in arrays)
+    assert sums == [110_000.0 * i for i in range(30)]
+    pool.engine.status()  # what was freed has been told
+    assert len(there()) - before < 12, "so many as were under way at once, to be written again"
+
+
+def test_progress_shows_itself_where_there_is_no_front_end(tmp_path: Path) -> None:
+    code = (
+        "import joblib, time, cellmesh\n"
+        "with joblib.parallel_config('cellmesh', n_jobs=2):\n"
+        "    joblib.Parallel()(joblib.delayed(time.sleep)(0.4) for _ in range(8))\n"
+        "    joblib.Parallel()(joblib.delayed(abs)(i) for i in range(8))\n"
+    )
+    environ = {**os.environ, "CELLMESH_CPUS": "2"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environ)
+    [line] = done.stderr.splitlines()
+    assert line.startswith("cellmesh: sleep: 8/8, done in ")
+
+
+def test_progress_shows_itself_in_a_notebook(kernel: Kernel) -> None:
+    kernel.ok("%load_ext cellmesh\nimport time, joblib")
+    cell = "with joblib.parallel_config('cellmesh'):\n    {}"
+    call = "joblib.Parallel()(joblib.delayed(time.sleep)({}) for i in range(8))"
+    shown = kernel.ok(cell.format(call.format(0.4)))
+    [line] = shown.of("display_data")
+    updates = [m["content"]["data"]["text/plain"] for m in shown.of("update_display_data")]
+    assert line["content"]["data"]["text/plain"].startswith("cell [2] sleep: ")
+    assert updates[-1].startswith("cell [2] sleep: 8/8, done in ")
+    failing = (
+        "joblib.Parallel()(joblib.delayed(lambda x: time.sleep(0.6) or 1 / (4 - x))(i) for i in range(9))"
+    )
+    shown = kernel.run(cell.format(failing))
+    assert shown.error.startswith("ZeroDivisionError")
+    assert ": stopped after " in shown.of("update_display_data")[-1]["content"]["data"]["text/plain"]
 
 
 class OddError(Exception):
