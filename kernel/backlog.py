@@ -36,14 +36,17 @@ PATIENCE = 0.05
 """Seconds in which a bundle with a cancelled call in it should be over; then it is stopped."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Kind:
-    """Calls that may travel together: of one function, with the same options."""
+    """Calls that may travel together: of one function, with the same options.
+
+    It lives as long as such calls, or their function: when it goes, the engine may forget the function.
+    """
 
     fields: dict[str, Any]  # of a `TaskWire`
     planner: Planner
     bundles: bool  # whether they may
-    retries: int
+    blob: object  # the function's, shared by its kinds
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +66,6 @@ class _Sent:
     calls: list[Call]  # none any more once it is over: Futures refer to this, and must not keep each other
     size: int
     taken: "count[int]" = field(default_factory=partial(count, 1))  # results that somebody has
-    watched: bool = False
 
 
 class Backlog:
@@ -77,6 +79,7 @@ class Backlog:
         self._on_waiting = on_waiting
         self._waiting: deque[Call] = deque()
         self._sent: dict[int, _Sent] = {}
+        self._watched: set[int] = set()  # bundles in which a call was cancelled
         self._next = 0
         self._deferred = 0  # calls that wait for Futures in their arguments
         self._sending = 0  # threads that hand tasks over just now
@@ -89,20 +92,16 @@ class Backlog:
     # --- from whoever submits -----------------------------------------------------------------------
 
     def expect(self) -> None:
-        """A call will come that waits for others first."""
+        """A call will come: until then the job is not sealed."""
         with self._lock:
             self.count += 1
             self._deferred += 1
             self.job.planned = self.count
 
-    def add(self, call: Call, *, expected: bool = False) -> None:
-        """Take a call; it is sent now or soon."""
+    def add(self, call: Call) -> None:
+        """Take a call that was expected; it is sent now or soon."""
         with self._lock:
-            if expected:
-                self._deferred -= 1
-            else:
-                self.count += 1
-                self.job.planned = self.count
+            self._deferred -= 1
             self._waiting.append(call)
             full = len(self._sent) >= self._window
         if full:
@@ -145,16 +144,22 @@ class Backlog:
             return  # it still waits, and will not be sent; or it is over
         if all(call.future.done() for call in sent.calls):
             self.job.cancel(tasks=[future.index])
-        elif not sent.watched:
-            sent.watched = True
-            timer = threading.Timer(PATIENCE, self._stop_bundle, (future.index,))
+            return
+        with self._lock:
+            first = not self._watched
+            self._watched.add(future.index)
+        if first:
+            timer = threading.Timer(PATIENCE, self._stop_bundles)
             timer.daemon = True
             timer.start()
 
-    def _stop_bundle(self, index: int) -> None:
-        """A bundle of short calls still runs: one of them is not short. The innocent are sent again."""
-        if index in self._sent:
-            self.job.cancel(tasks=[index])
+    def _stop_bundles(self) -> None:
+        """Bundles of short calls still run: one of them is not short. The innocent are sent again."""
+        with self._lock:
+            watched, self._watched = self._watched, set()
+            late = sorted(watched & self._sent.keys())
+        if late:
+            self.job.cancel(tasks=late)
 
     def taken(self, sent: Any) -> bool:
         """One more result of a task is with the user; whether that was the last."""
@@ -165,19 +170,23 @@ class Backlog:
 
     def _send(self, *, everything: bool = False) -> None:
         __tracebackhide__ = True
+        bundles: deque[tuple[int, _Sent]] = deque()
         with self._lock:
-            bundles = self._bundle(everything)
             self._sending += 1
         try:
+            with self._lock:
+                self._bundle(bundles, everything)
             while bundles:
                 self._launch(*bundles[0])  # not under the lock: it may write megabytes
                 bundles.popleft()
         finally:
             with self._lock:
                 self._sending -= 1
-                while bundles:  # a KeyboardInterrupt: what has not left waits again
+                if bundles:  # a KeyboardInterrupt: what has not left waits again
+                    self._on_waiting()
+                while bundles:
                     index, sent = bundles.pop()
-                    del self._sent[index]
+                    self._sent.pop(index, None)
                     self._waiting.extendleft(reversed(sent.calls))
                 last = (
                     self._sealing and not self._sealed
@@ -187,8 +196,7 @@ class Backlog:
         if last and not self.job.refused:
             self.job.submit([], True)
 
-    def _bundle(self, everything: bool) -> "deque[tuple[int, _Sent]]":
-        bundles: deque[tuple[int, _Sent]] = deque()
+    def _bundle(self, bundles: "deque[tuple[int, _Sent]]", everything: bool) -> None:
         waiting = self._waiting
         while waiting and (everything or len(self._sent) < self._window):
             first = waiting.popleft()
@@ -203,11 +211,11 @@ class Backlog:
                         calls.append(call)
             index = self._next
             self._next += 1
-            sent = self._sent[index] = _Sent(calls, len(calls))
+            sent = _Sent(calls, len(calls))
+            bundles.append((index, sent))
+            self._sent[index] = sent
             for place, call in enumerate(calls):
                 call.future.sent(index, place, sent)
-            bundles.append((index, sent))
-        return bundles
 
     def _launch(self, index: int, sent: _Sent) -> None:
         calls = sent.calls
@@ -265,20 +273,21 @@ class Backlog:
     def _over(self, record: Record, sent: _Sent) -> None:
         calls, sent.calls = sent.calls, []
         calls[0].kind.planner.measured(len(calls), record.seconds)
-        left = [call for call in calls if not call.future.done()]
-        again: list[Call] = []
+        left = [(place, call) for place, call in enumerate(calls) if not call.future.done()]
+        again: dict[int, Call] = {}
         if len(calls) > 1 and not (self.job.cancelled or self.job.refused):
             dropped = record.state == "cancelled"
-            again = [call for call in left if not (dropped and call.future.forgone)]
+            again = {place: call for place, call in left if not (dropped and call.future.forgone)}
+            self.job.forgive(record, again)
         with self._lock:
             del self._sent[record.index]
-            for call in reversed(again):
+            for call in reversed(again.values()):
                 call.alone = True
                 self._waiting.appendleft(call)
                 if self.taken(sent):  # here there is nothing left to take of it
                     self.job.session.claims.append((self.job.id, [record.index]))
-        for call in left:
-            if not (again and call.alone):
+        for place, call in left:
+            if place not in again:
                 call.future.resolve(record)
         if self._waiting or self._sealing:
             self._send(everything=self._sealing)

@@ -65,7 +65,7 @@ class Planner:
             if self.per_item is None:
                 size = least
             else:
-                self.last = max(self.last, 1) * GROWTH
+                self.last = min(remaining, max(self.last, 1) * GROWTH)
                 size = max(least, self.next(remaining))
             size = min(size, remaining)
             sizes.append(size)

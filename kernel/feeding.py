@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from typing import Any, Literal
 
 import msgspec
@@ -62,7 +62,7 @@ class Feeder:
         self._window = AHEAD * slots
         self._single = bool(template.options.get("timeout"))  # one call a task: that is what is limited
         self.starts: dict[int, int] = {}  # by task
-        self._tasks = 0
+        self._indices = count()  # of tasks; two threads may send
         self.count = 0  # items taken so far
         self.exhausted = False
         self.error: BaseException | None = None  # what the user's iterator raised
@@ -149,11 +149,10 @@ class Feeder:
         tasks: list[TaskWire] = []
         holds: list[Any] = []
         for size in sizes:
-            chunk = self._take(size)
+            index = next(self._indices)
+            chunk = self._take(index, size)
             if not len(chunk):
                 break
-            index = self._tasks
-            self._tasks += 1
             self.starts[index] = self.count
             seeds = self._seeds(self.count, len(chunk))
             self.count += len(chunk)
@@ -168,7 +167,7 @@ class Feeder:
             self._in_flight += len(tasks)
         self._submit(tasks, holds)
 
-    def _take(self, size: int) -> Sequence[Any]:
+    def _take(self, index: int, size: int) -> Sequence[Any]:
         if self.exhausted:
             return []
         if self._whole is not None:
@@ -281,15 +280,15 @@ class Feeder:
     def _mourn(self, record: Record, chunk: Sequence[Any]) -> None:
         """Name the item that was lost; of several, all are sent again in parts: one is to blame, not all."""
         start, missing = self.starts[record.index], record.missing()
-        if len(missing) == 1 or not chunk or self._job.cancelled or self._job.refused:
+        once = record.state == "lost" and not self._template.options.get("retries")  # nothing may run twice
+        if len(missing) == 1 or not chunk or once or self._job.cancelled or self._job.refused:
             for offset in missing[:MOURNED]:
                 self.lost[start + offset] = describe(chunk[offset]) if chunk else ""
             return
         tasks: list[TaskWire] = []
         holds: list[Any] = []
         for part in parts_of(missing):
-            index = self._tasks
-            self._tasks += 1
+            index = next(self._indices)
             self.starts[index] = start + part[0]
             seeds = self._seeds(start + part[0], len(part))
             task = self._pack(index, chunk[part[0] : part[-1] + 1], seeds, holds)
@@ -297,4 +296,5 @@ class Feeder:
                 tasks.append(msgspec.structs.replace(task, retries=0) if len(part) > 1 else task)
         with self._lock:
             self._in_flight += len(tasks)
-        self._job.resubmit(record, tasks, holds)
+        self._job.forgive(record, missing)
+        self._job.submit(tasks, False, holds=holds)

@@ -22,7 +22,7 @@ class KnownFunctions:
     """Digests of functions, as long as they are surely what was sent."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Any], list[Any], str]] = {}
+        self._known: dict[int, tuple[weakref.ref[Any], list[Any], str, list[object]]] = {}
 
     def digest(self, function: Callable[..., Any]) -> str:
         """The digest under which it was sent, or "" if it must be pickled."""
@@ -43,7 +43,14 @@ class KnownFunctions:
         parts = _parts(function)
         if parts is not None:
             key = id(function)
-            self._known[key] = (weakref.ref(function, lambda _: self._known.pop(key, None)), parts, digest)
+            ref = weakref.ref(function, lambda _: self._known.pop(key, None))
+            self._known[key] = (ref, parts, digest, [])
+
+    def hold(self, function: Callable[..., Any], thing: object) -> None:
+        """Keep this as long as the function is known."""
+        found = self._known.get(id(function))
+        if found is not None and found[0]() is function:
+            found[3].append(thing)
 
 
 def _parts(function: Any) -> list[Any] | None:
@@ -80,7 +87,7 @@ def _collect_function(function: types.FunctionType, parts: list[Any], depth: int
         return False
     if _by_reference(function):
         return True
-    parts.append(function.__code__)
+    parts += (function.__code__, function.__name__, function.__qualname__, function.__doc__)
     for given in (function.__defaults__, function.__kwdefaults__, function.__dict__ or None):
         parts += given if isinstance(given, dict) else ()
         for value in given.values() if isinstance(given, dict) else given or ():

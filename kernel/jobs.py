@@ -87,13 +87,12 @@ class Job:
             self.on_finished()  # all were over before it was known that no more would come
         self.session.drain_claims()
 
-    def resubmit(self, record: Record, tasks: Sequence[TaskWire], holds: Sequence[Any]) -> None:
-        """What is missing of this task, which is over, goes out again in these: it is not lost."""
+    def forgive(self, record: Record, missing: Iterable[int]) -> None:
+        """These items of a task that is over go out again in others: they are not lost."""
         with self._lock:
-            for index in record.missing():
+            for index in missing:
                 record.got |= 1 << index
                 self.total -= 1
-        self.submit(tasks, False, holds=holds)
 
     def abandon(self) -> None:
         """Launching failed half-way: nothing of it stays."""

@@ -163,10 +163,11 @@ class LazyFeeder(Feeder):
         self.source.ahead = max(LEAST, 2 * size)
         return [] if busy and here < size else [min(size, here)]
 
-    def _take(self, size: int) -> Sequence[Any]:
+    def _take(self, index: int, size: int) -> Sequence[Any]:
         chunk = self.source.take(size)
-        with self._lock:
-            self._unread[self._tasks] = 0
+        if chunk:
+            with self._lock:
+                self._unread[index] = 0
         return chunk
 
     def _hear(self, record: Record, items: Sequence[Item] | None) -> None:

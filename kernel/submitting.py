@@ -7,8 +7,12 @@ hold unfinished Futures is sent once they are done. Read next: `backlog.py`, `fu
 import concurrent.futures
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cellmesh.scheduler.worker import lending
 
@@ -24,6 +28,7 @@ from .session import Session
 ROLL_TASKS = 100_000
 ROLL_SECONDS = 1.0
 
+RECENT = 64
 COMMIT_AFTER = 0.2
 """Seconds after which calls that still wait here are handed over to the engine, however many they are."""
 
@@ -36,10 +41,12 @@ class Submissions:
     """The open submit jobs of a session."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = self._session = session
         self._open: dict[bool, _Open] = {}  # by background
         self._functions = KnownFunctions()
-        self._kinds: dict[tuple[str, Options], Kind] = {}
+        self._kinds: WeakValueDictionary[tuple[str, Options], Kind] = WeakValueDictionary()
+        self._blobs: WeakValueDictionary[str, _Blob] = WeakValueDictionary()
+        self._recent: deque[Kind] = deque(maxlen=RECENT)  # of functions that may come again, pickled anew
         self._committer = _Committer(self)
         self._lock = threading.RLock()
         session.hooks.on_end.append(self.seal)
@@ -64,7 +71,8 @@ class Submissions:
                 future = opened.future(session, title)
                 backlog = opened.backlog
                 seeds = None if o.seed is None else [o.seed]
-                call = Call(future, self._kind(digest, o), (args, kwargs), seeds=seeds)
+                call = Call(future, self._kind(digest, o, function), (args, kwargs), seeds=seeds)
+                backlog.expect()  # here: no other thread may seal the job before the call is in it
             backlog.add(call)
             return future
         return self._submit_packed(function, digest, args, kwargs, title, o, after)
@@ -93,14 +101,17 @@ class Submissions:
         with self._lock:
             opened = self._job_for(title, o)
             future = opened.future(session, title)
-        backlog = opened.backlog
+            backlog = opened.backlog
+            backlog.expect()
 
         def ready() -> Call:
-            known = digest if blob is None else self._put(function, blob, prefix)
+            with self._lock:
+                known = digest if blob is None else self._put(function, blob, prefix)
+                kind = self._kind(known, o, function)
             holds = [*(blob.holds if blob is not None else ()), *packed.holds]
             seeds = None if o.seed is None else [o.seed]
             arguments = packed.packet or packed.finish(prefix)
-            return Call(future, self._kind(known, o), arguments, holds, seeds=seeds)
+            return Call(future, kind, arguments, holds, seeds=seeds)
 
         def send_later() -> None:
             if future.done():
@@ -108,18 +119,26 @@ class Submissions:
                 return
             try:
                 call = ready()
-            except BaseException as error:  # noqa: BLE001 - what a Future in the arguments raised is this one's outcome
+            except Exception as error:  # noqa: BLE001 - what a Future in the arguments raised is this one's outcome
                 backlog.drop_expected()
                 future.fail(error)
                 session.bell.ring()
                 return
-            backlog.add(call, expected=True)
+            except BaseException:  # Stop
+                backlog.drop_expected()
+                future.cancel()
+                raise
+            backlog.add(call)
 
         if waits:
-            backlog.expect()
             packing.when_done(waits, send_later)
-        else:
-            backlog.add(ready())
+            return future
+        try:
+            call = ready()
+        except BaseException:
+            backlog.drop_expected()
+            raise
+        backlog.add(call)
         return future
 
     def commit(self) -> bool:
@@ -149,16 +168,28 @@ class Submissions:
             self._functions.remember(function, digest)
         return digest
 
-    def _kind(self, digest: str, o: Options) -> Kind:
+    def _kind(self, digest: str, o: Options, function: Callable[..., Any]) -> Kind:
         kind = self._kinds.get((digest, o))
         if kind is None:
+            blob = self._blobs.get(digest)
+            if blob is None:
+                blob = self._blobs[digest] = _Blob()
+                weakref.finalize(blob, self._session.later.append, partial(self._drop, digest)).atexit = False
             wire = o.wire(self._session)
             fields = {**wire, "blobs": [digest, *filter(None, [wire["retry_on"]])]}
             simple = o.gpus == 0 and o.cpus == 1 and not (o.memory or o.timeout or o.retry_on)
             bundles = simple and o.retries > 0 and o.seed is None
             planner = Planner(self._slots(o), target=BUNDLE_SECONDS)
-            kind = self._kinds[digest, o] = Kind(fields, planner, bundles, o.retries)
+            kind = self._kinds[digest, o] = Kind(fields, planner, bundles, blob)
+            self._recent.append(kind)
+            self._functions.hold(function, kind)
         return kind
+
+    def _drop(self, digest: str) -> None:
+        """No call of this function is left, nor the function itself: the engine may forget it."""
+        with self._lock:
+            if digest not in self._blobs:
+                self._session.engine.drop_blob(digest)
 
     def _slots(self, o: Options) -> int:
         capacity = self._session.engine.capacity()
@@ -186,6 +217,12 @@ def submissions_of(session: Session) -> Submissions:
         found = session.submissions = Submissions(session)
     assert isinstance(found, Submissions)
     return found
+
+
+class _Blob:
+    """A function that the engine has been given."""
+
+    __slots__ = ("__weakref__",)
 
 
 class _Open:
@@ -235,7 +272,10 @@ class _Committer:
         while self._wanted.wait():
             time.sleep(COMMIT_AFTER)
             self._wanted.clear()
-            self._submissions.commit()
+            try:
+                self._submissions.commit()
+            except Exception as error:  # noqa: BLE001 - later calls need this thread; the person is told
+                self._submissions.session.notices.internal_error(error)
 
 
 def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

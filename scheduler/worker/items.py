@@ -61,6 +61,10 @@ class Items:
         """The item that runs, of a task that has several."""
         return self._span.at
 
+    def end(self) -> None:
+        """The task is over, however it ended."""
+        self._span.close()
+
     def indices(self, run: Run) -> Iterator[int]:
         """The items to be run here, one after another."""
         span, skip = self._span, frozenset(run.skip)
@@ -73,7 +77,6 @@ class Items:
                 if run.careful:
                     self._mark(run.attempt, index)
                 yield index
-        span.close()
 
     def _mark(self, attempt: int, index: int) -> None:
         if self._marks is None:
@@ -173,7 +176,6 @@ class Items:
                 item = Item(index, False, self._failure(error, index, subject))
             values = None
             reporter.add(item)
-        span.close()
 
     def _dump(self, value: Any, stand_in: bool) -> Payload:
         kind = type(value)

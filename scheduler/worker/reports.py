@@ -61,23 +61,18 @@ class Reporter:
         return bool(self._done >> index & 1)
 
     def open_run(self, index: int) -> list[Any]:
-        """A run of plain values begins here: append to the list until `close_run`."""
+        """A run of plain values begins here: append to the list, until something else is added."""
         with self._lock:
             self._gather()
             self._first = index
             return self.values
 
-    def close_run(self) -> None:
-        """What comes next does not follow on."""
-        with self._lock:
-            self._gather()
-
     def add(self, item: Item) -> None:
         """An item finished. Reported now or soon; at the latest by `finish`."""
         with self._lock:
+            self._gather()
             if self._done >> item.index & 1:
                 return
-            self._gather()
             self._done |= 1 << item.index
             self._items.append(item)
         if not item.ok:

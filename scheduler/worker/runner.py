@@ -110,6 +110,7 @@ class Runner:
             if outcome == "error":
                 self._items.fail_rest(run, error)
         self.interrupts.end()
+        self._items.end()
         self._tracker.end()
         self.output.end()
         self._modules.look()

@@ -38,9 +38,9 @@ class Span:
             return index >= self.end
 
     def close(self) -> None:
-        """All items have been run, or given up: there is nothing to give back."""
+        """The attempt is over, however it ended: there is nothing to give back."""
         with self._lock:
-            self.end = 0
+            self._attempt = self.end = 0
 
     def shed(self, attempt: int, give_back: Callable[[list[int]], None]) -> None:
         """Give back the later half of what has not begun; `give_back` is told before anyone goes on."""

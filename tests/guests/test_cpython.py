@@ -17,6 +17,9 @@ from guests.conftest import attach
 import cellmesh as cm
 
 
+_MODULES: list[Any] = []
+
+
 def _package() -> Any:
     import test
 
@@ -33,7 +36,7 @@ def _theirs(name: str, module: str) -> Any:
     found = _package()
     if hasattr(found, "__path__"):
         found = importlib.import_module(f"{found.__name__}.{module}")
-    cloudpickle.register_pickle_by_value(found)  # a worker may not find what is found here
+    _MODULES.append(found)
     return getattr(found, name)
 
 
@@ -48,7 +51,12 @@ class OnThePool(_theirs("ExecutorMixin", "util"), _theirs("BaseTestCase", "util"
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("CELLMESH_CPUS", "2")
             session = attach("embedded")
+            for module in _MODULES:
+                cloudpickle.register_pickle_by_value(module)  # a worker may not find what is found here
             yield
+            for module in _MODULES:
+                if module.__name__ in cloudpickle.list_registry_pickle_by_value():
+                    cloudpickle.unregister_pickle_by_value(module)
             session.close(end_session=True)
 
 
