@@ -80,20 +80,28 @@ class Hub:
                 if client is not None and insiders.may(self, client, message):  # None: it is gone
                     kernels.take(self, at, client, message)
 
+    def knows(self, identity: bytes) -> bool:
+        """Whether more is to be expected from there."""
+        if is_worker(identity):
+            return WorkerId(int(identity[1:])) in self.core.state.workers
+        return identity in self.clients.by_identity or identity[:1] == b"o"
+
     def client_gone(self, at: float, client_id: ClientId) -> None:
         """A kernel's process has ended or said goodbye, or a task's."""
         client = self.clients.by_id.pop(client_id, None)
         if client is None:
             return
         self.clients.by_identity.pop(client.identity, None)
+        self.peers.leave(client.identity)
         self.left_clients.append(client_id)
-        sweep_prefix(self.orders.client_prefix(client_id), self._kept_segments())
+        sweep_prefix(self.orders.client_prefix(client_id), self._kept_segments)
         if self.core.state.sessions.get(client.session) is None:
             return
         if client.worker:
             insiders.gone(self, at, client)
         else:
             self.feed(ev.ClientLost(at, client_id))
+        kernels.drop_all_blobs(self, client)
         self.freeing.bequeath(client)
 
     def worker_gone(
@@ -104,7 +112,7 @@ class Hub:
         self.orders.names.pop(worker, None)
         self.orders.leases.free(worker)
         self.peers.drop(worker_identity(worker))
-        sweep_prefix(self.orders.worker_prefix(worker), self._kept_segments())
+        sweep_prefix(self.orders.worker_prefix(worker), self._kept_segments)
         self.feed(ev.WorkerLost(at, worker, why, mark))
 
     def status(self) -> msg.HubInfo:
@@ -146,8 +154,9 @@ class Hub:
     def _on_ready(self, at: float, identity: bytes, ready: msg.Ready) -> None:
         worker = WorkerId(ready.worker)
         self.peers.greeted(identity)
-        self.orders.pool.pids[worker] = ready.pid
-        self.orders.names[worker] = ready.names
+        if self.knows(identity):  # else its end has been seen before its first word
+            self.orders.pool.pids[worker] = ready.pid
+            self.orders.names[worker] = ready.names
         holding = tuple((JobId(job), task, attempt) for job, task, attempt in ready.holding)
         self.feed(ev.WorkerReady(at, worker, holding))
 

@@ -78,9 +78,7 @@ def may(hub: Hub, client: Client, message: msg.Wire) -> bool:
 
 
 def gone(hub: Hub, at: float, client: Client) -> None:
-    """Nobody takes the results of what it opened any more: that ends, and so do its blobs."""
+    """Nobody takes the results of what it opened any more: that ends."""
     opened = tuple(job for job, record in hub.store.jobs.items() if record.client == client.id)
     if opened:
         hub.feed(ev.JobsAbandoned(at, opened))
-    for digest in hub.store.sessions[client.session].users.pop(client.id, set()):
-        kernels.drop_blob(hub, client, digest)

@@ -119,8 +119,9 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             elif record.blobs[digest] != data:
                 hub.store.release(data)  # same content in another segment
             record.users.setdefault(client.owner, set()).add(digest)
+            record.unwanted.discard(digest)
         case msg.DropBlob(digest):
-            drop_blob(hub, client, digest)
+            drop_blobs(hub, client, {digest})
         case msg.OpenJob():
             job = JobId(message.job)
             if job not in hub.store.jobs:
@@ -206,14 +207,19 @@ def _spec(task: msg.TaskWire) -> ev.TaskSpec:
     )
 
 
-def drop_blob(hub: Hub, client: Client, digest: str) -> None:
-    """The client will not refer to it again; it goes if nobody else does either."""
-    users = hub.store.sessions[client.session].users
-    users.get(client.owner, set()).discard(digest)
-    if any(digest in digests for digests in users.values()):
-        return
-    if hub.store.drop_blob(client.session, digest):
-        hub.orders.forget_blob(hub.core.state, client.session, digest)
+def drop_blobs(hub: Hub, client: Client, digests: set[str]) -> None:
+    """The client will not refer to them again; they go if nobody else does either."""
+    record = hub.store.sessions[client.session]
+    record.users.get(client.owner, set()).difference_update(digests)
+    record.unwanted |= digests.difference(*record.users.values())
+    hub.orders.forget_unwanted(client.session, hub)
+
+
+def drop_all_blobs(hub: Hub, client: Client) -> None:
+    """The client is gone. Whoever comes after it in its session brings all blobs anew."""
+    record = hub.store.sessions.get(client.session)
+    if record is not None:
+        drop_blobs(hub, client, record.users.pop(client.owner, set()))
 
 
 def _attach(hub: Hub, client: Client, job_id: JobId) -> None:

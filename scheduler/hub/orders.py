@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, assert_never
 
 from cellmesh.scheduler.core import commands as cmd
 from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId, WorkerId
-from cellmesh.scheduler.core.state import State
 from cellmesh.scheduler.objects import codec, failures
 from cellmesh.scheduler.wire import folders, messages as msg, system
 from cellmesh.scheduler.wire.control import WorkerSpec
@@ -61,6 +60,7 @@ class Orders:
 
     def carry_out(self, commands: list[cmd.Command], report: msg.Report | None, hub: Hub) -> None:
         """Do what the core said; `report` is the message at hand, whose items may be delivered."""
+        over: set[SessionId] = set()  # whose jobs ended: looked at once, however many tasks they had
         for command in commands:
             match command:
                 case cmd.DeliverItems(job, task, worker, accepted):
@@ -72,7 +72,7 @@ class Orders:
                     settled = msg.Settled(job, task, state.value, why, number, seconds)
                     self._store.settle(job, settled)
                     self._to_job(job, settled, hub)
-                    self._tell_end(job, hub)
+                    self._tell_end(job, hub, over)
                 case cmd.LoseItem(job, task, index, why):
                     lost = msg.Item(index, False, codec.dumps(failures.lost(why, index)))
                     results = msg.Results(job, task, None, [lost])
@@ -103,8 +103,8 @@ class Orders:
                 case cmd.ForgetTasks(job, tasks):
                     record = self._store.jobs.get(job)
                     self._store.forget_tasks(job, tasks)
-                    if record is not None:
-                        hub.freeing.look_at_heirs(record.session)
+                    if record is not None and tasks is None:
+                        over.add(record.session)
                 case cmd.ForgetSession(session):
                     self._store.forget_session(session)
                 case cmd.SetTimer(timer, delay):
@@ -119,13 +119,17 @@ class Orders:
             for item in report.items:  # late, or a setup cell run again: nobody will ask for it
                 self._store.release(item.payload)
 
-    def _tell_end(self, job: JobId, hub: Hub) -> None:
+        for session in over:
+            hub.freeing.look_at_heirs(session)
+            self.forget_unwanted(session, hub)
+
+    def _tell_end(self, job: JobId, hub: Hub, over: set[SessionId]) -> None:
         """A kernel that attached later does not know how many tasks there are: say that it was the last."""
         record, known = self._store.jobs.get(job), hub.core.state.jobs.get(job)
-        if record is None:
+        if record is None or (known is not None and not known.finished):
             return
-        hub.freeing.look_at_heirs(record.session)
-        if record.attached and known is not None and known.finished:
+        over.add(record.session)
+        if record.attached and known is not None:
             info = views.job(hub.core.state, self._store, job)
             if info is not None:
                 self._to_job(job, msg.JobState(info), hub)
@@ -135,13 +139,14 @@ class Orders:
         workers = views.mesh(hub.core.state, session, self.pool.pids, self.names)
         self.to_session(session, msg.MeshState(workers), hub)
 
-    def forget_blob(self, state: State, session: SessionId, digest: str) -> None:
-        """Tell the session's workers that a blob is gone."""
-        for worker in state.workers.values():
+    def forget_unwanted(self, session: SessionId, hub: Hub) -> None:
+        """Drop blobs that nobody refers to and no task needs, and tell the session's workers."""
+        gone = self._store.drop_unwanted(session)
+        for worker in hub.core.state.workers.values() if gone else ():
             peer = self._peers.get(b"w%d" % worker.id)
-            if worker.session == session and peer is not None and digest in peer.known:
-                peer.known.discard(digest)
-                self._peers.send(peer.identity, msg.Forget([digest]))
+            if worker.session == session and peer is not None and peer.known & gone:
+                self._peers.send(peer.identity, msg.Forget(sorted(peer.known & gone)))
+                peer.known -= gone
 
     def _number(self, hub: Hub, report: msg.Report | None) -> int | None:
         return None if report is None else hub.reporter_number

@@ -29,6 +29,7 @@ class Peers:
         self._peers: dict[bytes, Peer] = {}
         self._dirty: set[bytes] = set()  # to whom something is to be sent, acknowledgements included
         self._hurried: set[bytes] = set()
+        self._leaving: set[bytes] = set()
 
     def receive(self, identity: bytes, frame: bytes) -> list[Any]:
         """Messages of a frame that came from a peer."""
@@ -38,6 +39,7 @@ class Peers:
 
     def greeted(self, identity: bytes) -> None:
         """The peer has (re)connected: send again what its former connection may have lost."""
+        self._leaving.discard(identity)
         self._peer(identity).link.resend()
 
     def get(self, identity: bytes) -> Peer | None:
@@ -71,6 +73,9 @@ class Peers:
 
     def restart(self) -> None:
         """After a replay: what it queued was sent by the hub that died, or will be asked for again."""
+        for identity in self._leaving:
+            self.drop(identity)
+        self._leaving.clear()
         counts = self.counts()
         self._peers.clear()
         self._dirty.clear()
@@ -81,6 +86,11 @@ class Peers:
         """Forget a peer that is gone."""
         self._peers.pop(identity, None)
         self._dirty.discard(identity)
+
+    def leave(self, identity: bytes) -> None:
+        """This peer is gone, or nobody we know: forget it with the next flush, as it may wait for a word."""
+        self._leaving.add(identity)
+        self._dirty.add(identity)
 
     def hurry(self, identity: bytes) -> None:
         """This peer waits for our acknowledgement."""
@@ -96,10 +106,14 @@ class Peers:
         for identity in list(self._dirty):
             peer = self._peers.get(identity)
             if peer is not None:
-                peer.link.flush(acknowledge=acknowledge or identity in self._hurried)
+                hurried = identity in self._hurried or identity in self._leaving
+                peer.link.flush(acknowledge=acknowledge or hurried)
                 if peer.link.owes:
                     continue
             self._dirty.discard(identity)
+        for identity in self._leaving:
+            self.drop(identity)
+        self._leaving.clear()
         self._hurried.clear()
 
     def _peer(self, identity: bytes) -> Peer:

@@ -81,6 +81,8 @@ def _take_frame(hub: Hub, entry: Entry) -> None:
             traceback.print_exc()
             why = f"internal: the hub failed on {type(message).__name__}; its log has the details"
             hub.peers.send(identity, Refuse(why))
+    if not hub.knows(identity):
+        hub.peers.leave(identity)
 
 
 def compact(hub: Hub, journal: Journal, at: float) -> bool:

@@ -56,6 +56,7 @@ class SessionRecord:
     template: str = ""  # digest of the template that its workers are forked from
     blobs: dict[str, Payload] = field(default_factory=dict)
     users: dict[str, set[str]] = field(default_factory=dict)  # blobs that may still be referred to, by whom
+    unwanted: set[str] = field(default_factory=set)  # blobs that nobody refers to: they go with the last task
     objects: set[str] = field(default_factory=set)  # segments that live until dropped
     inherited: dict[str, set[JobId]] = field(
         default_factory=dict
@@ -169,25 +170,29 @@ class Store:
         for prefix in record.prefixes:
             sweep_prefix(prefix)
 
-    def drop_blob(self, session: SessionId, digest: str) -> bool:
-        """Drop a blob unless a task that may still run needs it; whether it was dropped."""
+    def drop_unwanted(self, session: SessionId) -> set[str]:
+        """Drop those unwanted blobs that no task needs which may still run; which these are."""
         record = self.sessions.get(session)
-        if record is None or digest not in record.blobs:
-            return False
+        if record is None or not record.unwanted:
+            return set()
+        record.unwanted &= record.blobs.keys()
+        dropped = set(record.unwanted)
         for job in self.jobs.values():
             if job.session == session:
                 for task in job.tasks.values():
-                    if (task.settled is None or job.setup) and digest in task.wire.blobs:
-                        return False
-        self.release(record.blobs.pop(digest))
-        return True
+                    if task.settled is None or job.setup:
+                        dropped.difference_update(task.wire.blobs)
+        for digest in dropped:
+            self.release(record.blobs.pop(digest))
+        record.unwanted -= dropped
+        return dropped
 
 
-def sweep_prefix(prefix: str, keep: set[str] | None = None) -> None:
-    """Unlink the segments of a maker that is gone, except those handed over."""
-    for path in system.shared_memory_folder().glob(prefix + "*"):
-        if keep is None or path.name not in keep:
-            segments.unlink(path.name)
+def sweep_prefix(prefix: str, keep: Callable[[], set[str]] = set) -> None:
+    """Unlink the segments of a maker that is gone, except those handed over (asked only if there are any)."""
+    names = [path.name for path in system.shared_memory_folder().glob(prefix + "*")]
+    for name in set(names) - keep() if names else ():
+        segments.unlink(name)
 
 
 def _weight(output: Output) -> int:
