@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cellmesh.scheduler.core.ids import ClientId, SessionId
+from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import folders, messages as msg, system
+
+from .store import Bequest
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -50,23 +52,26 @@ class Freeing:
         if record is None:
             return
         prefix = self._hub.orders.client_prefix(client.id)
-        heirs = {job for job, kept in self._hub.store.jobs.items() if kept.client == client.id}
-        for name in [name for name in record.objects if name.startswith(prefix)]:
-            record.objects.discard(name)
-            record.inherited[name] = heirs
-        self.look_at_heirs(client.session)
-
-    def look_at_heirs(self, session: SessionId) -> None:
-        """Some jobs of the session may be over: free what none is left to need."""
-        record = self._hub.store.sessions.get(session)
-        if record is None or not record.inherited:
+        names = [name for name in record.objects if name.startswith(prefix)]
+        if not names:
             return
+        record.objects.difference_update(names)
+        heirs = set(self._hub.store.taken_by(client.id))
+        record.bequests.append(Bequest(names, heirs))
         jobs = self._hub.core.state.jobs
-        for name, heirs in list(record.inherited.items()):
-            heirs -= {job for job in heirs if job not in jobs or jobs[job].finished}
-            if not heirs:
-                del record.inherited[name]
-                self.free(name)
+        self.part(client.session, {job for job in heirs if job not in jobs or jobs[job].finished})
+
+    def part(self, session: SessionId, jobs: set[JobId]) -> None:
+        """These jobs of the session are over: free what none is left to need."""
+        record = self._hub.store.sessions.get(session)
+        if record is None or not record.bequests:
+            return
+        for bequest in record.bequests:
+            bequest.heirs -= jobs
+            if not bequest.heirs:
+                for name in bequest.names:
+                    self.free(name)
+        record.bequests = [bequest for bequest in record.bequests if bequest.heirs]
 
     def look(self, session: SessionId, ref: msg.Ref) -> None:
         """Tell the session, once, if this does not lie in memory."""

@@ -84,7 +84,7 @@ class Hub:
         """Whether more is to be expected from there."""
         if is_worker(identity):
             return WorkerId(int(identity[1:])) in self.core.state.workers
-        return identity in self.clients.by_identity or identity[:1] == b"o"
+        return identity in self.clients.by_identity
 
     def client_gone(self, at: float, client_id: ClientId) -> None:
         """A kernel's process has ended or said goodbye, or a task's."""
@@ -138,8 +138,8 @@ class Hub:
     def _kept_segments(self) -> set[str]:
         kept: set[str] = set()
         for session in self.store.sessions.values():
-            kept |= session.objects | session.inherited.keys()
-            kept |= {blob.name for blob in session.blobs.values() if isinstance(blob, msg.Ref)}
+            kept |= session.objects.union(*(bequest.names for bequest in session.bequests))
+            kept |= {blob.name for blob in session.blobs.kept.values() if isinstance(blob, msg.Ref)}
         for job in self.store.jobs.values():
             kept |= {output.data.name for output in job.outputs if isinstance(output.data, msg.Ref)}
             for task in job.tasks.values():

@@ -79,6 +79,6 @@ def may(hub: Hub, client: Client, message: msg.Wire) -> bool:
 
 def gone(hub: Hub, at: float, client: Client) -> None:
     """Nobody takes the results of what it opened any more: that ends."""
-    opened = tuple(job for job, record in hub.store.jobs.items() if record.client == client.id)
+    opened = hub.store.taken_by(client.id)
     if opened:
         hub.feed(ev.JobsAbandoned(at, opened))

@@ -21,6 +21,9 @@ from .store import JobRecord, SessionRecord
 if TYPE_CHECKING:
     from .hub import Hub
 
+_SURROUNDINGS = "surroundings"
+"""Who refers to the context of new tasks, among the users of blobs: the session itself."""
+
 
 @dataclass(slots=True)
 class Client:
@@ -83,11 +86,11 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
 
 def send_unclaimed(hub: Hub, client: Client) -> None:
     """The client is back: it may not have got everything."""
-    for job_id, job in hub.store.jobs.items():
-        if job.client == client.id:
-            _send_kept(hub, client.identity, job_id, job, output=False)
-            if job.attached:  # the answer to `AttachJob` may have died with the hub
-                _tell_state(hub, client.identity, job_id, job)
+    for job_id in hub.store.taken_by(client.id):
+        job = hub.store.jobs[job_id]
+        _send_kept(hub, client.identity, job_id, job, output=False)
+        if job.attached:  # the answer to `AttachJob` may have died with the hub
+            _tell_state(hub, client.identity, job_id, job)
 
 
 def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:
@@ -114,23 +117,20 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
         return  # the session has ended; the client is on its way out
     match message:
         case msg.PutBlob(digest, data):
-            if digest not in record.blobs:
-                record.blobs[digest] = data
-            elif record.blobs[digest] != data:
-                hub.store.release(data)  # same content in another segment
-            record.users.setdefault(client.owner, set()).add(digest)
-            record.unwanted.discard(digest)
+            twin = record.blobs.put(client.owner, digest, data)
+            if twin is not None:
+                hub.store.release(twin)  # same content in another segment
         case msg.DropBlob(digest):
-            drop_blobs(hub, client, {digest})
+            record.blobs.drop(client.owner, {digest})
+            hub.orders.forget_unwanted(session, hub)
         case msg.OpenJob():
             job = JobId(message.job)
             if job not in hub.store.jobs:
                 parent = None
                 if client.worker and message.parent:
                     parent = JobId(message.parent[0]), message.parent[1]
-                hub.store.jobs[job] = JobRecord(
-                    session, client.id, hub.wall, message.cell, message.setup, parent
-                )
+                opened = JobRecord(session, client.id, hub.wall, message.cell, message.setup, parent)
+                hub.store.add_job(job, opened)
             hub.feed(
                 ev.JobOpened(
                     at, job, session, message.kind, message.title,
@@ -148,8 +148,10 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
         case msg.SetMesh(size, gpus):
             hub.feed(ev.MeshRequested(at, session, size, gpus))
         case msg.SetContext(digest, data):
-            record.blobs.setdefault(digest, data)
+            record.blobs.drop(_SURROUNDINGS, {record.context})
+            record.blobs.put(_SURROUNDINGS, digest, data)
             record.context = digest
+            hub.orders.forget_unwanted(session, hub)
             record.template = hub.orders.pool.ensure(msgspec.msgpack.decode(data, type=msg.Interpreter))
         case msg.KeepObject(ref):
             record.objects.add(ref.name)
@@ -207,19 +209,12 @@ def _spec(task: msg.TaskWire) -> ev.TaskSpec:
     )
 
 
-def drop_blobs(hub: Hub, client: Client, digests: set[str]) -> None:
-    """The client will not refer to them again; they go if nobody else does either."""
-    record = hub.store.sessions[client.session]
-    record.users.get(client.owner, set()).difference_update(digests)
-    record.unwanted |= digests.difference(*record.users.values())
-    hub.orders.forget_unwanted(client.session, hub)
-
-
 def drop_all_blobs(hub: Hub, client: Client) -> None:
     """The client is gone. Whoever comes after it in its session brings all blobs anew."""
     record = hub.store.sessions.get(client.session)
     if record is not None:
-        drop_blobs(hub, client, record.users.pop(client.owner, set()))
+        record.blobs.drop_all(client.owner)
+        hub.orders.forget_unwanted(client.session, hub)
 
 
 def _attach(hub: Hub, client: Client, job_id: JobId) -> None:
@@ -229,7 +224,7 @@ def _attach(hub: Hub, client: Client, job_id: JobId) -> None:
         nothing = msg.JobInfo(job_id, 0, "", "", False, True, False, 0, 0, 0, 0, 0.0)
         hub.peers.send(client.identity, msg.JobState(nothing, missing=True))
         return
-    record.client = client.id
+    hub.store.hand_over(job_id, client.id)
     record.attached = True
     _send_kept(hub, client.identity, job_id, record, output=True)
     _tell_state(hub, client.identity, job_id, record)

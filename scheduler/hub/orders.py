@@ -60,7 +60,7 @@ class Orders:
 
     def carry_out(self, commands: list[cmd.Command], report: msg.Report | None, hub: Hub) -> None:
         """Do what the core said; `report` is the message at hand, whose items may be delivered."""
-        over: set[SessionId] = set()  # whose jobs ended: looked at once, however many tasks they had
+        over: dict[SessionId, set[JobId]] = {}  # ended: looked at once, however many tasks they had
         for command in commands:
             match command:
                 case cmd.DeliverItems(job, task, worker, accepted):
@@ -104,7 +104,7 @@ class Orders:
                     record = self._store.jobs.get(job)
                     self._store.forget_tasks(job, tasks)
                     if record is not None and tasks is None:
-                        over.add(record.session)
+                        over.setdefault(record.session, set()).add(job)
                 case cmd.ForgetSession(session):
                     self._store.forget_session(session)
                 case cmd.SetTimer(timer, delay):
@@ -118,17 +118,16 @@ class Orders:
         if report is not None and not any(isinstance(command, cmd.DeliverItems) for command in commands):
             for item in report.items:  # late, or a setup cell run again: nobody will ask for it
                 self._store.release(item.payload)
-
-        for session in over:
-            hub.freeing.look_at_heirs(session)
+        for session, jobs in over.items():
+            hub.freeing.part(session, jobs)
             self.forget_unwanted(session, hub)
 
-    def _tell_end(self, job: JobId, hub: Hub, over: set[SessionId]) -> None:
+    def _tell_end(self, job: JobId, hub: Hub, over: dict[SessionId, set[JobId]]) -> None:
         """A kernel that attached later does not know how many tasks there are: say that it was the last."""
         record, known = self._store.jobs.get(job), hub.core.state.jobs.get(job)
         if record is None or (known is not None and not known.finished):
             return
-        over.add(record.session)
+        over.setdefault(record.session, set()).add(job)
         if record.attached and known is not None:
             info = views.job(hub.core.state, self._store, job)
             if info is not None:
@@ -184,7 +183,7 @@ class Orders:
             return  # it died this moment; its loss is on its way and re-queues the task
         record = self._store.jobs[start.job]
         kept = record.tasks[start.task]
-        blobs = self._store.sessions[record.session].blobs
+        blobs = self._store.sessions[record.session].blobs.kept
         for digest in (kept.context, *kept.wire.blobs):
             if digest and digest not in peer.known and digest in blobs:
                 peer.known.add(digest)

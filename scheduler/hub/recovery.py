@@ -103,7 +103,6 @@ def restore(hub: Hub, state: tuple[object, ...]) -> None:
     core_state, sessions, jobs, clients, names, counts = state
     hub.core.restore(core_state)  # type: ignore[arg-type]
     hub.peers.restore(counts)  # type: ignore[arg-type]
-    hub.store.sessions = sessions  # type: ignore[assignment]
-    hub.store.jobs = jobs  # type: ignore[assignment]
+    hub.store.restore(sessions, jobs)  # type: ignore[arg-type]
     hub.clients = clients  # type: ignore[assignment]
     hub.orders.names = names  # type: ignore[assignment]

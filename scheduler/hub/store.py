@@ -7,6 +7,7 @@ the core's `Forget…` commands and the clients' claims do. Read next: `hub.py`.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ from cellmesh.scheduler.core.ids import JobId, SessionId
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.messages import Output, Payload, Progress, Ref, Results, Settled, TaskWire
+
+from .blobs import Blobs
 
 OUTPUT_KEPT = 4 << 20
 """Bytes of output kept per job for a front end that comes back; the full text is in the logs."""
@@ -49,18 +52,22 @@ class JobRecord:
 
 
 @dataclass(slots=True)
+class Bequest:
+    """What a client that is gone had put, for its jobs that were not over."""
+
+    names: list[str]
+    heirs: set[JobId]
+
+
+@dataclass(slots=True)
 class SessionRecord:
     logs: str
     prefixes: set[str] = field(default_factory=set)  # of the segments that its kernels make
     context: str = ""  # digest of the interpreter record that tasks run under
     template: str = ""  # digest of the template that its workers are forked from
-    blobs: dict[str, Payload] = field(default_factory=dict)
-    users: dict[str, set[str]] = field(default_factory=dict)  # blobs that may still be referred to, by whom
-    unwanted: set[str] = field(default_factory=set)  # blobs that nobody refers to: they go with the last task
+    blobs: Blobs = field(default_factory=Blobs)
     objects: set[str] = field(default_factory=set)  # segments that live until dropped
-    inherited: dict[str, set[JobId]] = field(
-        default_factory=dict
-    )  # of clients that are gone, and who needs them
+    bequests: list[Bequest] = field(default_factory=list)
     told_of_disk: bool = False  # that some of its objects do not lie in memory
 
 
@@ -68,12 +75,41 @@ class Store:
     def __init__(self) -> None:
         self.sessions: dict[SessionId, SessionRecord] = {}
         self.jobs: dict[JobId, JobRecord] = {}
+        self._taken: dict[str, dict[JobId, None]] = {}  # jobs by the client that takes their results
         self.free: Callable[[str], None] = segments.unlink  # how the hub lets a segment go
 
     def release(self, payload: Payload) -> None:
         """Let the segment of a payload go, if it is one."""
         if isinstance(payload, Ref):
             self.free(payload.name)
+
+    def restore(self, sessions: dict[SessionId, SessionRecord], jobs: dict[JobId, JobRecord]) -> None:
+        """Go on from there."""
+        self.sessions, self.jobs = sessions, {}
+        for job, record in jobs.items():
+            self.add_job(job, record)
+
+    def add_job(self, job: JobId, record: JobRecord) -> None:
+        """Keep what comes of a job."""
+        self.jobs[job] = record
+        self._taken.setdefault(record.client, {})[job] = None
+
+    def hand_over(self, job: JobId, client: str) -> None:
+        """Another client takes its results from now on."""
+        record = self.jobs[job]
+        self._not_taken(job, record)
+        record.client = client
+        self._taken.setdefault(client, {})[job] = None
+
+    def taken_by(self, client: str) -> tuple[JobId, ...]:
+        """The jobs whose results this client takes, as they were opened."""
+        return tuple(self._taken.get(client, ()))
+
+    def _not_taken(self, job: JobId, record: JobRecord) -> None:
+        taken = self._taken[record.client]
+        del taken[job]
+        if not taken:
+            del self._taken[record.client]
 
     def add_task(self, record: JobRecord, task: TaskWire, context: str) -> None:
         """Keep what a worker needs to run it."""
@@ -83,6 +119,9 @@ class Store:
             else:
                 record.blobs = task.blobs
             record.tasks[task.index] = TaskRecord(task, context)
+            blobs = self.sessions[record.session].blobs
+            blobs.need(task.blobs)
+            blobs.need((context,))
 
     def add_result(self, job: JobId, results: Results) -> None:
         """Keep delivered items until they are claimed."""
@@ -102,6 +141,7 @@ class Store:
         task.progress = None
         if not record.setup:
             self.release(task.wire.payload)
+            self.sessions[record.session].blobs.part(task.wire.blobs)
             task.wire = TaskWire(task.wire.index, task.wire.verb, b"", size=task.wire.size)
 
     def context(self, record: JobRecord) -> str:
@@ -144,10 +184,13 @@ class Store:
         record = self.jobs.get(job)
         if record is None:
             return
+        blobs = self.sessions[record.session].blobs
         for index in list(record.tasks) if tasks is None else tasks:
             task = record.tasks.pop(index, None)
             if task is not None:
                 self.release(task.wire.payload)
+                blobs.part(task.wire.blobs)
+                blobs.part((task.context,))
                 for results in task.results or ():
                     for item in results.items:
                         self.release(item.payload)
@@ -155,6 +198,7 @@ class Store:
             for output in record.outputs:
                 self.release(output.data)
             del self.jobs[job]
+            self._not_taken(job, record)
 
     def forget_session(self, session: SessionId) -> None:
         """Drop everything of a session."""
@@ -163,29 +207,20 @@ class Store:
         record = self.sessions.pop(session, None)
         if record is None:
             return
-        for blob in record.blobs.values():
+        for blob in record.blobs.kept.values():
             self.release(blob)
-        for name in [*record.objects, *record.inherited]:
+        for name in chain(record.objects, *(bequest.names for bequest in record.bequests)):
             self.free(name)
         for prefix in record.prefixes:
             sweep_prefix(prefix)
 
     def drop_unwanted(self, session: SessionId) -> set[str]:
-        """Drop those unwanted blobs that no task needs which may still run; which these are."""
+        """Drop the blobs that nobody refers to and no task needs; which these are."""
         record = self.sessions.get(session)
-        if record is None or not record.unwanted:
-            return set()
-        record.unwanted &= record.blobs.keys()
-        dropped = set(record.unwanted)
-        for job in self.jobs.values():
-            if job.session == session:
-                for task in job.tasks.values():
-                    if task.settled is None or job.setup:
-                        dropped.difference_update(task.wire.blobs)
-        for digest in dropped:
-            self.release(record.blobs.pop(digest))
-        record.unwanted -= dropped
-        return dropped
+        gone = {} if record is None else record.blobs.take_unwanted()
+        for payload in gone.values():
+            self.release(payload)
+        return set(gone)
 
 
 def sweep_prefix(prefix: str, keep: Callable[[], set[str]] = set) -> None:

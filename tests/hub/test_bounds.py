@@ -24,15 +24,22 @@ from cellmesh.scheduler.hub.pool import Pool
 from cellmesh.scheduler.hub.store import SessionRecord, Store
 from cellmesh.scheduler.hub.timers import Timers
 from cellmesh.scheduler.wire import messages as msg
+from cellmesh.scheduler.wire.link import Link
 
 S, C, KERNEL = SessionId("s"), ClientId("c"), b"kc"
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
+def router() -> Iterator[zmq.Socket[bytes]]:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        yield socket
+
+
+@pytest.fixture
+def hub(tmp_path: Path, router: zmq.Socket[bytes]) -> Iterator[Hub]:
     """With one session and its kernel, and nobody to start workers."""
     ours, theirs = socket.socketpair()
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as router, ours, theirs:
+    with ours, theirs:
         peers, store, pool = Peers(router, 1), Store(), Pool(ours)
         orders = Orders("test", "ipc://nowhere", tmp_path, store, peers, pool, Timers())
         hub = Hub("test", Core(), store, peers, orders)
@@ -69,13 +76,33 @@ def test_the_last_words_of_a_dead_worker_leave_nothing_behind(hub: Hub) -> None:
     assert (hub.peers.counts(), hub.orders.pool.pids, hub.orders.names) == ({}, {}, {})
 
 
+def test_an_onlooker_is_forgotten_with_its_answer_and_may_ask_again(
+    hub: Hub, router: zmq.Socket[bytes]
+) -> None:
+    router.bind("inproc://hub")
+    with router.context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.IDENTITY, b"o1")
+        dealer.connect("inproc://hub")
+        theirs: Link[msg.Status] = Link(msg.ToClient, dealer.send)
+        heard = []
+        for request in range(3):
+            theirs.send(msg.AskStatus(request))
+            theirs.flush()
+            identity, frame = router.recv_multipart()
+            recovery.apply(hub, Entry("frame", 1.0, 1.0, identity.decode("latin-1"), frame))
+            hub.peers.flush()
+            heard += [message.request for message in theirs.receive(dealer.recv())]
+    assert heard == [0, 1, 2]
+    assert hub.peers.counts() == {}
+
+
 def launch(hub: Hub, job: int, seq: int, digest: str) -> None:
     task = msg.TaskWire(0, "call", b"", [digest])
     tell(hub, KERNEL, seq, msg.OpenJob(job, "submit", "f"), msg.Submit(job, [task], True))
 
 
 def test_a_blob_that_was_dropped_while_a_task_needed_it_goes_with_that_task(hub: Hub) -> None:
-    blobs = hub.store.sessions[S].blobs
+    blobs = hub.store.sessions[S].blobs.kept
     tell(hub, KERNEL, 1, msg.PutBlob("one", b"1"), msg.PutBlob("two", b"2"))
     launch(hub, 1, 2, "one")
     launch(hub, 2, 3, "two")
@@ -85,6 +112,21 @@ def test_a_blob_that_was_dropped_while_a_task_needed_it_goes_with_that_task(hub:
     assert set(blobs) == {"two"}
     hub.client_gone(2.0, C)
     assert not blobs
+
+
+def test_surroundings_go_with_the_last_task_that_was_sent_under_them(hub: Hub) -> None:
+    blobs = hub.store.sessions[S].blobs.kept
+    records = [msg.Interpreter("python", place, {}, []) for place in ("one", "two", "three")]
+    places = [msgspec.msgpack.encode(record) for record in records]
+    for seq, place in enumerate(places):
+        tell(hub, KERNEL, 10 + 2 * seq, msg.SetContext(f"place {seq}", place))
+        if seq != 1:
+            launch(hub, seq, 11 + 2 * seq, "f")
+    assert set(blobs) == {"place 0", "place 2"}
+    tell(hub, KERNEL, 20, msg.Cancel(0), msg.Cancel(2))
+    assert set(blobs) == {"place 0", "place 2"}
+    tell(hub, KERNEL, 21, msg.Claim(0), msg.Claim(2))
+    assert set(blobs) == {"place 2"}
 
 
 def test_what_a_dead_notebook_had_put_goes_with_its_last_job(

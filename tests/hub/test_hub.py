@@ -128,7 +128,7 @@ def test_a_task_that_waits_takes_less_than_a_kilobyte_of_the_hub(hub: Hub) -> No
     hub.feed(ev.SessionAttached(1.0, session, client, "a.ipynb", 600.0))
     hub.clients.by_id[client] = hub.clients.by_identity[b"kc"] = Client(client, session, os.getpid(), b"kc")
     hub.store.sessions[session] = SessionRecord("")
-    hub.store.jobs[job] = JobRecord(session, client, 0.0, "", False)
+    hub.store.add_job(job, JobRecord(session, client, 0.0, "", False))
     hub.orders.replaying = True  # no worker is to be started
     hub.feed(ev.JobOpened(2.0, job, session, "submit", "f"))
     frames = [
