@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from cellmesh.scheduler.objects import room
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.messages import PROTOCOL
 from cellmesh.scheduler.worker import devices
@@ -143,7 +144,7 @@ def hubs() -> Iterator[Finding]:
             yield Finding("ok", f"hub {name} is starting or ending")
             continue
         if connection.protocol == PROTOCOL:
-            yield Finding("ok", f"hub {name} runs (process {connection.pid})")
+            yield Finding("ok", f"hub {name} runs (process {connection.pid}){_objects(name)}")
         else:
             yield Finding(
                 "warn",
@@ -164,6 +165,17 @@ def hubs() -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "nothing is left over from dead hubs")
+
+
+def _objects(hub: str) -> str:
+    found = room.usage(folders.segment_prefix(hub))
+    if not found.count:
+        return ""
+    free = f", {found.free / 1e6:,.1f} MB of it free and kept for the next ones" if found.free else ""
+    return (
+        f"; {found.count} segment{'s' * (found.count != 1)} in {system.shared_memory_folder()}, "
+        f"{found.bytes / 1e6:,.1f} MB{free}"
+    )
 
 
 def main(*, clean: bool = False) -> int:

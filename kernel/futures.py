@@ -125,6 +125,8 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             session.claims.append((self._job.id, [self._index]))
         if self._kept:
             session.drops.append(self._kept)
+        if self._kept or (self._item is not None and isinstance(self._item.payload, Ref)):
+            session.engine.nudge()  # there is memory to be freed, whatever the user does next
 
     # --- as cellmesh needs it -----------------------------------------------------------------------
 

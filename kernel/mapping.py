@@ -200,6 +200,7 @@ class Results:
             lazy.drop()  # and claims it, once it has ended
         else:
             job.session.claims.append((job.id, None))
+            job.session.engine.nudge()
 
     # ------------------------------------------------------------------------------------------------
 

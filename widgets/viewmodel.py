@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cellmesh.scheduler.wire.messages import HubInfo, JobInfo, SessionInfo, WorkerInfo
 
 NAMES_SHOWN = 8
+MEGABYTE = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,20 @@ def session_row(session: SessionInfo) -> SessionRow:
     )
 
 
+def _objects(hub: HubInfo) -> str:
+    if hub.objects < MEGABYTE:
+        return ""
+    free = f" ({hub.objects_free / MEGABYTE:,.0f} MB free)" if hub.objects_free >= MEGABYTE else ""
+    return f", {hub.objects / MEGABYTE:,.0f} MB of objects{free}"
+
+
 def mesh_rows(hub: HubInfo, own: str) -> MeshRows:
     """Rows for the session whose key or id is `own`; others are listed in one line each."""
     mine = [session for session in hub.sessions if session.id == own]
     others = tuple(session_row(session) for session in hub.sessions if session.id != own)
     gpus = f", {len(hub.gpus)} GPU{'s' * (len(hub.gpus) != 1)}" if hub.gpus else ""
     busy = f"{hub.slots_used:g} of {hub.cpus} core{'s' * (hub.cpus != 1)} busy"
-    head = f"cellmesh hub {hub.name!r} (pid {hub.pid}): {busy}{gpus}"
+    head = f"cellmesh hub {hub.name!r} (pid {hub.pid}): {busy}{gpus}{_objects(hub)}"
     if not mine:
         return MeshRows(head, (), (), others)
     session = mine[0]

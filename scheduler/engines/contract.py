@@ -188,6 +188,10 @@ class Engine(ABC):
     def drop(self, name: str) -> None: ...
 
     @abstractmethod
+    def nudge(self) -> None:
+        """There are segments to drop: have `Sink.flushed` called soon. A finalizer may ask, in any thread."""
+
+    @abstractmethod
     def reset(self) -> None:
         """Cancel the session's jobs, forget results, give it fresh mesh workers."""
 

@@ -210,6 +210,10 @@ class EmbeddedEngine(Engine):
         if self._dealer is not None and not self._gone:
             self._post(msg.DropObject(name))
 
+    def nudge(self) -> None:
+        if self._dealer is not None and not self._gone:
+            self._dealer.nudge()
+
     def reset(self) -> None:
         self._post(msg.ResetSession())
         self._delivered.clear()
@@ -261,7 +265,7 @@ class EmbeddedEngine(Engine):
                 case msg.MeshState(workers):
                     sink.workers(workers)
                 case msg.Freed(names):
-                    makers.freed(names)
+                    makers.freed(names) if names else makers.rest()
                 case msg.Notice(text):
                     sink.notice(text)
                 case msg.JobState(info, missing):

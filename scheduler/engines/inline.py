@@ -190,6 +190,9 @@ class InlineEngine(Engine):
     def drop(self, name: str) -> None:
         """There are no segments."""
 
+    def nudge(self) -> None:
+        """There are no segments."""
+
     def reset(self) -> None:
         for job in list(self._jobs):
             self.cancel(job)

@@ -1,9 +1,10 @@
 """Segments that nobody needs any more: handed back to who made them, or unlinked.
 
-Owns which of the two, and the one line to a session whose objects go to disk. Never decides when: `store.py`
-does, for the core and the clients. A maker that lives writes its memory again (`Freed`); what a dead one
-made, and what cannot be written again, is unlinked. Nothing is lost when a maker dies with the word on its
-way: what it made is swept up by its prefix. Read next: `store.py`, `../objects/makers.py`.
+Owns which of the two, how long a maker may keep what it does not write again, and the one line to a session
+whose objects go to disk. Never decides when: `store.py` does, for the core and the clients. A maker that
+lives writes its memory again (`Freed`); what a dead one made, and what cannot be written again, is unlinked.
+Nothing is lost when a maker dies with the word on its way: what it made is swept up by its prefix.
+Read next: `store.py`, `../objects/makers.py`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from .hub import Hub
     from .kernels import Client
 
+KEPT_SECONDS = 10.0
+"""A maker that was handed nothing back for so long is told to keep nothing."""
+
 
 class Freeing:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._prefix = folders.segment_prefix(hub.name)
         self._gathered: dict[bytes, list[str]] = {}  # by maker
+        self._keeping: dict[bytes, float] = {}  # makers, and until when they may; the soonest is first
 
     def free(self, name: str) -> None:
         """Nobody needs this segment."""
@@ -38,13 +43,30 @@ class Freeing:
         else:
             self._gathered.setdefault(maker, []).append(name)
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """Tell the makers, once for a burst."""
         for maker, names in self._gathered.items():
-            if not self._hub.peers.send(maker, msg.Freed(names)):
+            self._keeping.pop(maker, None)
+            if self._hub.peers.send(maker, msg.Freed(names)):
+                self._keeping[maker] = now + KEPT_SECONDS
+            else:
                 for name in names:  # it died meanwhile
                     segments.unlink(name)
         self._gathered.clear()
+        while (soonest := self.next()) is not None and soonest <= now:
+            maker = next(iter(self._keeping))
+            del self._keeping[maker]
+            self._hub.peers.send(maker, msg.Freed([]))
+
+    def next(self) -> float | None:
+        """When a maker may keep nothing any more."""
+        return next(iter(self._keeping.values()), None)
+
+    def recovered(self, now: float) -> None:
+        """Which makers keep something is not known any more: any may."""
+        makers = [client.identity for client in self._hub.clients.by_id.values()]
+        makers += [b"w%d" % worker for worker in self._hub.core.state.workers]
+        self._keeping = dict.fromkeys(makers, now + KEPT_SECONDS)
 
     def bequeath(self, client: Client) -> None:
         """The client is gone: what it had put is its unfinished jobs' now, and goes with the last of them."""

@@ -9,7 +9,8 @@ import time
 from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.ids import Attempt, ClientId, JobId, WorkerId
-from cellmesh.scheduler.wire import messages as msg
+from cellmesh.scheduler.objects import room
+from cellmesh.scheduler.wire import folders, messages as msg
 
 from . import insiders, kernels, views
 from .freeing import Freeing
@@ -118,6 +119,7 @@ class Hub:
     def status(self) -> msg.HubInfo:
         """Everything, for people."""
         state = self.core.state
+        objects = room.usage(folders.segment_prefix(self.name))
         sessions = [
             info
             for session in state.sessions
@@ -133,6 +135,8 @@ class Hub:
             gpus=list(state.gpus),
             sessions=sessions,
             started=self.started,
+            objects=objects.bytes,
+            objects_free=objects.free,
         )
 
     def _kept_segments(self) -> set[str]:

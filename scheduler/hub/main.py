@@ -129,6 +129,7 @@ class Shell:
         )
         for worker in self._hub.core.state.workers.values():
             self._hub.orders.leases.take(worker.id, worker.gpus)  # the locks went with the dead hub
+        self._hub.freeing.recovered(now)
         self._hub.new_clients.clear()
         for client in list(self._hub.clients.by_id.values()):
             self._watch(client.id, client.pid)
@@ -146,7 +147,7 @@ class Shell:
         return 0
 
     def _once(self) -> None:
-        wake = self._timers.next()
+        wake = min(filter(None, (self._timers.next(), self._hub.freeing.next())), default=None)
         timeout = None if wake is None else max(0, math.ceil((wake - system.monotonic()) * 1000))
         if self._unwatched or self._journal.failure:
             timeout = min(1000, 1000 if timeout is None else timeout)
@@ -178,7 +179,7 @@ class Shell:
         self._journal.flush()  # before anything that follows from it leaves
         if self._journal.failure:
             self._mend_journal()
-        self._hub.freeing.flush()
+        self._hub.freeing.flush(system.monotonic())
         self._peers.flush(acknowledge=not busy)
         self._more = self._readable()  # sending may have taken the news off the descriptor
         if self._journal.size > max(COMPACT_AT, 2 * self._journal.compacted):

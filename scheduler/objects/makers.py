@@ -20,7 +20,7 @@ from cellmesh.scheduler.wire.messages import Ref
 
 from . import segments
 from .room import Room, limit
-from .segments import ON_DISK, PRIVATE, RECYCLABLE, StoreFullError
+from .segments import FREE, ON_DISK, PRIVATE, RECYCLABLE, StoreFullError
 
 RECYCLE_FROM = 256 << 10
 """Smaller ones are made and unlinked: their pages cost hardly more than the word that they are free."""
@@ -100,14 +100,19 @@ class Maker:
         """Nobody needs this segment any more: keep it for what is written next, or unlink it."""
         with self._lock:
             segment = self._used.pop(name, None)
-            if segment is not None:
-                self._free.append(segment)
         if segment is None:
             segments.unlink(name)
-        else:
-            self._let_go(self._most, KEPT)
+            return
+        segment.name = name + FREE  # so that whoever looks from outside can tell
+        try:
+            os.rename(segments.path_of(name), segments.path_of(segment.name))
+        except FileNotFoundError:
+            return  # a hub that came back, or the session's end, has unlinked it
+        with self._lock:
+            self._free.append(segment)
+        self._let_go(self._most, KEPT)
 
-    def close(self) -> None:
+    def let_go(self) -> None:
         """Unlink what is free."""
         self._let_go(0)
 
@@ -204,7 +209,13 @@ def close_maker(prefix: str) -> None:
     """The end of that."""
     maker = _makers.pop(prefix, None)
     if maker is not None:
-        maker.close()
+        maker.let_go()
+
+
+def rest() -> None:
+    """Nothing was freed here for a while: what is kept for the next objects goes back to the system."""
+    for maker in list(_makers.values()):
+        maker.let_go()
 
 
 def write(prefix: str, parts: Sequence[bytes | memoryview], *, private: bool = False) -> Ref:

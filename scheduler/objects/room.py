@@ -1,13 +1,17 @@
 """How much shared memory a hub's objects may take, and how much they take.
 
-Owns the limit (`CELLMESH_STORE_LIMIT`) and the counting, which is exact only now and then: a look at the
-folder is amortized over what was made since the last. Never frees anything. Read next: `makers.py`.
+Owns the limit (`CELLMESH_STORE_LIMIT`) and the counting. For the limit that is exact only now and then: a
+look at the folder is amortized over what was made since the last. Never frees anything.
+Read next: `makers.py`.
 """
 
 import os
 import re
+from dataclasses import dataclass
 
 from cellmesh.scheduler.wire import system
+
+from . import segments
 
 SETTING = "CELLMESH_STORE_LIMIT"
 _COUNT_EVERY = 32
@@ -41,6 +45,31 @@ def limit() -> int:
     return min(system.usable_memory() // 2, folder.f_blocks * folder.f_frsize * 8 // 10)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What lies in the folder."""
+
+    count: int
+    bytes: int
+    free: int  # bytes that nobody needs, kept by their makers for what they make next
+
+
+def usage(prefix: str) -> Usage:
+    """Of the segments whose names begin so; files on disk are counted, but their bytes are not."""
+    count = total = free = 0
+    with os.scandir(system.shared_memory_folder()) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix):
+                try:
+                    size = entry.stat(follow_symlinks=False).st_blocks * 512
+                except FileNotFoundError:
+                    continue  # freed this moment
+                count += 1
+                total += size
+                free += size if segments.has_mark(entry.name, segments.FREE) else 0
+    return Usage(count, total, free)
+
+
 class Room:
     """What is left for the segments whose names begin with `prefix`."""
 
@@ -60,21 +89,10 @@ class Room:
         if everybodys + size <= self.limit:
             return True
         if self._since is None or self._since + size > self.limit // _COUNT_EVERY:
-            self._counted, self._since = self._count(), 0
+            self._counted, self._since = usage(self._prefix).bytes, 0
         self._since += size
         return self._counted + self._since <= self.limit
 
     def recount(self) -> None:
         """Something was freed here: look again before anything is refused."""
         self._since = None
-
-    def _count(self) -> int:
-        total = 0
-        with os.scandir(system.shared_memory_folder()) as entries:
-            for entry in entries:
-                if entry.name.startswith(self._prefix):
-                    try:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    except FileNotFoundError:
-                        pass  # freed this moment
-        return total

@@ -21,6 +21,7 @@ from cellmesh.scheduler.wire.messages import Ref
 RECYCLABLE = "R"  # its maker is told when it is free, and writes it again
 ON_DISK = "D"  # the name is a link to a file on disk
 PRIVATE = "P"  # some of its buffers may be written to by who loads it
+FREE = "F"  # nobody needs it; its maker keeps the memory for what it makes next
 _MARKS = 3
 
 _counter = count(1)

@@ -64,6 +64,7 @@ class Dealer(Generic[M]):
         self._waker = Waker()
         self._asleep = False
         self._timed = False  # asleep, but not for long
+        self._nudged = False
         self._closing = False
         self._connected = False
         self._drains: deque[threading.Event] = deque()  # who waits until everything is acknowledged
@@ -104,6 +105,12 @@ class Dealer(Generic[M]):
         """Send messages that nobody waits for: with the next ones, or a moment later."""
         self._later.extend(messages)
         if self._asleep and not self._timed:
+            self._waker.wake()
+
+    def nudge(self) -> None:
+        """Have `on_messages` called, in this thread, though none may have come. A finalizer may ask."""
+        if not self._nudged:
+            self._nudged = True
             self._waker.wake()
 
     def drain(self, timeout: float) -> bool:
@@ -150,6 +157,9 @@ class Dealer(Generic[M]):
                 if lost and self._on_lost is not None:
                     self._on_lost()
                 self._receive()
+                if self._nudged:
+                    self._nudged = False
+                    self._on_messages([])
                 with self._using:
                     self._send(everything=not ready)
                     self._more = self._readable()

@@ -186,7 +186,7 @@ class Notice(Wire, frozen=True):
 
 
 class Freed(Wire, frozen=True):
-    """To a client or a worker: nobody needs these segments any more that you made; they are yours again."""
+    """To a client or a worker: these segments that you made are free; without names: keep no free ones."""
 
     names: list[str]
 

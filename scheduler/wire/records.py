@@ -129,3 +129,5 @@ class HubInfo(Wire, frozen=True):
     gpus: list[str]
     sessions: list[SessionInfo]
     started: float
+    objects: int = 0  # bytes of them in shared memory
+    objects_free: int = 0  # of these, bytes that nobody needs and their makers keep for what they make next

@@ -169,7 +169,7 @@ class Worker:
                 case Interrupt(attempt):
                     self._interrupts.request(attempt)
                 case Freed(names):
-                    makers.freed(names)
+                    makers.freed(names) if names else makers.rest()
                 case Forget(digests):
                     for digest in digests:
                         self._blobs.pop(digest, None)

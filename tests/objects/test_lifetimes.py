@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from crash.killing import Mesh, gone, kill, reached, until
 
 import cellmesh as cm
+from cellmesh.kernel import doctor
 from cellmesh.scheduler.objects import segments
+from cellmesh.widgets import text, viewmodel
 
 Look = Callable[[], list[str]]
 SMALL, LARGE = 25_000, 1_000_000  # numbers of 8 bytes
@@ -59,6 +62,36 @@ def test_the_last_reference_frees_an_object_but_not_what_is_seen_of_it(mesh: Mes
     until(lambda: not segments_of(), "the segment's end")
     assert list(view[:3]) == [5, 6, 7]
     assert not view.flags.writeable
+
+
+def test_what_is_dropped_goes_though_nothing_else_happens(mesh: Mesh, segments_of: Look) -> None:
+    ref, future, results = cm.put(np.ones(SMALL)), cm.submit(ones, SMALL), cm.map(ones, [SMALL] * 3)
+    assert future.result()[1].all()
+    assert len(results.result()) == 3
+    assert len(segments_of()) == 5
+    del ref, future, results
+    gc.collect()
+    until(lambda: not segments_of(), "their end")
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["", "the hub dies"])
+def test_memory_kept_for_the_next_object_is_told_of_and_given_back(
+    mesh: Mesh, segments_of: Look, dies: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refs = [cm.put(np.ones(LARGE)) for _ in range(3)]
+    made = [cm.submit(ones, LARGE) for _ in range(3)]
+    cm.wait(made)
+    assert mesh.status().objects >= 6 * 8 * LARGE
+    assert mesh.status().objects_free == 0
+    del refs, made
+    gc.collect()
+    until(lambda: mesh.status().objects_free >= 6 * 8 * LARGE, "all of them being free")
+    assert "MB of objects (" in text.mesh(viewmodel.mesh_rows(mesh.status(), ""))
+    doctor.main()
+    assert "; 6 segments in " in capsys.readouterr().out
+    if dies:
+        mesh.kill_hub()
+    until(lambda: not segments_of(), "the end of what was kept")
 
 
 def test_results_go_with_their_futures(mesh: Mesh, segments_of: Look) -> None:

@@ -91,7 +91,7 @@ def test_what_is_kept_is_bounded(
     makers.open_maker(prefix, makers.Path("/nowhere"))
     refs = [made(prefix, np.zeros(4 * MIB, np.uint8)) for _ in range(5)]
     makers.freed([ref.name for ref in refs])
-    assert there() == sorted(ref.name for ref in refs[3:]), "the latest are the warmest"
+    assert there() == sorted(ref.name + segments.FREE for ref in refs[3:]), "the latest are the warmest"
     assert made(prefix, np.zeros(64 * MIB, np.uint8)).name in there(), "a large one does not take a small one"
     makers.close_maker(prefix)
     assert len(there()) == 1, "what is free goes with the maker; what is in use does not"
@@ -100,7 +100,7 @@ def test_what_is_kept_is_bounded(
 def test_a_freed_segment_whose_name_is_gone_is_no_trouble(prefix: str) -> None:
     first = made(prefix, np.zeros(4 * MIB, np.uint8))
     makers.freed([first.name])
-    segments.unlink(first.name)
+    segments.unlink(first.name + segments.FREE)
     second = made(prefix, np.ones(4 * MIB, np.uint8))
     assert (codec.loads(second) == 1).all()
 
