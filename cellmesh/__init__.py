@@ -84,15 +84,21 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        from cellmesh.kernel import showing
+
+        showing.install()
     if name in __all__:
         module = importlib.import_module(f"cellmesh.kernel.{_WHERE.get(name, 'api')}")
         value = globals()[name] = getattr(module, name)
         return value
     import difflib
 
-    close = [] if name.startswith("_") else difflib.get_close_matches(name, __all__, n=1)
-    hint = f". Did you mean: {close[0]!r}?" if close else ""
-    raise AttributeError(f"module 'cellmesh' has no attribute {name!r}{hint}")
+    known = {one.casefold(): one for one in __all__ if not one.startswith("_")}
+    close = [] if name.startswith("_") else difflib.get_close_matches(name.casefold(), known, n=1)
+    hint = f". Did you mean: {known[close[0]]!r}?" if close else ""
+    # `obj`: or Python would put a guess of its own behind ours.
+    raise AttributeError(f"module 'cellmesh' has no attribute {name!r}{hint}", name=name, obj=None)
 
 
 def __dir__() -> list[str]:

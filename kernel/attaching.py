@@ -19,6 +19,7 @@ from cellmesh.scheduler.engines.contract import (
 )
 from cellmesh.scheduler.worker import lending
 
+from . import showing
 from .session import Session
 from .sink import SessionSink
 
@@ -58,6 +59,7 @@ def connect(engine: str | Engine = "embedded") -> Session:
 
 def _keep(session: Session) -> Session:
     global _session
+    showing.install()
     if _session is None:
         # Last registered, first run: before IPython clears the namespace, so that nothing is claimed by that.
         atexit.register(_at_exit)

@@ -169,7 +169,6 @@ class Backlog:
     # --- sending ------------------------------------------------------------------------------------
 
     def _send(self, *, everything: bool = False) -> None:
-        __tracebackhide__ = True
         bundles: deque[tuple[int, _Sent]] = deque()
         with self._lock:
             self._sending += 1

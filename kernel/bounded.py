@@ -50,7 +50,6 @@ class BoundedCalls:
     def submit(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], title: str
     ) -> Future:
-        __tracebackhide__ = True
         with self._lock:
             self._check_open()
             goes = self._has_room()
@@ -82,7 +81,6 @@ class BoundedCalls:
         self, function: Callable[..., Any], iterables: tuple[Sequence[Any], ...], title: str
     ) -> Results | None:
         """One call for all items, in chunks that suit them; None where a bound is to be kept."""
-        __tracebackhide__ = True
         with self._lock:
             self._check_open()
         if self._limit is not None:
@@ -130,7 +128,6 @@ class BoundedCalls:
 
     def wait(self) -> None:
         """Until all are over."""
-        __tracebackhide__ = True
         while True:
             with self._lock:
                 left = next((future for future in self._unfinished if not future.done()), None)

@@ -56,7 +56,6 @@ def map(
     Returns:
         `Results`: iterate as they come, `await`, or `.result(timeout)`.
     """
-    __tracebackhide__ = True
     given = {
         "cpus": cpus, "gpus": gpus, "memory": memory, "retries": retries, "retry_on": retry_on,
         "timeout": timeout, "priority": priority, "name": name, "background": background,
@@ -68,8 +67,8 @@ def map(
     chosen = options.changed(base, given)
     session = attaching.current()
     options.possible(session, chosen)
-    if kwargs:
-        more.update(kwargs)
+    if kwargs is not None:
+        options.add_named(more, kwargs)
     return launching.map_function(session, function, iterables, more, chosen.name or title, chosen)
 
 
@@ -95,7 +94,6 @@ def submit(
     Futures among the arguments (also inside lists and dicts) arrive as their results. The options are
     those of `cm.map`.
     """
-    __tracebackhide__ = True
     given = (cpus, gpus, memory, retries, retry_on, timeout, priority, name, background, seed)
     function, chosen = _told_apart(function)
     if more:
@@ -105,8 +103,8 @@ def submit(
         chosen = options.changed(chosen, dict(zip(_SUBMIT, given, strict=True)))
     session = attaching.current()
     options.possible(session, chosen)
-    if kwargs:
-        more.update(kwargs)
+    if kwargs is not None:
+        options.add_named(more, kwargs)
     return submissions_of(session).submit(function, args, more, chosen.name or title, chosen)
 
 

@@ -79,7 +79,6 @@ def check_local(cell: CellText) -> None:
 
 def run_local(cell: CellText, namespace: dict[str, Any]) -> None:
     """Run the cell in the notebook itself, its last expression shown as usual."""
-    __tracebackhide__ = True
     body = list(cell.tree.body)
     last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
     exec(compile(ast.Module(body, []), cell.filename, "exec"), namespace)  # noqa: S102 - the user's cell

@@ -6,6 +6,8 @@ Owns that list and that exception. Never waits. Read next: `mapping.py`.
 from concurrent.futures import CancelledError
 from typing import Any
 
+from cellmesh.scheduler.objects import frames
+
 from .arrivals import Arrivals
 
 EXCEPTIONS_KEPT = 1000
@@ -14,7 +16,6 @@ EXCEPTIONS_KEPT = 1000
 
 def collected(arrivals: Arrivals) -> list[Any]:
     """The list of all results, in order, now that all are over; raises the first failure."""
-    __tracebackhide__ = True
     known = arrivals.total()
     total = arrivals.highest() if known is None else known
     values: list[Any] = []
@@ -34,10 +35,10 @@ def collected(arrivals: Arrivals) -> list[Any]:
         bad += count
         values.extend([None] * count)
     if bad:
-        raise _first_failure(errors, bad, values)
+        raise frames.fresh(_first_failure(errors, bad, values))
     error = arrivals.source_error()
     if error is not None:
-        raise error
+        raise frames.fresh(error)
     return values
 
 

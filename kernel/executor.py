@@ -40,7 +40,6 @@ class Executor(concurrent.futures.Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Call `fn(*args, **kwargs)` in a worker; returns a Future at once."""
-        __tracebackhide__ = True
         return self._calls.submit(fn, args, kwargs, options.title_of(fn))
 
     def map(
@@ -58,7 +57,6 @@ class Executor(concurrent.futures.Executor):
             chunksize: how many items one task takes along (default: as suits how long they take).
             buffersize: items are taken from `iterables` only as results are, at most so many chunks ahead.
         """
-        __tracebackhide__ = True
         if chunksize is not None and chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         if buffersize is not None and not isinstance(buffersize, int):
@@ -83,7 +81,6 @@ class Executor(concurrent.futures.Executor):
             wait: return once those that were submitted are over.
             cancel_futures: cancel those that have not begun.
         """
-        __tracebackhide__ = True
         self._calls.close(cancel=cancel_futures)
         if wait:
             self._calls.wait()
@@ -111,7 +108,6 @@ def _call_each(function: Callable[..., Any], chunk: list[tuple[Any, ...]]) -> li
 
 def _in_order(ahead: deque[Future], more: Iterator[Future], end: float | None) -> Iterator[Any]:
     """Hand out the results without keeping them; what is not taken is cancelled."""
-    __tracebackhide__ = True
     try:
         while ahead:
             results = ahead[0].result(None if end is None else max(0.0, end - time.monotonic()))

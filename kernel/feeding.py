@@ -82,7 +82,6 @@ class Feeder:
 
     def start(self) -> None:
         """Send the first chunks from here; the rest from a thread."""
-        __tracebackhide__ = True
         self._begun = time.monotonic()
         first = self._window if self.total is None else min(self._window, self.total)
         self._send([1] * first)
@@ -145,7 +144,6 @@ class Feeder:
     # --- sending ------------------------------------------------------------------------------------
 
     def _send(self, sizes: list[int]) -> None:
-        __tracebackhide__ = True
         tasks: list[TaskWire] = []
         holds: list[Any] = []
         for size in sizes:
@@ -195,7 +193,6 @@ class Feeder:
         self, index: int, chunk: Sequence[Any], seeds: list[int] | None, holds: list[Any]
     ) -> TaskWire | None:
         prefix = self._job.session.engine.object_prefix()
-        __tracebackhide__ = True
         try:
             packed = packing.pack(chunk, prefix)
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained

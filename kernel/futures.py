@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from cellmesh.scheduler.engines.contract import EngineError
-from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects import codec, frames
 from cellmesh.scheduler.wire.messages import Item, Payload, Ref
 
 from . import outcomes
@@ -54,19 +54,17 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the result, or raise what the task raised."""
-        __tracebackhide__ = True
         self._wait(timeout)
         self._decode()
         if self._error is not None:
             try:
-                raise self._error
+                raise frames.fresh(self._error)
             finally:
                 self = None  # type: ignore[assignment]  # as the stdlib: no cycle through the traceback
         return self._value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait, and return what the task raised, or None."""
-        __tracebackhide__ = True
         self._wait(timeout)
         self._decode()
         return self._error
@@ -92,7 +90,6 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         super().add_done_callback(fn)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        __tracebackhide__ = True
         return self._awaited().__await__()
 
     def __repr__(self) -> str:
@@ -219,7 +216,6 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         return self._sent is not None and self._calls.taken(self._sent)
 
     async def _awaited(self) -> Any:
-        __tracebackhide__ = True
         import asyncio  # here: a script that awaits nothing does not pay for it
 
         if not self.done() and self._job is not None:
@@ -239,7 +235,6 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         return self._job is None or (cell and cell.msg_id) == (current and current.msg_id)
 
     def _wait(self, timeout: float | None) -> None:
-        __tracebackhide__ = True
         if self.done():
             return
         if self._job is None:
@@ -247,7 +242,6 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         self._job.wait_for(self.done, timeout)
 
     def _decode(self) -> None:
-        __tracebackhide__ = True
         if self._job is not None:
             self._job.attended = True
             self._session.router.release(self._job)

@@ -24,7 +24,6 @@ def wait(
 
     Takes Futures, `Results` and futures of other libraries, mixed.
     """
-    __tracebackhide__ = True
     if return_when not in _ENOUGH:
         raise ValueError(f"return_when={return_when!r}: one of {', '.join(_ENOUGH)}.")
     chosen = _listed(fs)
@@ -35,7 +34,6 @@ def wait(
 
 def as_completed(fs: Iterable[Waitable] | Waitable, timeout: float | None = None) -> Iterator[Any]:
     """What was given, each as it is done; felt by Stop. TimeoutError if that takes longer than `timeout`."""
-    __tracebackhide__ = True
     left = dict.fromkeys(_listed(fs))
     total = len(left)
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -65,7 +63,6 @@ def _listed(fs: Iterable[Waitable] | Waitable) -> list[Any]:
 
 def _await(chosen: Sequence[Any], done: Callable[[], bool], timeout: float | None) -> bool:
     """Wait until `done()`, which these make true; False at the timeout."""
-    __tracebackhide__ = True
     if done():
         return True
     left = [one for one in chosen if not one.done()]

@@ -152,13 +152,11 @@ class Job:
         Shows progress if it lasts. On Stop the job is cancelled if the running cell launched it and it is not
         in the background; otherwise it goes on, and a line says how to cancel it.
         """
-        __tracebackhide__ = True
         chosen = None if tasks is None else list(tasks)
         self.wait_for(lambda: self.is_over(chosen), timeout)
 
     def wait_for(self, done: Callable[[], bool], timeout: float | None = None) -> None:
         """Wait until `done()`, which must become true through this job; as `wait` otherwise."""
-        __tracebackhide__ = True
         self.attended = True
         if done():
             return
@@ -179,7 +177,6 @@ class Job:
 
     async def wait_for_async(self, done: Callable[[], bool]) -> None:
         """`wait_for` in a coroutine; whoever awaits decides what being cancelled means."""
-        __tracebackhide__ = True
         import asyncio  # here: a script that awaits nothing does not pay for it
 
         self.attended = True

@@ -38,7 +38,6 @@ def fan_out(
     `total` is their number if that is known (it is looked up for anything sized). `limit` is in seconds, for
     all of them together. `holds` live as long as the results do.
     """
-    __tracebackhide__ = True
     if total is None and isinstance(items, Sized):
         total = len(items)
     source = source_of(items, pulled=session.engine.name == "inline") if total is None else None
@@ -82,7 +81,6 @@ def map_function(
     options: Options,
 ) -> Results:
     """`cm.map`: like the built-in `map`, it ends with the shortest iterable."""
-    __tracebackhide__ = True
     if not iterables:
         raise TypeError("cm.map needs something to iterate over: cm.map(f, xs).")
     for position, iterable in enumerate(iterables):

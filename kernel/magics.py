@@ -35,7 +35,6 @@ class MeshMagics(Magics):
           --setup          run the cell again on workers that replace dead ones
         """
         error = launch.distributed(self.shell, "%%distributed", line, cell)
-        __tracebackhide__ = True
         if error is not None:
             raise error
 
@@ -44,7 +43,6 @@ class MeshMagics(Magics):
     def rank(self, line: str, cell: str) -> None:
         """Run this cell on some mesh workers: %%rank [0,2-3]. The options are those of %%distributed."""
         error = launch.distributed(self.shell, "%%rank", line, cell)
-        __tracebackhide__ = True
         if error is not None:
             raise error
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
 from typing import Any, overload
 
+from cellmesh.scheduler.objects import frames
 from cellmesh.widgets import html
 
 from . import collecting, outcomes
@@ -91,7 +92,6 @@ class Results:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until everything is over, whether it succeeded or not."""
-        __tracebackhide__ = True
         self.wait_until(self.arrivals.all_over, timeout, all=True)
 
     def cancel(self) -> None:
@@ -103,7 +103,6 @@ class Results:
 
     def result(self, timeout: float | None = None) -> list[Any]:
         """The list of all results, in order; raises the first failure if there is one."""
-        __tracebackhide__ = True
         self._keep()
         self.wait(timeout)
         return self._all()
@@ -117,7 +116,6 @@ class Results:
         return self._in_order() if self._keeps else self._streamed()
 
     def _in_order(self) -> Iterator[Any]:
-        __tracebackhide__ = True
         index = 0
         while self._await_index(index):
             values = self._values_from(index)
@@ -130,7 +128,6 @@ class Results:
 
         TimeoutError when it is later than `end` (of the monotonic clock).
         """
-        __tracebackhide__ = True
         index = 0
         try:
             while self._await_index(index, None if end is None else max(0.0, end - time.monotonic())):
@@ -150,7 +147,6 @@ class Results:
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        __tracebackhide__ = True
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(self._known_total()))]
         if index < 0:
@@ -163,7 +159,6 @@ class Results:
         return value
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        __tracebackhide__ = True
         self._keep()
         yield from self.wait_until_async(self.arrivals.all_over, all=True).__await__()
         return self._all()
@@ -172,7 +167,6 @@ class Results:
         return self._in_order_async() if self._keeps else self._streamed()
 
     async def _in_order_async(self) -> AsyncIterator[Any]:
-        __tracebackhide__ = True
         index = 0
         while True:
             await self.wait_until_async(partial(self.decided, index))
@@ -205,7 +199,6 @@ class Results:
     # ------------------------------------------------------------------------------------------------
 
     def _known_total(self) -> int:
-        __tracebackhide__ = True
         if self.arrivals.total() is None:
             self.wait_until(lambda: self.arrivals.total() is not None, all=True)
         return len(self)
@@ -218,12 +211,10 @@ class Results:
 
     def _await_index(self, index: int, timeout: float | None = None) -> bool:
         """Wait for an item; False if there is none of that index."""
-        __tracebackhide__ = True
         self.wait_until(partial(self.decided, index), timeout)
         return self._exists(index)
 
     def _exists(self, index: int) -> bool:
-        __tracebackhide__ = True
         if self.arrivals.at(index) is not None:
             return True
         self.check_end(index)
@@ -233,7 +224,6 @@ class Results:
         self, done: Callable[[], bool], timeout: float | None = None, *, all: bool = False
     ) -> None:
         """Wait for something to come; `all`: everything, whether or not somebody takes it meanwhile."""
-        __tracebackhide__ = True
         if self._lazy is not None:
             self._lazy.want(float("inf") if all else self.handed + 1)
             self._lazy.pull(done)
@@ -247,7 +237,6 @@ class Results:
 
     async def wait_until_async(self, done: Callable[[], bool], *, all: bool = False) -> None:
         """`wait_until` in a coroutine."""
-        __tracebackhide__ = True
         if self._lazy is not None:
             self._lazy.want(float("inf") if all else self.handed + 1)
             self._lazy.pull(done)
@@ -261,7 +250,6 @@ class Results:
 
     def _keep(self) -> None:
         """From now on everything is kept."""
-        __tracebackhide__ = True
         if not self._keeps and (self.handed or self._as_completed):
             raise RuntimeError(
                 "Some of these results were handed out one by one, and are not kept, as their number was not "
@@ -276,13 +264,12 @@ class Results:
 
     def check_end(self, count: int) -> None:
         """After the last of `count` items: raises why there are no more, if that is no good reason."""
-        __tracebackhide__ = True
         total = self.arrivals.total()
         if total is not None and count < total and self.arrivals.all_over():
             raise outcomes.ending_of(self._job, None)  # it was cancelled before this item was sent
         error = self.arrivals.source_error()
         if error is not None:
-            raise error
+            raise frames.fresh(error)
 
     def handed_out(self, found: Stretch, place: int) -> None:
         """This item of a stretch is handed out (see `taking.py`)."""
@@ -295,10 +282,9 @@ class Results:
 
     def _values_from(self, index: int) -> list[Any]:
         """The item's value and those that came with it, or raise its error."""
-        __tracebackhide__ = True
         found = self.arrivals.decoded(index)
         if found.error is not None:
-            raise found.error
+            raise frames.fresh(found.error)
         assert found.values is not None
         return found.values[index - found.first :] if index > found.first else found.values
 
@@ -309,7 +295,6 @@ class Results:
                 self._claim()
 
     def _all(self) -> list[Any]:
-        __tracebackhide__ = True
         try:
             return collecting.collected(self.arrivals)
         finally:

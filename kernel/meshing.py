@@ -60,7 +60,6 @@ def wait(
     title: str,
 ) -> None:
     """Wait until the mesh is as `predicate` says; an error if workers keep dying or it takes too long."""
-    __tracebackhide__ = True
     first: dict[int, set[int]] = {}
     failing: list[int] = []
     refused = len(session.refusals)

@@ -106,6 +106,13 @@ def check_names(where: str, function: Any, more: Mapping[str, Any]) -> None:
         )
 
 
+def add_named(more: dict[str, Any], kwargs: Mapping[str, Any]) -> None:
+    """Those of the function's arguments that are named like options join the others."""
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"kwargs={kwargs!r}: a dict of your function's arguments, by name.")
+    more.update(kwargs)
+
+
 def title_of(function: Any) -> str:
     """What a person calls the function."""
     if not callable(function):
@@ -162,7 +169,8 @@ def _retry_on(value: Any) -> tuple[type[Exception], ...]:
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
             raise ValueError(
-                f"retry_on={value!r}: an exception class, or a tuple of these (OSError, TimeoutError)."
+                f"retry_on={value!r}: a subclass of Exception after which a call is tried again, or a tuple "
+                "of these (OSError, TimeoutError)."
             )
     return tuple(kinds)
 

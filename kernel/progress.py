@@ -152,7 +152,6 @@ def row_of(job: "Job", seconds: float) -> ProgressRow:
 
 def wait(session: "Session", done: Callable[[], bool], timeout: float, title: str) -> bool:
     """Wait for something of the session's own (workers), with a line if it lasts."""
-    __tracebackhide__ = True
 
     def row(seconds: float) -> ProgressRow:
         ready, all_ = len(session.ready_workers()), len(session.workers)

@@ -111,32 +111,8 @@ def own(job: "Job") -> bool:
     return own and not job.background
 
 
-def _conceal(error: BaseException | None) -> None:
-    """Have IPython show where in the cell the wait was, and nothing of how we wait.
-
-    `__tracebackhide__` alone does not do: IPython always shows the last frame.
-    """
-    if error is not None and hasattr(shell(), "InteractiveTB"):
-        error._render_traceback_ = _render  # type: ignore[attr-defined]
-
-
-def _render() -> list[str]:
-    """Called by IPython as it shows the error it has caught."""
-    kind, error, trace = sys.exc_info()
-    entry, theirs = trace, None  # the innermost frame that is not ours
-    while entry is not None:
-        if not entry.tb_frame.f_globals.get("__name__", "").startswith("cellmesh."):
-            theirs = entry
-        entry = entry.tb_next
-    if theirs is not None:
-        theirs.tb_next = None
-    lines: list[str] = shell().InteractiveTB.structured_traceback(kind, error, trace)
-    return lines
-
-
 def interrupted(job: "Job") -> None:
     """Stop was pressed while something waited for this job; called as that is handled."""
-    _conceal(sys.exc_info()[1])
     if job.finished:
         return
     if own(job):

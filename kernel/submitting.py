@@ -61,7 +61,6 @@ class Submissions:
         after: Sequence[concurrent.futures.Future[Any]] = (),
     ) -> Future:
         """Send a call, or have it sent soon: once those of `after` are done, however they end."""
-        __tracebackhide__ = True
         session = self._session
         digest = self._functions.digest(function)
         plain = _is_plain(args, kwargs)
@@ -87,7 +86,6 @@ class Submissions:
         o: Options,
         after: Sequence[concurrent.futures.Future[Any]],
     ) -> Future:
-        __tracebackhide__ = True
         session = self._session
         prefix = session.engine.object_prefix()
         try:

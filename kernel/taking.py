@@ -6,6 +6,8 @@ after it. Never keeps results. Read next: `mapping.py`, `arrivals.py`.
 
 from typing import TYPE_CHECKING, Any
 
+from cellmesh.scheduler.objects import frames
+
 if TYPE_CHECKING:
     from .arrivals import Stretch
     from .mapping import Results
@@ -26,7 +28,6 @@ class _Taking:
         return self
 
     def __next__(self) -> Any:
-        __tracebackhide__ = True
         if self._found is None:
             self._results.wait_until(self._ready)
             if not self._begin():
@@ -34,7 +35,6 @@ class _Taking:
         return self._step()
 
     async def __anext__(self) -> Any:
-        __tracebackhide__ = True
         if self._found is None:
             await self._results.wait_until_async(self._ready)
             if not self._begin():
@@ -53,7 +53,6 @@ class _Taking:
         return value
 
     def _step(self) -> Any:
-        __tracebackhide__ = True
         found, place = self._found, self._next
         assert found is not None
         self._next += 1
@@ -61,7 +60,7 @@ class _Taking:
             self._found = None
         self._results.handed_out(found, place)
         if found.error is not None:
-            raise found.error
+            raise frames.fresh(found.error)
         assert found.values is not None
         return self._shape(found.first + place, found.values[place])
 
@@ -79,7 +78,6 @@ class Completed(_Taking):
         return arrivals.came(self._place) is not None or arrivals.all_over()
 
     def _begin(self) -> bool:
-        __tracebackhide__ = True
         arrivals = self._results.arrivals
         first = arrivals.came(self._place)
         if first is None:
@@ -101,7 +99,6 @@ class Stream(_Taking):
         return self._results.decided(self._results.handed)
 
     def _begin(self) -> bool:
-        __tracebackhide__ = True
         index = self._results.handed
         arrivals = self._results.arrivals
         if arrivals.at(index) is None:

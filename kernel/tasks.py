@@ -31,21 +31,18 @@ class Task(Generic[P, R]):
 
     def submit(self, *args: Any, **named: Any) -> "Future":
         """`cm.submit` with this task's options; options given here win."""
-        __tracebackhide__ = True
         from . import calls
 
         return calls.submit(self, *args, **named)
 
     def map(self, *iterables: Any, **named: Any) -> "Results":
         """`cm.map` with this task's options; options given here win."""
-        __tracebackhide__ = True
         from . import calls
 
         return calls.map(self, *iterables, **named)
 
     def options(self, **changes: Any) -> "Task[P, R]":
         """The same function with other options: `f.options(gpus=1).map(xs)`."""
-        __tracebackhide__ = True
         return Task(self.function, options.changed(self.chosen, changes))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -95,13 +92,11 @@ def task(function: Callable[..., Any] | None = None, /, **given: Any) -> Any:
     embed.map(texts)         # Results
     embed.options(gpus=1).map(texts)
     """
-    __tracebackhide__ = True
     if function is not None and given:
         raise TypeError("cm.task takes the function alone, or options alone: @cm.task(gpus=1).")
     chosen = options.changed(options.DEFAULT, given)
 
     def decorate(wanted: Callable[..., Any]) -> Task[..., Any]:
-        __tracebackhide__ = True
         if isinstance(wanted, Task):
             return wanted.options(**given)
         if isinstance(wanted, type) or not callable(wanted):

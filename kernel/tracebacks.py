@@ -12,7 +12,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-from cellmesh.scheduler.objects import namespaces
+from cellmesh.scheduler.objects import frames, namespaces
 from cellmesh.scheduler.objects.failures import Failure, Rebuilt, RemoteFrame
 
 _CHAIN = re.compile(
@@ -125,7 +125,7 @@ def _stub(frame: RemoteFrame) -> types.TracebackType:
     name = frame.name.rpartition(".")[2] or "<module>"
     code = code.replace(co_name=name, co_qualname=frame.name, co_firstlineno=first)
     try:
-        exec(code, {"__name__": "__main__", "_Raised": _Raised}, {})  # noqa: S102 - one `raise`, made above
+        exec(code, {"__name__": "__main__", "_Raised": _Raised, frames.STAND_IN: True}, {})  # noqa: S102 - one `raise`, made above
     except _Raised as raised:
         trace = raised.__traceback__
     if trace is None or trace.tb_next is None:

@@ -61,7 +61,6 @@ class Bell:
 
         `done` is also called by the ringing thread: it must be quick and must not raise.
         """
-        __tracebackhide__ = True
         if done():
             return True
         lock = threading.Lock()
@@ -87,7 +86,6 @@ class Bell:
 
     async def wait_async(self, done: Callable[[], bool], on_beat: Callable[[], None] = _nothing) -> None:
         """Wait in a coroutine until `done()`; `on_beat` is called now and then meanwhile."""
-        __tracebackhide__ = True
         if done():
             return
         import asyncio

@@ -15,6 +15,7 @@ import cellmesh.scheduler
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.describing import describe
 from cellmesh.scheduler.objects.failures import Failure, Rebuilt, RemoteFrame
+from cellmesh.scheduler.objects.frames import tidy
 
 _TEXT = 100_000
 _FRAMES = 100  # of a deep recursion the first and last of these are kept
@@ -41,6 +42,7 @@ def failure(
     item_repr: str = "",
 ) -> Failure:
     """Everything of `error` that the notebook needs. `sources`: texts of cells, by file name."""
+    tidy(error)
     frames = _user_part(error.__traceback__)
     trace = _rebuilt(frames, error.__traceback__)
     if isinstance(error, SystemExit):
