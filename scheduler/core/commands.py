@@ -8,7 +8,7 @@ included: `StartWorker` by `WorkerReady` or `WorkerLost`, `StartTask` by a final
 
 from dataclasses import dataclass
 
-from .ids import Attempt, JobId, SessionId, TaskIndex, WorkerId
+from .ids import Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
 from .state import TaskState
 
 
@@ -100,10 +100,14 @@ class SettleTask:
 
 @dataclass(frozen=True, slots=True)
 class RefuseJob:
-    """The job cannot be taken (unknown session, duplicate id with other content)."""
+    """The job cannot be taken: tell its client, and drop what is kept of it.
+
+    `taken`: its id is another job's, which goes on; only this client is told.
+    """
 
     job: JobId
     why: str
+    taken: ClientId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,12 +70,16 @@ class Core:
         turn = self._turn
         out = turn.out = []
         turn.at = event.at
-        _HANDLERS[type(event)](turn, event)
-        if turn.parted:
-            end_children(turn)
-        settle_turn(turn)
-        if turn.over:
-            forget_over(turn)
+        try:
+            _HANDLERS[type(event)](turn, event)
+            if turn.parted:
+                end_children(turn)
+            settle_turn(turn)
+            if turn.over:
+                forget_over(turn)
+        except BaseException:  # a mistake of ours: what was left to do must not spoil the next turn
+            self._turn = Turn(self.state)
+            raise
         if turn.tell:
             out.extend(TellMesh(session) for session in turn.tell)
             turn.tell.clear()

@@ -114,6 +114,7 @@ class JobOpened:
     stop_on_error: bool = False
     setup: bool = False  # its tasks are run again on every new mesh worker of the session
     parent: tuple[JobId, TaskIndex] | None = None  # the task inside which it was opened
+    client: ClientId | None = None  # who asks
 
 
 @dataclass(frozen=True, slots=True)

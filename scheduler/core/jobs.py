@@ -22,7 +22,7 @@ def job_opened(turn: Turn, event: JobOpened) -> None:
     known = state.jobs.get(event.job)
     if known is not None:
         if (known.session, known.kind) != (event.session, event.kind):
-            turn.out.append(RefuseJob(event.job, "another job has this id"))
+            turn.out.append(RefuseJob(event.job, "another job has this id", taken=event.client))
         return
     session = state.sessions.get(event.session)
     if session is None:

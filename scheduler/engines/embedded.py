@@ -59,7 +59,6 @@ class EmbeddedEngine(Engine):
         self._welcome: msg.Welcome | None = None
         self._refused: str | None = None
         self._answered = threading.Event()
-        self._greeted = False
         self._blobs: set[str] = set()
         self._context = ""
         self._statuses: dict[int, msg.HubInfo] = {}
@@ -233,7 +232,6 @@ class EmbeddedEngine(Engine):
 
     def _greet(self) -> msg.Hello:
         assert self._spec is not None
-        returning, self._greeted = self._greeted, True
         return msg.Hello(
             msg.PROTOCOL,
             self._client,
@@ -243,7 +241,7 @@ class EmbeddedEngine(Engine):
             self._spec.name,
             self._spec.grace,
             None if self._worker else self._spec.interpreter,
-            returning,
+            self._welcome is not None,
             self._worker,
         )
 
@@ -288,6 +286,8 @@ class EmbeddedEngine(Engine):
                     if not self._answered.is_set():
                         self._refused = why
                         self._answered.set()
+                    elif why.startswith("gone: "):
+                        self._let_go()
                     else:
                         sink.refused(why, job)
         sink.flushed()
@@ -301,8 +301,11 @@ class EmbeddedEngine(Engine):
 
     def _on_lost(self) -> None:
         """The hub's socket is gone: the nursery restarts it, unless the hub's folder is gone too."""
-        if self._gone or folders.is_locked(self._folder / "lock"):
-            return
+        if not self._gone and not folders.is_locked(self._folder / "lock"):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The hub has ended, and nothing more will come."""
         self._gone = True
         if self._dealer is not None:
             self._dealer.close()  # or it would greet the next hub at this address, and hold the session there

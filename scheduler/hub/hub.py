@@ -4,6 +4,7 @@ Owns the meaning of messages and who may send them. Never blocks and never place
 Read next: `orders.py` (commands become messages and processes), `../core/core.py`.
 """
 
+import sys
 import time
 
 from cellmesh.scheduler.core import events as ev
@@ -115,6 +116,12 @@ class Hub:
         self.peers.drop(worker_identity(worker))
         sweep_prefix(self.orders.worker_prefix(worker), self._kept_segments)
         self.feed(ev.WorkerLost(at, worker, why, mark))
+
+    def announce(self, text: str) -> None:
+        """Say this to everyone, and to the log."""
+        print(f"cellmesh hub: {text}", file=sys.stderr, flush=True)
+        for client in self.clients.by_id.values():
+            self.peers.send(client.identity, msg.Notice(text))
 
     def status(self) -> msg.HubInfo:
         """Everything, for people."""

@@ -79,9 +79,7 @@ class Journal:
         if self.failure:
             return
         try:
-            written = 0
-            while written < len(data):
-                written += os.write(self._fd, data[written:])
+            _write(self._fd, data)
         except OSError as error:
             self.failure = str(error.strerror)
             os.ftruncate(self._fd, self.size)  # or nothing after a half record could be read
@@ -92,17 +90,21 @@ class Journal:
         """Replace the whole journal by one entry that says where things stand; whether the disk took it."""
         fresh = self.path.with_suffix(".new")
         data = _encode(state)
+        fd = -1
         try:
-            fresh.write_bytes(_LENGTH.pack(len(data)) + data)
-        except OSError as error:
-            fresh.unlink(missing_ok=True)
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            _write(fd, _LENGTH.pack(len(data)) + data)
+            fresh.replace(self.path)
+        except OSError as error:  # the old file is still there, and open
+            if fd >= 0:
+                os.close(fd)
+                fresh.unlink(missing_ok=True)
             self.compacted = self.size  # tried again when it has grown as much once more
             if self.failure:
                 self.failure = str(error.strerror)
             return False
         os.close(self._fd)
-        fresh.replace(self.path)
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._fd = fd
         self.size = self.compacted = len(data) + 4
         self.failure = ""
         self._pending.clear()
@@ -111,3 +113,9 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]

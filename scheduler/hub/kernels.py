@@ -59,6 +59,10 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
         hub.peers.send(identity, _welcome(hub, None))
         return
     session, client_id = SessionId(greeting.session), ClientId(greeting.client)
+    if greeting.returning and client_id not in hub.clients.by_id:
+        # It was attached to a hub of our name that ended with its nursery, and has not noticed.
+        hub.peers.refuse(identity, "gone: this hub is another one than the kernel's, which has ended")
+        return
     known = hub.core.state.sessions.get(session)
     if known is not None and known.client is not None and known.client != client_id:
         holder = hub.clients.by_id.get(known.client)
@@ -135,9 +139,11 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
                 ev.JobOpened(
                     at, job, session, message.kind, message.title,
                     message.background, message.stop_on_error, message.setup,
-                    _piece(hub, client, hub.store.jobs[job].parent),
+                    _piece(hub, client, hub.store.jobs[job].parent), client.id,
                 )
             )  # fmt: skip
+        case msg.Cancel(job_id) | msg.Claim(job_id) if not _may_have(hub, client, JobId(job_id)):
+            pass  # it says so by mistake: ids are drawn by chance
         case msg.Cancel(job_id, tasks, force, queued):
             chosen = None if tasks is None else tuple(tasks)
             hub.feed(ev.CancelRequested(at, JobId(job_id), chosen, force, queued))
@@ -181,13 +187,19 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
     record = hub.store.jobs.get(job)
     if client is None:
         return  # it said goodbye, or is gone
-    if record is None:
+    if record is None or not _may_have(hub, client, job):
         hub.peers.send(identity, msg.Refuse("this job is not known (any more)", job))
         return
     context = hub.store.context(record)
     for task in order.tasks:
         hub.store.add_task(record, task, context)
     hub.feed(ev.TasksSubmitted(at, job, tuple(_spec(task) for task in order.tasks), order.last))
+
+
+def _may_have(hub: Hub, client: Client, job: JobId) -> bool:
+    """Whether it is no other session's."""
+    record = hub.store.jobs.get(job)
+    return record is None or record.session == client.session
 
 
 _POOLS = {pool.value: pool for pool in ev.Pool}

@@ -25,7 +25,7 @@ from cellmesh.scheduler.objects import marks
 from cellmesh.scheduler.wire import folders, system
 from cellmesh.scheduler.wire.control import Children, ProcessEnded, ProcessPaused, ProcessStarted
 from cellmesh.scheduler.wire.link import PATIENCE
-from cellmesh.scheduler.wire.messages import PROTOCOL, Notice
+from cellmesh.scheduler.wire.messages import PROTOCOL
 
 from . import probe, recovery
 from .hub import Hub
@@ -189,7 +189,7 @@ class Shell:
         """Go on without, and say so; a new journal is begun as soon as the disk takes it."""
         now, why = system.monotonic(), self._journal.failure
         if not self._mend_at:
-            self._tell_everyone(
+            self._hub.announce(
                 f"the hub cannot write its journal in {self._data} ({why}). Work goes on, but what runs "
                 "and what comes from now on would be lost if the hub were killed. Free some space there."
             )
@@ -197,14 +197,9 @@ class Shell:
             return
         elif recovery.compact(self._hub, self._journal, now):
             self._mend_at = 0.0
-            self._tell_everyone("the hub can write its journal again.")
+            self._hub.announce("the hub can write its journal again.")
             return
         self._mend_at = now + MEND_SECONDS
-
-    def _tell_everyone(self, text: str) -> None:
-        print(f"cellmesh hub: {text}", file=sys.stderr, flush=True)
-        for client in self._hub.clients.by_id.values():
-            self._peers.send(client.identity, Notice(text))
 
     def _readable(self) -> bool:
         return bool(cast(int, self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

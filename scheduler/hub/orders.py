@@ -33,7 +33,7 @@ class Orders:
     ) -> None:
         self._hub = hub
         self._address = address
-        self._data = data
+        self.data = data
         self.spill = folders.spill_folder(data)
         self._store = store
         self._peers = peers
@@ -56,7 +56,7 @@ class Orders:
 
     def logs(self, session: SessionId) -> str:
         """The folder of a session's logs."""
-        return str(self._data / "logs" / "".join(c if c.isalnum() else "_" for c in session)[:80])
+        return str(self.data / "logs" / "".join(c if c.isalnum() else "_" for c in session)[:80])
 
     def carry_out(self, commands: list[cmd.Command], report: msg.Report | None, hub: Hub) -> None:
         """Do what the core said; `report` is the message at hand, whose items may be delivered."""
@@ -95,9 +95,10 @@ class Orders:
                     self.tell_mesh(session, hub)
                 case cmd.Notify(session, text):
                     self.to_session(session, msg.Notice(text), hub)
-                case cmd.RefuseJob(job, why):
-                    record = self._store.jobs.get(job)
-                    if record is not None:
+                case cmd.RefuseJob(job, why, taken):
+                    if taken is not None:
+                        self._to_client(taken, msg.Refuse(why, job), hub)
+                    elif job in self._store.jobs:
                         self._to_job(job, msg.Refuse(why, job), hub)
                         self._store.forget_tasks(job, None)
                 case cmd.ForgetTasks(job, tasks):
@@ -221,13 +222,14 @@ class Orders:
 
     def _to_job(self, job: JobId, message: msg.Wire, hub: Hub) -> None:
         record = self._store.jobs.get(job)
-        client = hub.clients.by_id.get(ClientId(record.client)) if record else None
-        if client is not None and not self.replaying:
-            self._peers.send(client.identity, message)
+        self._to_client(ClientId(record.client) if record else None, message, hub)
 
     def to_session(self, session: SessionId, message: msg.Wire, hub: Hub) -> None:
         """Send this to the session's kernel, if there is one."""
         record = hub.core.state.sessions.get(session)
-        client = hub.clients.by_id.get(record.client) if record and record.client else None
+        self._to_client(record.client if record else None, message, hub)
+
+    def _to_client(self, client_id: ClientId | None, message: msg.Wire, hub: Hub) -> None:
+        client = hub.clients.by_id.get(client_id) if client_id else None
         if client is not None and not self.replaying:
             self._peers.send(client.identity, message)

@@ -55,11 +55,8 @@ class Peers:
         return True
 
     def refuse(self, identity: bytes, why: str) -> None:
-        """Tell a peer that it cannot be understood, and forget it."""
-        self.drop(identity)
-        peer = self._peer(identity)
-        peer.link.send(Refuse(why))
-        peer.link.flush()
+        """Tell a peer that it cannot be understood or is not known, whatever its link is at; forget it."""
+        self._peer(identity).link.say(Refuse(why))
         self.drop(identity)
 
     def counts(self) -> dict[bytes, tuple[int, int]]:

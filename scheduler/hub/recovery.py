@@ -38,11 +38,34 @@ def replay(hub: Hub, journal: Journal) -> bool:
 
 
 def apply(hub: Hub, entry: Entry) -> None:
-    """One entry: used for what happens now and for what happened before alike."""
+    """One entry: used for what happens now and for what happened before alike.
+
+    An error must not end the hub: the journal would bring the same entry again at every restart.
+    """
     hub.wall = entry.wall
+    if entry.kind == "frame":
+        _take_frame(hub, entry)
+    elif entry.kind == "state":
+        state = pickle.loads(entry.data)
+        if isinstance(state, ev.HubStarted):
+            hub.feed(state)
+        else:
+            restore(hub, state)
+    else:
+        try:
+            _take_fact(hub, entry)
+        except Exception:  # noqa: BLE001 - see above; the log has it, all are told
+            traceback.print_exc()
+            hub.announce(
+                f'internal: the hub failed on "{entry.kind}" ({entry.name}); nursery.log in '
+                f"{hub.orders.data} has the details. What waits for that may wait for ever: if something "
+                "is stuck, run %mesh reset."
+            )
+
+
+def _take_fact(hub: Hub, entry: Entry) -> None:
+    """What the shell itself observed."""
     match entry.kind:
-        case "frame":
-            _take_frame(hub, entry)
         case "timer":
             hub.feed(ev.TimerFired(entry.at, entry.name))
         case "client-lost":
@@ -55,19 +78,10 @@ def apply(hub: Hub, entry: Entry) -> None:
         case "recovered":
             epoch, living = pickle.loads(entry.data)
             hub.feed(ev.HubRecovered(entry.at, epoch, living))
-        case "state":
-            state = pickle.loads(entry.data)
-            if isinstance(state, ev.HubStarted):
-                hub.feed(state)
-            else:
-                restore(hub, state)
 
 
 def _take_frame(hub: Hub, entry: Entry) -> None:
-    """A frame from outside. Whatever is wrong with it is its sender's trouble and nobody else's.
-
-    An error must not end the hub: the journal would bring the same frame again at every restart.
-    """
+    """A frame from outside. Whatever is wrong with it is its sender's trouble and nobody else's."""
     identity = entry.name.encode("latin-1")
     try:
         messages = hub.peers.receive(identity, entry.data)
@@ -77,7 +91,7 @@ def _take_frame(hub: Hub, entry: Entry) -> None:
     for message in messages:
         try:
             hub.take(entry.at, identity, message)
-        except Exception:  # noqa: BLE001 - see above; the log has it, the sender is told
+        except Exception:  # noqa: BLE001 - as above; the log has it, the sender is told
             traceback.print_exc()
             why = f"internal: the hub failed on {type(message).__name__}; its log has the details"
             hub.peers.send(identity, Refuse(why))

@@ -4,6 +4,7 @@ Owns which templates there are and who waits for a fork. Never reaps: the nurser
 Read next: `interpreters.py`, `../worker/template.py`.
 """
 
+import os
 import selectors
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from cellmesh.scheduler.wire.control import (
 )
 
 from .interpreters import start_template, start_worker
+
+LAST_WORDS = 4096
+"""Bytes at the end of the log: it may have gigabytes."""
 
 
 @dataclass
@@ -139,8 +143,9 @@ class Templates:
 
     def _last_line(self) -> str:
         try:
-            with open(self._log, errors="replace") as file:
-                lines = file.read().strip().splitlines()
+            with open(self._log, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_WORDS))
+                lines = file.read(LAST_WORDS).decode(errors="replace").strip().splitlines()
         except OSError:
             return ""
         return lines[-1] if lines else ""

@@ -98,8 +98,12 @@ class Link(Generic[M]):
 
         What was seen of it is not forgotten: a peer in a new life numbers its frames from above the old.
         """
-        self._transmit(_encode((0, 0, (greeting,))))
+        self.say(greeting)
         self.resend()
+
+    def say(self, message: Any) -> None:
+        """Send this now and once, out of the order: for words to somebody whose numbers are not known."""
+        self._transmit(_encode((0, 0, (message,))))
 
     def resend(self) -> None:
         """Send again what has not been acknowledged; the other side drops what it has."""

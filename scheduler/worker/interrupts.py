@@ -1,10 +1,9 @@
 """Interrupting exactly the attempt that is meant, and nothing else.
 
 Owns SIGINT in a worker. An interrupt is raised in the main thread only while its attempt runs and only out
-of user code: when the signal lands in this package's own frames, it waits until they are left (`check`), so
-that reports are whole and none ever hits the next task. One that overtakes its attempt is kept until that
-begins. Never decides what an interrupt means. Read next:
-`runner.py`.
+of user code: when the signal lands in this package's own frames (or in zmq's that these call), it waits
+until they are left (`check`), so that reports are whole and none ever hits the next task. One that overtakes
+its attempt is kept until that begins. Never decides what an interrupt means. Read next: `runner.py`.
 """
 
 import signal
@@ -148,7 +147,10 @@ class Interrupts:
 
 
 def _is_machinery(frame: FrameType | None) -> bool:
-    if frame is None:
-        return False
-    name = str(frame.f_globals.get("__name__", ""))
-    return name.startswith(_MACHINERY) and name != _WAITING
+    """Whether our own code runs, or zmq's on its behalf (which users' code may call as well)."""
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if not (name == "zmq" or name.startswith("zmq.")):
+            return name.startswith(_MACHINERY) and name != _WAITING
+        frame = frame.f_back
+    return False

@@ -66,7 +66,7 @@ def test_the_story_of_a_task():
         recorder.handle(event)
     assert recorder.story(job=1, task=1) == [
         "0.400 JobOpened(job=1, session=s, kind=map, title=f, background=False, stop_on_error=False, "
-        "setup=False, parent=None)",
+        "setup=False, parent=None, client=None)",
         "0.500 TasksSubmitted(job=1, tasks=(TaskSpec(index=1, size=2, pool=<Pool.TASK: 'task'>, worker=None, "
         "gpus=0, retries=1, cpus=1000, memory=0, priority=0, timeout=0.0),), last=True)",
         "0.600 WorkerReady(worker=1000002, holding=())",

@@ -1,5 +1,7 @@
 """Jobs on the task pool: submit, report, cancel, claim, retry."""
 
+import copy
+
 from core_script import A, Script, W, over, pinned, task
 
 from cellmesh.scheduler.core import commands as c, events as e
@@ -260,7 +262,18 @@ def test_events_sent_again_are_ignored_item_by_item():
     assert s.open() == []
     assert s.submit(task()) == []
     assert s.submit(task(), task(1)) == [StartWorker(W + 1, "s", None)]
-    assert s.tell(e.JobOpened(0.0, 1, "s", "cell", "g")) == [c.RefuseJob(1, "another job has this id")]
+
+
+def test_an_id_that_another_job_has_is_refused_to_who_asks_and_that_job_goes_on():
+    s = running()
+    s.attach("t", client="other")
+    before = copy.deepcopy(s.state.jobs[1])
+    refusal = c.RefuseJob(1, "another job has this id", taken="other")
+    assert s.tell(e.JobOpened(0.0, 1, "t", "map", "g", client="other")) == [refusal]
+    refusal = c.RefuseJob(1, "another job has this id", taken="kernel of s")
+    assert s.tell(e.JobOpened(0.0, 1, "s", "cell", "g", client="kernel of s")) == [refusal]
+    assert s.state.jobs[1] == before
+    assert c.SettleTask(1, 0, TaskState.DONE) in s.ok(W, A)
 
 
 def test_jobs_without_a_home_are_refused():

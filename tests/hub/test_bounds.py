@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 import pytest
@@ -56,6 +57,12 @@ def tell(hub: Hub, identity: bytes, seq: int, *messages: msg.Wire) -> None:
     recovery.apply(hub, Entry("frame", 1.0, 1.0, identity.decode("latin-1"), frame))
 
 
+def take_frame(hub: Hub, router: zmq.Socket[bytes]) -> None:
+    """The next one that a real socket brings."""
+    identity, frame = router.recv_multipart()
+    recovery.apply(hub, Entry("frame", 1.0, 1.0, identity.decode("latin-1"), frame))
+
+
 def test_who_has_left_is_forgotten_whatever_it_still_says(hub: Hub) -> None:
     tell(hub, KERNEL, 1, msg.AckNow())
     hub.peers.flush()
@@ -88,8 +95,7 @@ def test_an_onlooker_is_forgotten_with_its_answer_and_may_ask_again(
         for request in range(3):
             theirs.send(msg.AskStatus(request))
             theirs.flush()
-            identity, frame = router.recv_multipart()
-            recovery.apply(hub, Entry("frame", 1.0, 1.0, identity.decode("latin-1"), frame))
+            take_frame(hub, router)
             hub.peers.flush()
             heard += [message.request for message in theirs.receive(dealer.recv())]
     assert heard == [0, 1, 2]
@@ -144,3 +150,57 @@ def test_what_a_dead_notebook_had_put_goes_with_its_last_job(
     hub.feed(ev.CancelRequested(3.0, JobId(2)))
     assert freed == [name]
     assert kernels.Clients() == hub.clients
+
+
+Fact = Literal["timer", "client-lost", "worker-lost", "worker-paused"]
+
+
+def poison(hub: Hub, kind: Fact) -> Entry:
+    """What the shell sees of a hub whose records contradict each other."""
+    state = hub.core.state
+    (worker,) = state.workers.values()
+    name, data = str(worker.id), b""
+    match kind:
+        case "timer":
+            name = "idle:99"
+            state.timers.add(name)
+        case "client-lost":
+            name = C
+            state.sessions[S].jobs[JobId(99)] = None
+        case "worker-lost":
+            data = msgspec.msgpack.encode(("died", None))
+            worker.task = (JobId(99), 0)
+        case "worker-paused":
+            data = b"1"
+            worker.session = SessionId("nobody's")
+    return Entry(kind, 1.0, 1.0, name, data)
+
+
+@pytest.mark.parametrize("kind", get_args(Fact))
+def test_a_fact_that_the_hub_fails_on_is_told_and_what_follows_is_taken(
+    hub: Hub, router: zmq.Socket[bytes], kind: Fact, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = Client(ClientId("d"), SessionId("t"), os.getpid(), b"kd")
+    hub.feed(ev.SessionAttached(0.0, other.session, other.id, "b.ipynb", 600.0))
+    hub.clients.by_id[other.id] = hub.clients.by_identity[other.identity] = other
+    hub.store.sessions[other.session] = SessionRecord("")
+    launch(hub, 1, 1, "f")
+    router.bind("inproc://hub")
+    with router.context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.IDENTITY, other.identity)
+        dealer.connect("inproc://hub")
+        theirs: Link[msg.Wire] = Link(msg.ToClient, dealer.send)
+        theirs.send(msg.OpenJob(2, "submit", "f"))
+        theirs.flush()
+        take_frame(hub, router)
+        recovery.apply(hub, poison(hub, kind))
+        hub.peers.flush()
+        (notice,) = theirs.receive(dealer.recv())
+        theirs.send(msg.Cancel(2))
+        theirs.send(msg.Submit(2, [], True))
+        theirs.flush()
+        take_frame(hub, router)
+    assert isinstance(notice, msg.Notice)
+    assert f'failed on "{kind}"' in notice.text
+    assert "KeyError" in capfd.readouterr().err
+    assert hub.core.state.jobs[JobId(2)].finished

@@ -132,6 +132,38 @@ def test_a_helper_thread_that_prints_does_not_take_the_interrupt() -> None:
     assert said == [[[False], "interrupted"]]
 
 
+def test_what_we_send_through_zmq_is_whole() -> None:
+    said = in_worker("""
+        import signal, zmq
+        ours = {"__name__": "cellmesh.scheduler.wire.dealer", "interrupts": interrupts, "signal": signal,
+                "socket": zmq.Context().socket(zmq.DEALER), "went": []}
+        exec('''
+        def post():
+            interrupts.shielded = True  # while the signals begin to come
+            interrupts.request(7)
+            interrupts.shielded = False
+            try:
+                socket.send_serialized(signal.SIGINT, signal.raise_signal)
+            except TypeError:  # None, which that returns, is no message: it has come as far as to send
+                went.append("whole")
+        ''', ours)
+        runner.namespace["post"] = ours["post"]
+        say(cell("post()\\nimport time\\ntime.sleep(60)", 7).outcome)
+        say(ours["went"])
+    """)
+    assert said == ["interrupted", ["whole"]]
+
+
+def test_users_own_zmq_is_interrupted() -> None:
+    said = in_worker("""
+        import zmq
+        threading.Timer(0.5, interrupts.request, [7]).start()
+        say(cell("import zmq\\nzmq.Context().socket(zmq.PULL).poll(60_000)", 7).outcome)
+        os._exit(0)
+    """)
+    assert said == ["interrupted"]
+
+
 def test_the_codes_own_keyboard_interrupt_is_an_ordinary_failure() -> None:
     said = in_worker("""
         import pickle
