@@ -185,8 +185,7 @@ class Results:
 
     def __del__(self) -> None:
         # May run anywhere: only note it; the session tells the engine later.
-        job = getattr(self, "_job", None)
-        lazy = getattr(self, "_lazy", None)
+        job, lazy = getattr(self, "_job", None), getattr(self, "_lazy", None)
         if job is None or self._claimed or job.session.dying:
             return
         if lazy is not None:

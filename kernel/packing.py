@@ -50,7 +50,8 @@ def pack(value: Any, prefix: str, *, joins: bool = False) -> Packed:
         futures.append(obj)
         return obj.payload() if obj.done() else b""
 
-    payload = (packets if joins else codec).dumps(value, prefix, persist=persist)
+    with makers.undone(lambda name: makers.freed([name])):
+        payload = (packets if joins else codec).dumps(value, prefix, persist=persist)
     waits = [future for future in futures if not future.done()]
     if not waits:
         if isinstance(payload, Packet):

@@ -7,8 +7,9 @@ Read next: `jobs.py`, `attaching.py` (how a process becomes attached), `sink.py`
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -24,6 +25,8 @@ from .outputs import Router
 from .stop import Hooks
 from .waiting import Bell
 from .within import Within
+
+T = TypeVar("T")
 
 
 class Session:
@@ -240,21 +243,24 @@ class Session:
         """Tell the engine what the user has taken or dropped since the last time."""
         if self.dying or self.closed or os.getpid() != self.pid:
             return
-        while self.later:
-            self.later.popleft()()
-        while self.drops:
-            self.engine.drop(self.drops.popleft())
-        while True:
-            try:
-                job_id, tasks = self.claims.popleft()
-            except IndexError:
-                return
+        for callback in _drained(self.later):
+            callback()
+        for name in _drained(self.drops):
+            self.engine.drop(name)
+        for job_id, tasks in _drained(self.claims):
             job = self.jobs.get(job_id)
             if job is not None:
                 job.on_claimed(tasks)  # first: a task that ends from now on is claimed again as it does
             self.engine.claim(job_id, tasks)
             if job is not None and job.claimed and job.finished:
                 self._retire(job)
+
+
+def _drained(queue: "deque[T]") -> Iterator[T]:
+    """What is in it, each for one thread: several may do this at once."""
+    with suppress(IndexError):
+        while True:
+            yield queue.popleft()
 
 
 def _digest(spec: SessionSpec) -> str:

@@ -124,6 +124,7 @@ class EmbeddedEngine(Engine):
         if not self._gone:
             ends = end_session and not self._worker
             self._dealer.post(msg.ResetSession(end=True) if ends else msg.Goodbye())
+            self._gone = True  # a hub that ends of this is no news
             self._dealer.drain(GOODBYE_SECONDS)
         self._dealer.close()
         self._dealer = None

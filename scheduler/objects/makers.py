@@ -11,7 +11,8 @@ import fcntl
 import mmap
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ DISK_RESERVE = 64 << 20
 """Bytes of the disk that are left to journals and logs: objects alone must not stop the hub."""
 
 _SLACK = 1 << 20  # a free segment may be so much larger than a small object, without being wasted on it
-_SLICE = 64 << 20  # copied at a time: other threads get their turn in between
+_SLICE = 16 << 20  # copied or written at a time: other threads get their turn in between, and so does Stop
 _VECTORS = 1024  # parts in one system call, at most
 
 
@@ -80,7 +81,7 @@ class Maker:
             capacity = _capacity(size)
         for _ in range(2):
             if self._room.take(capacity):
-                name = segments.new_name(self.prefix, marks)
+                name = _noted(segments.new_name(self.prefix, marks))
                 try:
                     _write_file(segments.path_of(name), capacity, parts)
                 except OSError as error:
@@ -137,7 +138,7 @@ class Maker:
                 continue  # a hub that came back, or the session's end, has unlinked it
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                segment.name = segments.new_name(self.prefix, marks)  # the old one may still be known
+                segment.name = _noted(segments.new_name(self.prefix, marks))  # the old one may still be known
                 os.rename(old, segments.path_of(segment.name))
                 if segment.mapped is None:
                     flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
@@ -168,11 +169,12 @@ class Maker:
             if not fits:
                 return None
             best = min(fits, key=lambda segment: (segment.capacity, segment.mapped is None))
+            _noted(best.name)
             self._free.remove(best)
             return best
 
     def _write_to_disk(self, size: int, parts: Sequence[bytes | memoryview], marks: str) -> Ref:
-        name = segments.new_name(self.prefix, marks + ON_DISK)
+        name = _noted(segments.new_name(self.prefix, marks + ON_DISK))
         self._spill.mkdir(mode=0o700, exist_ok=True)
         state = os.statvfs(self._spill)
         if size + DISK_RESERVE > state.f_bavail * state.f_frsize:
@@ -193,6 +195,36 @@ class Maker:
             f"No room for {size / 1e6:,.0f} MB: neither in {system.shared_memory_folder()} nor on the disk "
             f"of {self._spill}. Free objects (del, %mesh reset), or enlarge one of them."
         )
+
+
+class _Making(threading.local):
+    names: list[str] | None = None
+
+
+_making = _Making()
+
+
+def _noted(name: str) -> str:
+    if _making.names is not None:
+        _making.names.append(name)
+    return name
+
+
+@contextmanager
+def undone(free: Callable[[str], object]) -> Iterator[None]:
+    """If this is left by an exception (Stop may come at any point), free what this thread has made in it."""
+    before = _making.names
+    names = _making.names = []
+    try:
+        yield
+    except BaseException:
+        for name in names:
+            free(name)
+        raise
+    finally:
+        if before is not None:
+            before += names
+        _making.names = before
 
 
 _makers: dict[str, Maker] = {}
@@ -245,20 +277,35 @@ def _write_file(path: str, capacity: int, parts: Sequence[bytes | memoryview]) -
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if capacity >= RECYCLE_FROM and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(fd, 0, capacity)  # ENOSPC here, not SIGBUS when it is mapped and written
-        for start in range(0, len(parts), _VECTORS):
-            left = [memoryview(part) for part in parts[start : start + _VECTORS] if len(part)]
-            while left:
-                written = os.writev(fd, left)
-                while left and written >= len(left[0]):
-                    written -= len(left.pop(0))
+            for start in range(0, capacity, _SLICE):  # ENOSPC here, not SIGBUS when it is mapped and written
+                os.posix_fallocate(fd, start, min(_SLICE, capacity - start))
+        for vector in _vectors(parts):
+            while vector:
+                written = os.writev(fd, vector)
+                while vector and written >= len(vector[0]):
+                    written -= len(vector.pop(0))
                 if written:
-                    left[0] = left[0][written:]
+                    vector[0] = vector[0][written:]
     except BaseException:  # Stop too: nobody else knows of it
         os.unlink(path)
         raise
     finally:
         os.close(fd)
+
+
+def _vectors(parts: Sequence[bytes | memoryview]) -> Iterator[list[memoryview]]:
+    """What to write in one system call each: many small parts, or a slice of a large one."""
+    vector: list[memoryview] = []
+    room = _SLICE
+    for part in parts:
+        for start in range(0, len(part), _SLICE):
+            piece = memoryview(part)[start : start + _SLICE]
+            if len(vector) == _VECTORS or len(piece) > room:
+                yield vector
+                vector, room = [], _SLICE
+            vector.append(piece)
+            room -= len(piece)
+    yield vector
 
 
 def _copy(parts: Sequence[bytes | memoryview], target: mmap.mmap) -> None:

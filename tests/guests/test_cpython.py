@@ -16,7 +16,6 @@ from guests.conftest import attach
 
 import cellmesh as cm
 
-
 _MODULES: list[Any] = []
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gc
 import os
+import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from crash.killing import Mesh, gone, kill, reached, until
 import cellmesh as cm
 from cellmesh.kernel import doctor
 from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.wire import folders
 from cellmesh.widgets import text, viewmodel
 
 Look = Callable[[], list[str]]
@@ -117,6 +120,39 @@ def test_putting_in_a_loop_does_not_pile_up(mesh: Mesh, segments_of: Look) -> No
         ref = cm.put(array[:SMALL])
     settle(mesh)
     until(lambda: [ref.payload().name] == [n for n in segments_of() if not kept(n)], "the rest's end")
+
+
+@pytest.fixture(params=["memory", "disk"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where objects go; before there is a hub."""
+    if request.param == "disk":
+        monkeypatch.setenv("CELLMESH_STORE_LIMIT", "1MB")
+    return str(request.param)
+
+
+def test_stop_at_any_point_of_put_leaves_nothing(place: str, mesh: Mesh, segments_of: Look) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    array, chance = np.zeros(LARGE), random.Random(0)
+    stopped = 0
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        for _ in range(200):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, 0.01))
+                ref = cm.put(array)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                del ref
+            except KeyboardInterrupt:
+                stopped += 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert stopped > 20
+    until(lambda: settle(mesh) or all(n.endswith(segments.FREE) for n in segments_of()), "nothing in use")
+    spilled = folders.spill_folder(folders.data_folder(mesh.folder.name))
+    assert [path.name for path in spilled.glob("*")] == []
+    assert cm.submit(total, cm.put(np.ones(LARGE))).result() == LARGE
 
 
 def test_a_task_keeps_what_it_was_given(mesh: Mesh, segments_of: Look, tmp_path: Path) -> None:

@@ -120,6 +120,23 @@ def test_what_is_interrupted_leaves_no_segment(
         assert there() == []
 
 
+def test_stop_is_never_kept_waiting_by_one_long_system_call(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def writev(fd: int, vector: list[memoryview]) -> int:
+        written.append(os_writev(fd, vector))
+        return written[-1]
+
+    os_writev = makers.os.writev
+    monkeypatch.setattr(makers.os, "writev", writev)
+    value = [np.full(40 * MIB, 7, np.uint8), *(np.full(5000, i % 256, np.uint8) for i in range(3000))]
+    back = codec.loads(made(prefix, value))
+    assert all((a == b).all() for a, b in zip(back, value, strict=True))
+    assert max(written) <= 16 * MIB
+
+
 def test_many_views_do_not_use_up_the_descriptors(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refs = [made(prefix, np.full(100_000, i, np.uint8)) for i in range(20)]
     monkeypatch.setattr(segments.resource, "getrlimit", lambda _: (20, 20))
