@@ -81,7 +81,7 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
     if record is None:
         record = hub.store.sessions[session] = SessionRecord(hub.orders.logs(session))
     record.prefixes.add(hub.orders.client_prefix(client_id))
-    record.template = hub.orders.pool.ensure(greeting.interpreter)
+    hub.orders.use_template(record, greeting.interpreter)
     hub.feed(ev.SessionAttached(at, session, client_id, greeting.name, greeting.grace))
     hub.peers.send(identity, _welcome(hub, client))
     if again or greeting.returning:
@@ -158,7 +158,7 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             record.blobs.put(_SURROUNDINGS, digest, data)
             record.context = digest
             hub.orders.forget_unwanted(session, hub)
-            record.template = hub.orders.pool.ensure(msgspec.msgpack.decode(data, type=msg.Interpreter))
+            hub.orders.use_template(record, msgspec.msgpack.decode(data, type=msg.Interpreter))
         case msg.KeepObject(ref):
             record.objects.add(ref.name)
             hub.freeing.look(session, ref)

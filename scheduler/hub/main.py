@@ -130,6 +130,7 @@ class Shell:
         for worker in self._hub.core.state.workers.values():
             self._hub.orders.leases.take(worker.id, worker.gpus)  # the locks went with the dead hub
         self._hub.freeing.recovered(now)
+        self._hub.orders.keep_templates()
         self._hub.new_clients.clear()
         for client in list(self._hub.clients.by_id.values()):
             self._watch(client.id, client.pid)

@@ -20,7 +20,7 @@ from . import views
 from .leases import Leases
 from .peers import Peers
 from .pool import Pool
-from .store import Store
+from .store import SessionRecord, Store
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class Orders:
                         over.setdefault(record.session, set()).add(job)
                 case cmd.ForgetSession(session):
                     self._store.forget_session(session)
+                    self.keep_templates()
                 case cmd.SetTimer(timer, delay):
                     self._timers.set(timer, system.monotonic() + delay)
                 case cmd.CancelTimer(timer):
@@ -147,6 +148,17 @@ class Orders:
             if worker.session == session and peer is not None and peer.known & gone:
                 self._peers.send(peer.identity, msg.Forget(sorted(peer.known & gone)))
                 peer.known -= gone
+
+    def use_template(self, record: SessionRecord, interpreter: msg.Interpreter) -> None:
+        """Workers of this session are forked from a template of this interpreter from now on."""
+        before, record.template = record.template, self.pool.ensure(interpreter)
+        if before not in ("", record.template):
+            self.keep_templates()
+
+    def keep_templates(self) -> None:
+        """Let go of templates that no session uses."""
+        if not self.replaying:
+            self.pool.keep({record.template for record in self._store.sessions.values()})
 
     def _number(self, hub: Hub, report: msg.Report | None) -> int | None:
         return None if report is None else hub.reporter_number

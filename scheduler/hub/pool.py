@@ -15,6 +15,7 @@ from cellmesh.scheduler.wire.control import (
     Channel,
     Children,
     EnsureTemplate,
+    KeepTemplates,
     KillProcess,
     ProcessEnded,
     ProcessPaused,
@@ -52,6 +53,11 @@ class Pool:
             method = interpreter.environ.get("CELLMESH_START_METHOD", "fork" if system.LINUX else "spawn")
             self._channel.send(EnsureTemplate(digest, interpreter, method != "spawn"))
         return digest
+
+    def keep(self, templates: set[str]) -> None:
+        """No other templates are used any more."""
+        self._ensured &= templates
+        self._channel.send(KeepTemplates(sorted(templates)))
 
     def start(self, template: str, spec: WorkerSpec) -> None:
         """Start a worker process."""

@@ -17,6 +17,7 @@ from cellmesh.scheduler.wire.control import (
     Channel,
     Children,
     EnsureTemplate,
+    KeepTemplates,
     KillProcess,
     ProcessEnded,
     ProcessPaused,
@@ -157,6 +158,8 @@ class Nursery:
             match order:
                 case EnsureTemplate():
                     self._templates.ensure(order)
+                case KeepTemplates(digests):
+                    self._templates.keep(digests)
                 case StartProcess():
                     self._templates.start_worker(order)
                 case KillProcess(worker):

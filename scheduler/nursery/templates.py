@@ -53,6 +53,7 @@ class Templates:
         self._born = born
         self._unborn = unborn
         self._templates: dict[str, Template] = {}
+        self._leaving: list[Template] = []  # nobody uses them any more, and they have not ended
 
     def ensure(self, order: EnsureTemplate) -> None:
         """Have this template; it starts now, while other things go on."""
@@ -61,6 +62,14 @@ class Templates:
         template = self._templates[order.digest] = Template(order)
         if order.fork:
             self._start(template)
+
+    def keep(self, digests: list[str]) -> None:
+        """End the others."""
+        for digest in self._templates.keys() - set(digests):
+            template = self._templates.pop(digest)
+            if template.pid:
+                self._leaving.append(template)
+                self._dismiss(template)
 
     def start_worker(self, order: StartProcess) -> None:
         """Fork a worker, or start one from nothing where templates are not used."""
@@ -85,10 +94,12 @@ class Templates:
 
     def gone(self, pid: int, how: str) -> bool:
         """A child has ended; whether it was a template."""
-        for template in self._templates.values():
+        for template in self._all():
             if template.pid == pid:
                 self._take(template)  # its last words
                 self._fail(template, f"its interpreter {how}: {self._last_line()}")
+                if template in self._leaving:
+                    self._leaving.remove(template)
                 return True
         return False
 
@@ -98,17 +109,20 @@ class Templates:
 
     def expected(self) -> list[int]:
         """Workers whose forks are under way."""
-        return [worker for template in self._templates.values() for worker in template.waiting]
+        return [worker for template in self._all() for worker in template.waiting]
 
     def pids(self) -> Iterator[int]:
         """Processes of all templates."""
-        return (template.pid for template in self._templates.values())
+        return (template.pid for template in self._all())
 
     def close(self) -> None:
         """In a forked child: let go of the templates' sockets."""
-        for template in self._templates.values():
+        for template in self._all():
             if template.channel is not None:
                 template.channel.close()
+
+    def _all(self) -> list[Template]:
+        return [*self._templates.values(), *self._leaving]
 
     def _start(self, template: Template) -> None:
         interpreter = template.order.interpreter
@@ -130,13 +144,23 @@ class Templates:
         for message in messages:
             template.waiting.pop(message.worker, None)
             self._born(message.worker, message.pid)
+        if template in self._leaving:
+            self._dismiss(template)
 
-    def _fail(self, template: Template, why: str) -> None:
-        waiting, template.waiting = list(template.waiting), {}
+    def _dismiss(self, template: Template) -> None:
+        """It ends when it hears nothing any more; first it forks what it has been asked for."""
+        if not template.waiting:
+            self._hang_up(template)
+
+    def _hang_up(self, template: Template) -> None:
         if template.channel is not None:
             self._selector.unregister(template.channel)
             template.channel.close()
             template.channel = None
+
+    def _fail(self, template: Template, why: str) -> None:
+        waiting, template.waiting = list(template.waiting), {}
+        self._hang_up(template)
         template.pid = 0
         for worker in waiting:
             self._unborn(worker, why)

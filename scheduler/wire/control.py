@@ -62,6 +62,12 @@ class EnsureTemplate(Control, frozen=True):
     fork: bool  # false: start workers from nothing, each in an interpreter of its own
 
 
+class KeepTemplates(Control, frozen=True):
+    """No session uses others: end them, each after the forks that it has been asked for."""
+
+    digests: list[str]
+
+
 class KillProcess(Control, frozen=True):
     worker: int
 
@@ -104,7 +110,7 @@ class Forked(Control, frozen=True):
     pid: int
 
 
-ToNursery = StartProcess | EnsureTemplate | KillProcess
+ToNursery = StartProcess | EnsureTemplate | KeepTemplates | KillProcess
 ToHubControl = ProcessStarted | ProcessEnded | ProcessPaused | Children
 ToTemplate = Fork
 FromTemplate = Forked

@@ -40,17 +40,22 @@ class Checked(Core):
     def __init__(self) -> None:
         super().__init__()
         self.events: list[Event] = []
+        self.failure: Exception | None = None  # the hub goes on after what its core raises
         self._handling = self._checking = 0.0
 
     def handle(self, event: Event) -> list[Command]:
         began = time.perf_counter()
         self.events.append(event)
-        commands = super().handle(event)
-        handled = time.perf_counter()
-        self._handling += handled - began
-        if self._checking <= CHECKING * self._handling:
-            check(self.state)
-            self._checking += time.perf_counter() - handled
+        try:
+            commands = super().handle(event)
+            handled = time.perf_counter()
+            self._handling += handled - began
+            if self._checking <= CHECKING * self._handling:
+                check(self.state)
+                self._checking += time.perf_counter() - handled
+        except Exception as error:
+            self.failure = self.failure or error
+            raise
         return commands
 
 
@@ -72,6 +77,8 @@ def retell(journal: Path) -> int:
             router.close(0)
             ours.close()
             theirs.close()
+    if core.failure is not None:
+        raise core.failure
     check(core.state)
     second = Recorder()
     for event in replay.load(replay.dump(core.events)):
