@@ -2,7 +2,7 @@
 
 Owns the interface and its records. Never knows which engine is behind it. An engine answers through a
 `Sink`, from a thread of its own (inline: from the caller's), in order per job: output and items of a
-task come before its end. Read next: `inline.py` (the smallest engine), `embedded/` or `embedded.py`.
+task come before its end. Read next: `inline.py` (the smallest engine), `embedded.py`.
 """
 
 from abc import ABC, abstractmethod

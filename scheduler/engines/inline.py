@@ -2,7 +2,7 @@
 
 Owns namespaces instead of workers, and no process. For debugging (breakpoints work) and for tests. Never
 retries and never loses a worker; Stop interrupts the notebook's own thread. Its calls of the sink come in the
-order in which any engine makes them. Read next: `inline_parts.py`, `cellmesh/scheduler/worker/runner.py`.
+order in which any engine makes them. Read next: `inline_job.py`, `inline_worker.py`.
 """
 
 import os
@@ -26,15 +26,13 @@ from cellmesh.scheduler.wire.messages import (
     Run,
     SessionInfo,
     TaskWire,
-    WorkerInfo,
 )
 from cellmesh.scheduler.worker import surroundings
 from cellmesh.scheduler.worker.modules import LocalModules
 
 from .contract import Capacity, Engine, EngineError, JobSpec, SessionSpec, Sink, Survivors
-from .inline_parts import InlineJob, InlineWorker
-
-_NO_MESH = "no mesh workers: start them with %mesh start"
+from .inline_job import InlineJob
+from .inline_worker import InlineMesh, InlineWorker
 
 
 class InlineEngine(Engine):
@@ -48,7 +46,7 @@ class InlineEngine(Engine):
         self._started = time.time()
         self._running = threading.RLock()  # one task at a time; a task may submit others
         self._jobs: dict[int, InlineJob] = {}
-        self._mesh: dict[int, InlineWorker] = {}
+        self._mesh = InlineMesh(self._make_worker)
         self._blobs: dict[str, Payload] = {}
         self._context = ""
         self._ids = count(1)
@@ -57,14 +55,13 @@ class InlineEngine(Engine):
         self._workers = count(1)
         self._modules = LocalModules()
         self._setups: list[tuple[int, TaskWire]] = []
-        self._turn = 0  # whose turn it is among the mesh workers
 
     # --- life ------------------------------------------------------------------------------------
 
     def open(self, session: SessionSpec, sink: Sink) -> Survivors:
         self._spec, self._sink = session, sink
         self._modules.look()
-        self._anyone = InlineWorker(next(self._workers), None, sink, self._modules)
+        self._anyone = self._make_worker(None)
         self.set_context(session.interpreter)
         return Survivors()
 
@@ -72,12 +69,14 @@ class InlineEngine(Engine):
         for job in self._jobs.values():
             job.halt("cancelled")
         self._jobs.clear()
-        for number in list(self._mesh):
-            self._mesh.pop(number).close()
+        self._mesh.close()
         if self._sink is not None:
             self._anyone.close()
         self._blobs.clear()
         self._sink = None
+
+    def _make_worker(self, number: int | None) -> InlineWorker:
+        return InlineWorker(next(self._workers), number, self._told(), self._modules)
 
     def _told(self) -> Sink:
         if self._sink is None:
@@ -96,14 +95,9 @@ class InlineEngine(Engine):
         sink = self._told()
         if gpus:
             sink.notice("The inline engine has no GPUs: its workers run in the notebook's own process.")
-        for number in [n for n in self._mesh if n >= size]:
-            self._mesh.pop(number).close()
-        for number in range(size):
-            if number not in self._mesh:
-                worker = InlineWorker(next(self._workers), number, sink, self._modules)
-                self._mesh[number] = worker
-                for job, task in self._setups:
-                    self._run(worker, job, task)
+        for worker in self._mesh.resize(size):
+            for job, task in self._setups:
+                self._run(worker, job, task)
         self._tell_mesh()
 
     def put_blob(self, data: Payload, digest: str) -> None:
@@ -114,6 +108,7 @@ class InlineEngine(Engine):
 
     def set_context(self, interpreter: Interpreter) -> None:
         data = msgspec.msgpack.encode(interpreter)
+        self._blobs.pop(self._context, None)
         self._context = codec.digest(data)
         self._blobs[self._context] = data
 
@@ -144,6 +139,8 @@ class InlineEngine(Engine):
                 sink.flushed()
         if record.spec.setup and record.sealed and record.tasks and not record.halted:
             self._setups.append((job, next(iter(record.tasks.values()))))
+        if record.taken:  # task by task, before it was known that no more would come
+            self._jobs.pop(job, None)
 
     def cancel(
         self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False, queued: bool = False
@@ -156,9 +153,9 @@ class InlineEngine(Engine):
                 record.cancelled = True
                 record.halt("cancelled")
         else:
-            record.unwanted.update(tasks)
+            record.unwanted.update(task for task in tasks if not record.is_over(task))
         # From another thread, or from the running code itself: it stops between items or at its next print.
-        for worker in (*self._mesh.values(), self._anyone):
+        for worker in (*self._mesh, self._anyone):
             if worker.at_work and worker.at_work[0] == job and (tasks is None or worker.at_work[1] in tasks):
                 worker.runner.interrupts.request(worker.at_work[2])
 
@@ -210,7 +207,7 @@ class InlineEngine(Engine):
 
     def _having_the_turn(self) -> AbstractContextManager[object]:
         """A task that submits another has the turn, also in the thread where its coroutines run."""
-        at_work = [worker for worker in (*self._mesh.values(), self._anyone) if worker.at_work]
+        at_work = [worker for worker in (*self._mesh, self._anyone) if worker.at_work]
         inside = any(worker.runner.interrupts.runs_here for worker in at_work)
         return nullcontext() if inside else self._running
 
@@ -226,17 +223,11 @@ class InlineEngine(Engine):
             self._settle(record, task.index, "lost", why, None)
             return
         if task.pool == "task":
-            worker = self._anyone
-        elif task.worker is None:
-            if not self._mesh:
-                self._settle(record, task.index, "lost", _NO_MESH, None)
-                return
-            self._turn = (self._turn + 1) % len(self._mesh)
-            worker = list(self._mesh.values())[self._turn]
-        elif task.worker in self._mesh:
-            worker = self._mesh[task.worker]
+            worker: InlineWorker | None = self._anyone
         else:
-            self._settle(record, task.index, "lost", _no_worker(task.worker, len(self._mesh)), task.worker)
+            worker = self._mesh.next() if task.worker is None else self._mesh.get(task.worker)
+        if worker is None:
+            self._settle(record, task.index, "lost", self._mesh.why_not(task.worker), task.worker)
             return
         names = worker.runner.names()
         outcome = self._run(worker, record.spec.job, task)
@@ -264,19 +255,14 @@ class InlineEngine(Engine):
             )
 
     def _settle(self, record: InlineJob, task: int, state: str, why: str, worker: int | None) -> None:
-        if task not in record.settled:
-            record.settled[task] = (state, why, worker)
-            if record.spec.job in self._jobs:  # else it was reset or closed meanwhile
-                self._told().settled(record.spec.job, task, state, why, worker)
+        if record.settle(task, state, why, worker) and record.spec.job in self._jobs:
+            self._told().settled(record.spec.job, task, state, why, worker)  # else it was reset or closed
 
     # --- telling ---------------------------------------------------------------------------------
 
     def _tell_mesh(self) -> None:
-        self._told().workers(self._infos())
+        self._told().workers(self._mesh.infos())
         self._told().flushed()
-
-    def _infos(self) -> list[WorkerInfo]:
-        return [worker.info() for _, worker in sorted(self._mesh.items())]
 
     def _session(self) -> SessionInfo:
         spec = self._spec
@@ -286,17 +272,10 @@ class InlineEngine(Engine):
             name=spec.name if spec else "",
             attached=self._sink is not None,
             slots=sum(info.running for info in jobs),
-            mesh=self._infos(),
+            mesh=self._mesh.infos(),
             task_workers=[os.getpid()],
             jobs=jobs,
         )
-
-
-def _no_worker(number: int, size: int) -> str:
-    if not size:
-        return _NO_MESH
-    there = "worker 0" if size == 1 else f"workers 0-{size - 1}"
-    return f"there is no worker {number} (the mesh has {there})"
 
 
 def _shell() -> Any:

@@ -152,7 +152,7 @@ class Hub:
             kept |= session.objects.union(*(bequest.names for bequest in session.bequests))
             kept |= {blob.name for blob in session.blobs.kept.values() if isinstance(blob, msg.Ref)}
         for job in self.store.jobs.values():
-            kept |= {output.data.name for output in job.outputs if isinstance(output.data, msg.Ref)}
+            kept |= {output.data.name for output in job.outputs.kept if isinstance(output.data, msg.Ref)}
             for task in job.tasks.values():
                 if isinstance(task.wire.payload, msg.Ref):
                     kept.add(task.wire.payload.name)

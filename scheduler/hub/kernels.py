@@ -252,10 +252,10 @@ def _tell_state(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord) -> Non
 
 def _send_kept(hub: Hub, identity: bytes, job_id: JobId, job: JobRecord, *, output: bool) -> None:
     if output:
-        if job.output_lost:
-            text = f"… {job.output_lost} earlier outputs are only in %mesh logs …"
+        if job.outputs.lost:
+            text = f"… {job.outputs.lost} earlier outputs are only in %mesh logs …"
             hub.peers.send(identity, msg.Output(job_id, 0, None, "note", text))
-        for kept in job.outputs:
+        for kept in job.outputs.kept:
             hub.peers.send(identity, kept)
     for task in job.tasks.values():
         for results in task.results or ():

@@ -4,7 +4,6 @@ Owns bytes and names of shared memory; lets segments go when what needed them is
 the core's `Forget…` commands and the clients' claims do. Read next: `hub.py`.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -14,14 +13,11 @@ import msgspec
 
 from cellmesh.scheduler.core.ids import JobId, SessionId
 from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.objects.tail import Tail
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.messages import Output, Payload, Progress, Ref, Results, Settled, TaskWire
 
 from .blobs import Blobs
-
-OUTPUT_KEPT = 4 << 20
-"""Bytes of output kept per job for a front end that comes back; the full text is in the logs."""
-
 
 Word = TypeVar("Word", Output, Progress)
 
@@ -44,9 +40,7 @@ class JobRecord:
     setup: bool
     parent: tuple[JobId, int] | None = None  # the task that opened it
     tasks: dict[int, TaskRecord] = field(default_factory=dict)
-    outputs: deque[Output] = field(default_factory=deque)
-    output_bytes: int = 0
-    output_lost: int = 0
+    outputs: Tail = field(default_factory=Tail)
     blobs: list[str] = field(default_factory=list)  # those of its last task, shared by all that need the same
     attached: bool = False  # by a later kernel than the one that launched it
 
@@ -169,15 +163,8 @@ class Store:
     def add_output(self, output: Output) -> None:
         """Keep a bounded tail of a job's output."""
         record = self.jobs.get(JobId(output.job))
-        if record is None:
-            return
-        record.outputs.append(output)
-        record.output_bytes += _weight(output)
-        while record.output_bytes > OUTPUT_KEPT and len(record.outputs) > 1:
-            oldest = record.outputs.popleft()
-            record.output_bytes -= _weight(oldest)
-            record.output_lost += 1
-            self.release(oldest.data)
+        for dropped in record.outputs.add(output) if record is not None else ():
+            self.release(dropped.data)
 
     def forget_tasks(self, job: JobId, tasks: tuple[int, ...] | None) -> None:
         """Drop results (and with None the whole job)."""
@@ -195,7 +182,7 @@ class Store:
                     for item in results.items:
                         self.release(item.payload)
         if tasks is None:
-            for output in record.outputs:
+            for output in record.outputs.kept:
                 self.release(output.data)
             del self.jobs[job]
             self._not_taken(job, record)
@@ -228,7 +215,3 @@ def sweep_prefix(prefix: str, keep: Callable[[], set[str]] = set) -> None:
     names = [path.name for path in system.shared_memory_folder().glob(prefix + "*")]
     for name in set(names) - keep() if names else ():
         segments.unlink(name)
-
-
-def _weight(output: Output) -> int:
-    return 200 + len(output.text) + (output.data.size if isinstance(output.data, Ref) else len(output.data))
