@@ -56,6 +56,8 @@ def explain(path: str, value: Any, error: Exception, dump: Dump) -> CannotPickle
     steps, culprit, why = _search(value, error, dump)
     where = " -> ".join([path, *steps, _type_name(culprit)])
     hint = next((hint for kinds, hint in _HINTS if isinstance(culprit, kinds)), _OTHERWISE)
+    if _speaks(culprit):
+        return CannotPickleError(f"{where} cannot be sent to workers. {why}")
     return CannotPickleError(f"{where} cannot be sent to workers ({_brief(why)}). {hint}")
 
 
@@ -71,6 +73,8 @@ def explain_call(who: str, what: Any, error: Exception, dump: Dump) -> CannotPic
         found = f"{who} uses {steps[0].partition(' ')[2]}, {kind}"
     else:
         found = f"{who} has {kind} in it: {' -> '.join(steps)}"
+    if _speaks(culprit):
+        return CannotPickleError(f"{found}. {why}")
     return CannotPickleError(f"{found}, which cannot be sent to workers ({_brief(why)}). {hint}")
 
 
@@ -91,6 +95,12 @@ def a(name: str) -> str:
     ('an int', 'a list')
     """
     return f"a{'n' * name.lower().startswith(tuple('aeio'))} {name}"
+
+
+def _speaks(value: Any) -> bool:
+    """Whether it is an object of ours that says by itself why it is not pickled, and what to do."""
+    kind = type(value)
+    return kind.__module__.startswith("cellmesh.") and "__reduce__" in vars(kind)
 
 
 def _search(
@@ -128,6 +138,8 @@ def _failing(
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     """What hangs directly from a value, each with how to name it."""
+    if _speaks(value):
+        return
     if isinstance(value, types.FunctionType):
         for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
             try:
@@ -185,6 +197,8 @@ def _type_name(value: Any) -> str:
     kind = type(value)
     if isinstance(value, types.ModuleType):
         return f"module {value.__name__}"
+    if kind.__module__.startswith("cellmesh."):
+        return f"cellmesh.{kind.__qualname__}"
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 

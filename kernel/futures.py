@@ -53,7 +53,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     # --- as concurrent.futures has it -------------------------------------------------------------------
 
     def result(self, timeout: float | None = None) -> Any:
-        """Wait for the result, or raise what the task raised."""
+        """Wait for the result, or raise what the task raised. Large arrays are read-only: `.copy()`."""
         self._wait(timeout)
         self._decode()
         if self._error is not None:

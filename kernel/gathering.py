@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from cellmesh.scheduler.worker import lending
+
 from .futures import Future
 from .mapping import Results
 
@@ -55,7 +57,8 @@ def _listed(fs: Iterable[Waitable] | Waitable) -> list[Any]:
     found: list[Any] = [fs] if isinstance(fs, concurrent.futures.Future | Results) else list(fs)
     for one in found:
         if not isinstance(one, concurrent.futures.Future | Results):
-            raise TypeError(f"cm.wait and cm.as_completed take Futures and Results, not {one!r}.")
+            inside = " A Future that a task is given or uses is its value there." if lending.place() else ""
+            raise TypeError(f"cm.wait and cm.as_completed take Futures and Results, not {one!r}.{inside}")
         if isinstance(one, Results):
             one.want_all()
     return found

@@ -14,7 +14,14 @@ from .session import Session
 
 
 def put(value: Any) -> Future:
-    """A finished Future whose value lies in shared memory, for any number of tasks to use without copies."""
+    """A finished Future whose value lies in shared memory, for any number of tasks to use without copies.
+
+    >>> table = cm.put(numpy.random.random((10_000, 1_000)))
+    >>> cm.map(lambda i, table: table[i].sum(), range(10_000), table=table).result()
+
+    A task that is given the Future, or uses it, has its value; here, `.result()` is the value. Arrays and
+    tables are read in place, by all, and so they are read-only: take a `.copy()` to change one.
+    """
     session = attaching.current()
     session.drain_claims()  # a loop that puts and rebinds must not pile up what it has dropped
     with makers.undone(session.engine.drop):
@@ -22,7 +29,10 @@ def put(value: Any) -> Future:
 
 
 def _placed(session: Session, value: Any) -> Future:
-    packed = packing.pack(value, session.engine.object_prefix())
+    try:
+        packed = packing.pack(value, session.engine.object_prefix())
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
+        raise packing.explained(error, [("what cm.put was given", value)]) from None
     for future in packed.waits:
         future.result()
     payload = packed.finish(session.engine.object_prefix())

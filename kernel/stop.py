@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire.messages import Ref
 from cellmesh.scheduler.worker import lending
 
@@ -33,6 +34,9 @@ def shell() -> Any:
 def kernel() -> Any:
     """The ipykernel of this process, or None (a terminal, a script)."""
     return getattr(shell(), "kernel", None)
+
+
+READ_ONLY = "large results are read in place, where workers read them too: change a copy, as of x.copy()."
 
 
 class Hooks:
@@ -73,11 +77,13 @@ class Hooks:
         self.session.notices.show()
 
     def _end(self, result: Any = None) -> None:
+        # A cell with a top-level await that was stopped has no result at all.
+        error = getattr(result, "error_in_exec", None) if result is not None else KeyboardInterrupt()
+        if isinstance(error, ValueError) and "read-only" in str(error) and segments.viewed():
+            self.session.notices.say(READ_ONLY)
         cell, self.current = self.current, None
         for callback in self.on_end:
             callback()
-        # A cell with a top-level await that was stopped has no result at all.
-        error = getattr(result, "error_in_exec", None) if result is not None else KeyboardInterrupt()
         if cell is not None:
             self.ended.add(cell.msg_id)
             if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "CancelledError":

@@ -56,10 +56,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, type):
             classes.going_out(obj)
         elif isinstance(obj, _FILES):
-            raise CannotPickleError(
-                f"An open file ({getattr(obj, 'name', '?')!r}) cannot be sent to workers. "
-                "Send its path, and open it in the function."
-            )
+            raise CannotPickleError(f"cannot pickle an open file, {getattr(obj, 'name', '?')!r}")
         elif (reduced := arrays.reduce(obj) or self.storages.reduce(obj)) is not None:
             return reduced
         return super().reducer_override(obj)

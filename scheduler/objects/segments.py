@@ -71,6 +71,11 @@ def view(ref: Ref) -> memoryview:
     return memoryview(mapped)
 
 
+def viewed() -> bool:
+    """Whether this process has a view of some segment."""
+    return bool(_views)
+
+
 def _lock(fd: int, path: str, ref: Ref) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

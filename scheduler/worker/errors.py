@@ -22,6 +22,8 @@ _FRAMES = 100  # of a deep recursion the first and last of these are kept
 _EXCEPTION = 1024 * 1024  # a larger exception carries data; it goes without
 _PART = 64 * 1024  # and these are the parts it goes without
 
+_OF_FUTURES = frozenset({"result", "done", "exception", "cancel", "cancelled", "add_done_callback"})
+
 _OURS = tuple(
     os.path.join(os.path.realpath(os.path.dirname(file)), "")
     for file in (cellmesh.scheduler.__file__, asyncio.__file__)
@@ -163,6 +165,10 @@ def _hint(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         name = (error.name or "it").partition(".")[0]
         return f"Install {name} in the kernel's environment: workers run the same Python."
+    if isinstance(error, ValueError) and "read-only" in _message(error):
+        return "Large arrays and tables are shared, and so they are read-only: change a copy, as of x.copy()."
+    if isinstance(error, AttributeError) and error.name in _OF_FUTURES:
+        return "A Future of the notebook is its value here: what a task is given or uses needs no .result()."
     if type(error).__name__ == "OutOfMemoryError":
         return "The GPU is full: use smaller batches, or %mesh free what holds it."
     if isinstance(error, MemoryError):

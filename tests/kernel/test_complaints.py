@@ -31,6 +31,49 @@ def test_arguments_that_cannot_travel(kernel: Kernel) -> None:
     assert "argument `by` of `f` is a lock, which" in kernel.run("cm.submit(f, 1, by=lk)").error
 
 
+def test_what_cannot_be_put(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\nlog = open('log', 'w')")
+    shown = kernel.run("cm.put({'a': [1, lk]})")
+    assert shown.error.startswith(
+        "CannotPickleError: what cm.put was given has a lock in it: item ['a'] -> item [1], "
+    )
+    assert "packing.py" not in shown.traceback
+    assert "is a generator, which cannot be sent to workers" in kernel.run("cm.put(i for i in [1])").error
+    for call in ("cm.put(log)", "cm.submit(id, log)", "cm.submit(lambda: log.read())"):
+        said = kernel.run(call).error
+        assert said.count("an open file") == 2, "what it is, and what pickle has against it"
+        assert said.count("Send its path") == 1
+
+
+def test_our_own_objects_say_what_to_do_with_them(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\nys = cm.map(abs, [1])")
+    said = kernel.run("cm.submit(lambda: ys.result())").error
+    assert said.startswith("CannotPickleError: your function uses `ys`, a cellmesh.Results. ")
+    assert "Take them first, with .result()" in said
+
+
+def test_a_future_in_a_task_is_its_value(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\nbig, late = cm.put([1, 2]), cm.submit(abs, -3)")
+    assert kernel.ok("cm.submit(lambda: (sum(big), late)).result()").result == "(3, 3)"
+    shown = kernel.run("cm.submit(lambda: big.result()).result()")
+    assert shown.error.startswith("AttributeError: 'list' object has no attribute 'result'")
+    assert "A Future of the notebook is its value here" in shown.traceback
+
+
+def test_writing_to_what_is_shared(kernel: Kernel, engine_name: str) -> None:
+    pytest.importorskip("numpy", reason="needs NumPy")
+    if engine_name == "inline":
+        pytest.skip("shares nothing")
+    kernel.ok(LOAD + "\nimport numpy as np\nown = np.ones(3); own.flags.writeable = False")
+    assert not kernel.run("own[0] = 1").stderr, "nothing is shared yet"
+    shown = kernel.run("table = cm.put(np.ones(50_000)).result()\ntable[0] = 2")
+    assert shown.error == "ValueError: assignment destination is read-only"
+    assert "cellmesh: large results are read in place" in shown.stderr
+    assert "x.copy()" in shown.stderr
+    shown = kernel.run("def write(x): x[0] = 2\ncm.submit(write, cm.put(np.ones(50_000))).result()")
+    assert "change a copy, as of x.copy()" in shown.traceback
+
+
 def test_a_failed_future_among_the_arguments_is_its_own_error(kernel: Kernel) -> None:
     kernel.ok(LOAD)
     kernel.ok("bad = cm.submit(lambda: 1 / 0); bad.exception()")

@@ -33,11 +33,22 @@ def test_ends_have_words(code: str, words: str) -> None:
     assert Coroner().words(status, system.peak_memory(usage)).startswith(words)
 
 
-def test_the_peak_of_a_process_is_known() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "x = bytearray(200_000_000)"])
-    _, _, usage = os.wait4(child.pid, 0)
-    child.returncode = 0
-    assert 200_000_000 < system.peak_memory(usage) < 400_000_000
+_PARENT = """
+import os, subprocess, sys
+from cellmesh.scheduler.wire import system
+child = subprocess.Popen([sys.executable, "-c", "x = bytearray(200_000_000)"])
+_, _, usage = os.wait4(child.pid, 0)
+child.returncode = 0
+print(system.peak_memory(usage))
+"""
+
+
+def test_the_peak_of_a_process_is_known_whatever_the_size_of_who_started_its_parent() -> None:
+    """A process begins with the peak of its parent, which is the small nursery, not the kernel."""
+    large = b"1" * 500_000_000
+    done = subprocess.run([sys.executable, "-c", _PARENT], capture_output=True, text=True, check=True)
+    assert len(large) == 500_000_000
+    assert 200_000_000 < int(done.stdout) < 400_000_000
 
 
 def test_memory_is_suspected_only_where_that_is_plausible() -> None:
