@@ -166,8 +166,9 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             record.objects.discard(name)
             hub.store.free(name)
         case msg.ResetSession(end):
-            event = ev.SessionEnded(at, session) if end else ev.SessionReset(at, session)
-            hub.feed(event)
+            hub.feed(ev.SessionEnded(at, session) if end else ev.SessionReset(at, session))
+            if end:  # its process may live on for long, and attach to other sessions
+                hub.client_gone(at, client.id)
         case msg.Goodbye():
             hub.client_gone(at, client.id)
 

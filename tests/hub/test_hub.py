@@ -80,6 +80,23 @@ def names(runtime: Path) -> list[str]:
     return found
 
 
+def test_sessions_that_a_process_has_ended_leave_nothing_in_the_hub(desk: Desk, folder: Path) -> None:
+    hub = psutil.Process(desk.engine.status().pid)
+
+    def visit() -> None:
+        other = Desk(EmbeddedEngine(folder), "another test")
+        other.engine.close(end_session=True)
+
+    visit()
+    before = hub.num_fds()
+    for _ in range(10):
+        visit()
+    deadline = time.monotonic() + 30
+    while hub.num_fds() > before:
+        assert time.monotonic() < deadline, f"{hub.num_fds()} descriptors, {before} before"
+        desk.engine.status()
+
+
 def test_sigterm_ends_an_idle_hub_and_everything_with_it(folder: Path, runtime: Path) -> None:
     desk = Desk(EmbeddedEngine(folder))
     desk.mesh(1)
