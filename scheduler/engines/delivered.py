@@ -67,3 +67,35 @@ class Delivered:
 
     def _knows(self, task: int) -> bool:
         return task < self._through or task in self._settled
+
+
+class Deliveries(dict[int, Delivered]):
+    """By job, those of which something can still come: what was wholly claimed goes from it."""
+
+    def send(self, job: int, tasks: Sequence[msg.TaskWire], last: bool) -> None:
+        """These tasks are about to be sent."""
+        if job in self:
+            self[job].send(tasks, last)
+
+    def fresh(self, job: int, task: int, items: list[msg.Item]) -> list[msg.Item]:
+        """Those of the task's items that are news."""
+        known = self.get(job)
+        return [] if known is None else known.fresh(task, items)
+
+    def settle(self, job: int, task: int) -> bool:
+        """Whether it is news that this task is over."""
+        known = self.get(job)
+        return known is not None and known.settle(task)
+
+    def claim(self, job: int, tasks: Sequence[int] | None) -> None:
+        """The user has, or has dropped, these results."""
+        known = self.get(job)
+        if known is not None and known.claim(tasks):
+            self.pop(job, None)
+
+    def stand(self, job: int, *, missing: bool, finished: bool) -> None:
+        """The hub has said where a surviving job stands."""
+        if missing:
+            self.pop(job, None)
+        elif finished and job in self:
+            self[job].end()

@@ -30,7 +30,7 @@ from .contract import (
     Survivors,
     VersionMismatchError,
 )
-from .delivered import Delivered
+from .delivered import Delivered, Deliveries
 
 ATTACH_SECONDS = 15.0
 LOOK_SECONDS = 0.5  # a hub that ended before we connected never says so: its lock does
@@ -63,7 +63,7 @@ class EmbeddedEngine(Engine):
         self._context = ""
         self._statuses: dict[int, msg.HubInfo] = {}
         self._status_changed = threading.Condition()
-        self._delivered: dict[int, Delivered] = {}  # by job; those that were wholly claimed are gone from it
+        self._delivered = Deliveries()
         self._dealer: Dealer[Any] | None = None
         self._gone = False
 
@@ -101,10 +101,7 @@ class EmbeddedEngine(Engine):
         makers.open_maker(self._welcome.objects, folders.spill_folder(Path(connection.data)))
         info = self._welcome.session
         self.set_context(session.interpreter)
-        if info is None:
-            return Survivors()
-        jobs = tuple(info.jobs)
-        return Survivors(workers=tuple(info.mesh), jobs=jobs)
+        return Survivors() if info is None else Survivors(tuple(info.mesh), tuple(info.jobs))
 
     def _await_answer(self, dealer: Dealer[Any]) -> None:
         for _ in range(round(ATTACH_SECONDS / LOOK_SECONDS)):
@@ -177,9 +174,7 @@ class EmbeddedEngine(Engine):
         self._post(msg.OpenJob(job.job, *told))
 
     def submit(self, job: int, tasks: Sequence[msg.TaskWire], *, last: bool) -> None:
-        delivered = self._delivered.get(job)
-        if delivered is not None:
-            delivered.send(tasks, last)
+        self._delivered.send(job, tasks, last)
         self._post(msg.Submit(job, list(tasks), last))
 
     def cancel(
@@ -190,9 +185,7 @@ class EmbeddedEngine(Engine):
     def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:
         if self._dealer is not None and not self._gone:
             self._dealer.post_later(msg.Claim(job, None if tasks is None else list(tasks)))
-        delivered = self._delivered.get(job)
-        if delivered is not None and delivered.claim(tasks):
-            self._delivered.pop(job, None)
+        self._delivered.claim(job, tasks)
 
     def attach_job(self, job: int) -> None:
         self._delivered.setdefault(job, Delivered())
@@ -252,10 +245,10 @@ class EmbeddedEngine(Engine):
         for message in messages:
             match message:
                 case msg.Results(job, task, worker, items):
-                    self._on_results(sink, job, task, worker, items)
+                    if fresh := self._delivered.fresh(job, task, items):
+                        sink.items(job, task, worker, fresh)
                 case msg.Settled(job, task, state, why, worker, seconds):
-                    delivered = self._delivered.get(job)
-                    if delivered is not None and delivered.settle(task):
+                    if self._delivered.settle(job, task):
                         sink.settled(job, task, state, why, worker, seconds)
                 case msg.Output():
                     sink.output(message)
@@ -268,11 +261,7 @@ class EmbeddedEngine(Engine):
                 case msg.Notice(text):
                     sink.notice(text)
                 case msg.JobState(info, missing):
-                    delivered = self._delivered.get(info.id)
-                    if missing:
-                        self._delivered.pop(info.id, None)
-                    elif delivered is not None and info.finished:
-                        delivered.end()
+                    self._delivered.stand(info.id, missing=missing, finished=info.finished)
                     sink.job(info, missing)
                 case msg.Status(request, hub):
                     with self._status_changed:
@@ -292,13 +281,6 @@ class EmbeddedEngine(Engine):
                     else:
                         sink.refused(why, job)
         sink.flushed()
-
-    def _on_results(self, sink: Sink, job: int, task: int, worker: int | None, items: list[msg.Item]) -> None:
-        """Pass items on, once each: a hub that came back sends again what is unclaimed."""
-        delivered = self._delivered.get(job)
-        fresh = delivered.fresh(task, items) if delivered is not None else []
-        if fresh:
-            sink.items(job, task, worker, fresh)
 
     def _on_lost(self) -> None:
         """The hub's socket is gone: the nursery restarts it, unless the hub's folder is gone too."""

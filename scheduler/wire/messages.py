@@ -2,7 +2,7 @@
 
 Owns the vocabulary of the wire and its version. Never holds user objects: those are pickled bytes
 (`Payload`), or a `Ref` to shared memory when they are large. A frame on the wire is a list of messages
-(`link.py`). Read next: `records.py`, `link.py`.
+(`link.py`). Read next: `records.py`, `work.py` (what hub and workers say), `link.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,20 @@ from .records import (
     TaskWire as TaskWire,
     Wire as Wire,
     WorkerInfo as WorkerInfo,
+)
+from .work import (
+    Blob as Blob,
+    Draining as Draining,
+    Forget as Forget,
+    Interrupt as Interrupt,
+    Output as Output,
+    Progress as Progress,
+    Ready as Ready,
+    Report as Report,
+    Run as Run,
+    Shed as Shed,
+    Stop as Stop,
+    Waiting as Waiting,
 )
 
 PROTOCOL = 2
@@ -201,104 +215,6 @@ class JobState(Wire, frozen=True):
 class Status(Wire, frozen=True):
     request: int
     hub: HubInfo
-
-
-# --- hub <-> worker -------------------------------------------------------------------------------
-
-
-class Ready(Wire, frozen=True):
-    """A worker says hello, or hello again to a hub that came back."""
-
-    protocol: int
-    worker: int
-    pid: int
-    holding: list[tuple[int, int, int]] = []  # (job, task, attempt)
-    names: list[str] = []
-
-
-class Blob(Wire, frozen=True):
-    digest: str
-    data: Payload
-
-
-class Run(Wire, frozen=True):
-    attempt: int
-    job: int
-    task: TaskWire
-    context: str  # digest of the Interpreter record to run under
-    skip: list[int] = []
-    careful: bool = False  # a worker died under it: mark each item, should it happen again
-
-
-class Interrupt(Wire, frozen=True):
-    attempt: int
-
-
-class Stop(Wire, frozen=True):
-    """End by yourself, now."""
-
-
-class Shed(Wire, frozen=True):
-    """Give back the later half of the items of this attempt that have not begun: others are idle."""
-
-    attempt: int
-
-
-class Forget(Wire, frozen=True):
-    """These blobs are no longer needed."""
-
-    digests: list[str]
-
-
-class Report(Wire, frozen=True):
-    """Items that finished; the task is over when `outcome` is set ("ok", "error", "interrupted")."""
-
-    job: int
-    task: int
-    attempt: int
-    items: list[Item]
-    outcome: Literal["ok", "error", "interrupted"] | None
-    names: list[str] | None = None  # after a cell: what distributed cells have assigned here
-    seconds: float = 0.0  # with an outcome: what this run took
-    returned: list[int] = []  # items that this attempt will not run: given back when asked (`Shed`)
-
-
-class Waiting(Wire, frozen=True):
-    """The running attempt waits for tasks of its own (it lends its slot), or goes on."""
-
-    attempt: int
-    waits: bool
-
-
-class Draining(Wire, frozen=True):
-    """The worker was told that its machine goes away (SIGTERM): no new work, please."""
-
-
-class Progress(Wire, frozen=True):
-    """How far an item is, by its own word (`cm.track`, tqdm). Only the latest matters."""
-
-    job: int
-    task: int
-    item: int
-    done: float
-    total: float | None
-    text: str = ""
-
-
-class Output(Wire, frozen=True):
-    """Something a worker printed or displayed: to the hub, which keeps it with the job and passes it on.
-
-    `kind`: "stdout", "stderr" (text), "display", "update", "result" (data: JSON of mime bundle,
-    metadata and transient), "clear" (text "wait" or ""), "note" (text: what was left out, and where
-    it is).
-    """
-
-    job: int
-    task: int
-    worker: int | None
-    kind: Literal["stdout", "stderr", "display", "update", "result", "clear", "note"]
-    text: str = ""
-    data: Payload = b""
 
 
 # --- both ways ------------------------------------------------------------------------------------

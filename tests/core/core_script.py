@@ -115,3 +115,11 @@ class Script:
         assert twin.state == self.state
         self.core = twin
         return self.tell(e.HubRecovered(0.0, epoch, living))
+
+
+def running(size=1, **options):
+    """A script in which worker W runs task 0 of job 1."""
+    s = Script()
+    s.launch(task(size=size, **options))
+    s.ready(W)
+    return s

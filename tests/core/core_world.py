@@ -1,36 +1,20 @@
 """A simulated world around a core: fake workers, a wire that reorders, timers, a hub that dies.
 
-Owns the rule that `check` runs after every event, and the books that prove exactly-once delivery.
-Never decides what happens next: `core_histories.py` and the tests do.
+Owns the rule that `check` runs after every event. Never decides what happens next: `core_histories.py` does.
+Read next: `core_books.py`, `core_processes.py`.
 """
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+
+from core_books import Books
+from core_processes import Process, runs_of
 
 from cellmesh.scheduler.core import commands as c, events as e
 from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.events import Outcome
 from cellmesh.scheduler.core.invariants import check
 from cellmesh.scheduler.core.replay import dump, load, replay
-from cellmesh.scheduler.core.state import TERMINAL, TaskState
-
-
-@dataclass
-class Process:
-    """A fake worker process."""
-
-    id: int
-    greeted: bool = False
-    doomed: bool = False  # told to stop or killed
-    run: tuple | None = None  # (job, task, attempt)
-    todo: list = field(default_factory=list)  # items left of it
-    careful: bool = False  # marks which item it is at
-    interrupted: bool = False
-    waits: bool = False
-    shed: bool = False  # asked to give items back
-    paused: bool = False
-    asked: bool = False  # told to stop while it could not hear it
-    draining: bool = False
+from cellmesh.scheduler.core.state import TaskState
 
 
 class World:
@@ -44,11 +28,7 @@ class World:
         self.left = []  # jobs whose opener is gone; the hub has not said so yet
         self.wire = []  # messages of workers, not yet received
         self.timers = set()
-        self.delivered = Counter()
-        self.settled = {}
-        self.forgotten_jobs = set()
-        self.refused = []
-        self.notes = []
+        self.books = Books()
         self.ended = False
         self.tell(e.HubStarted(self.now, 1, cpus, tuple(gpus), memory, least, most))
 
@@ -75,7 +55,7 @@ class World:
                 assert not (spec.memory and self.over()[1])
         self._prove_order(queues)
         for command in commands:
-            self._book(command, event)
+            self.books.take(command, event)
             if execute:
                 self._execute(command)
         return commands
@@ -105,35 +85,6 @@ class World:
             if True in waits and True in started:
                 last = len(started) - 1 - started[::-1].index(True)
                 assert waits.index(True) > last, "first come, first served"
-
-    def _book(self, command, event):
-        match command:
-            case c.DeliverItems(job, task, _, accepted):
-                assert accepted, "an empty delivery"
-                for position in accepted:
-                    first, _, many = event.items[position]
-                    for item in range(first, first + many):
-                        key = (job, task, item)
-                        self.delivered[key] += 1
-                        assert self.delivered[key] == 1, f"delivered twice: {key}"
-                    assert (job, task) not in self.settled, "delivered after the end"
-            case c.LoseItem(job, task, item, why):
-                self.delivered[job, task, item] += 1
-                assert self.delivered[job, task, item] == 1, f"delivered, and lost: {command}"
-                assert why
-            case c.SettleTask(job, task, state, why):
-                assert (job, task) not in self.settled, f"settled twice: {command}"
-                assert state in TERMINAL
-                assert bool(why) == (state in (TaskState.LOST, TaskState.CANCELLED, TaskState.TIMED_OUT)), (
-                    command
-                )
-                self.settled[job, task] = state
-            case c.ForgetTasks(job, None):
-                self.forgotten_jobs.add(job)
-            case c.RefuseJob():
-                self.refused.append(command)
-            case c.Notify():
-                self.notes.append(command.text)
 
     def _execute(self, command):
         match command:
@@ -328,10 +279,10 @@ class World:
         for job in self.state.jobs.values():
             assert job.finished, f"job {job.id} never ends"
             for index, task in job.tasks.items():
-                assert self.settled[job.id, index] == task.state
+                assert self.books.settled[job.id, index] == task.state
                 if task.state is TaskState.DONE:
                     for item in range(task.spec.size):
-                        assert self.delivered[job.id, index, item] == 1
+                        assert self.books.delivered[job.id, index, item] == 1
         assert self.state.slots_used == 0
         for session in list(self.state.sessions.values()):
             self.tell(e.SessionEnded(0, session.id))
@@ -344,18 +295,6 @@ class World:
         assert not self.timers
         assert not state.gpu_waiting
         assert state.first_in_line is None
-        assert state.memory_used == state.free_riders == 0
+        assert state.memory_used == state.free_riders == state.slots_used == 0
         assert not any(state.gpus.values())
-        assert state.slots_used == 0
         assert self.ended or len(self.history) == 1
-
-
-def runs_of(items, succeeded):
-    """Items as a worker reports them: successes that follow one another are one run."""
-    runs = []
-    for item in items:
-        if succeeded and runs and sum(runs[-1][::2]) == item:
-            runs[-1] = (runs[-1][0], True, runs[-1][2] + 1)
-        else:
-            runs.append((item, succeeded, 1))
-    return tuple(runs)
