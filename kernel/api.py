@@ -73,12 +73,13 @@ def info_of(job: Job) -> JobInfo:
         title=job.title,
         background=job.background,
         finished=job.finished,
-        cancelled=job.cancelled,
+        cancelled=job.cancelled and not job.timed_out,
         items=job.items,
         done=job.done,
         failed=job.failed,
         running=job.running,
         opened=job.opened,
+        ends={**job.ends, "timed out": 1} if job.timed_out else dict(job.ends),
     )
 
 

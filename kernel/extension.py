@@ -10,6 +10,7 @@ from IPython.core.error import UsageError
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire.messages import JobInfo, WorkerInfo
 from cellmesh.scheduler.wire.version import VERSION
+from cellmesh.widgets.viewmodel import job_state
 
 from . import attaching
 from .magics import MeshMagics
@@ -86,8 +87,8 @@ def _workers(workers: tuple[WorkerInfo, ...]) -> str:
 def _job(job: JobInfo) -> str:
     if not job.finished:
         state = f"running {job.done + job.failed}/{job.items}"
-    elif job.failed or job.done < job.items:  # what its worker's death ended has no outcome of its own
-        state = "failed" if job.items == 1 else f"failed ({job.items - job.done} of {job.items})"
+    elif (word := job_state(job)) != "finished":
+        state = word if job.items == 1 else f"{word} ({job.items - job.done} of {job.items})"
     else:
         state = "finished, results waiting"
     return f"job {job.number} ({job.title}) {state}: %mesh attach {job.number} shows it"

@@ -6,6 +6,7 @@ reading them needs no lock. Never shows anything. Read next: `futures.py`, `mapp
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class Job:
         self.on_end: list[Callable[[Job], None]] = []  # called once, as all is over
         self.on_cancel: list[Callable[[], object]] = []
         self.over = 0  # tasks that are over
+        self.ends: Counter[str] = Counter()  # how they ended, also those that are forgotten
         self.sealed = False
         self.cancelled = False
         self.timed_out = False
@@ -133,12 +135,7 @@ class Job:
 
     def summary(self) -> str:
         """`40/100, 2 failed, running`."""
-        done = self.done + self.failed
-        failed = f", {self.failed} failed" if self.failed else ""
-        idle = self.kind == "submit" and not self.sealed and self.over == len(self.records)
-        state = "finished" if self.finished else "idle" if idle else "running"
-        state = "cancelled" if self.cancelled else state
-        return f"{done}/{self.items}{failed}, {state}"
+        return progress.summary(self)
 
     def add_listener(self, listener: Listener) -> None:
         """Hear of items and endings from now on, from the engine's thread: be quick."""
@@ -254,6 +251,8 @@ class Job:
         with self._lock:
             record.why, record.worker, record.seconds, record.state = why, worker, seconds, state
             self.over += 1
+            if state != "lost" or record.size == 1:  # else what was not at fault is sent again
+                self.ends[state] += 1
             self._holds.pop(task, None)
         if self.claimed or task in self._claims:  # nobody wants it any more; claimed earlier, it was kept
             self.session.claims.append((self.id, [task]))

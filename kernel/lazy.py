@@ -55,6 +55,7 @@ class LazyFeeder(Feeder):
         self._unread: dict[int, int] = {}  # task -> bytes of results that nobody has taken
         self._unread_bytes = 0
         self.dropped = False  # nobody holds the results any more
+        self._halted = False  # the engine takes no more: an item failed, and that was to be the end
         job.on_cancel.append(self._over if self._inline else self._wake.set)
 
     def start(self) -> None:
@@ -91,8 +92,7 @@ class LazyFeeder(Feeder):
     def pull(self, done: Callable[[], bool]) -> None:
         """Inline: run items here until `done()`."""
         while self._inline and isinstance(self.source, PulledSource) and not self.exhausted and not done():
-            if self._job.cancelled:
-                self._end()
+            if self._over():
                 return
             self.source.pull()
             self._ahead()
@@ -124,7 +124,7 @@ class LazyFeeder(Feeder):
                     f"{job.title} ended after {self.count} item{'s' * (self.count != 1)}: nobody holds its "
                     "results. Keep them (ys = cm.map(...)), or pass background=True."
                 )
-        if not (job.cancelled or job.refused or job.session.closed):
+        if not (job.cancelled or job.refused or job.session.closed or self._halted):
             return False
         self.source.close()
         self._end()
@@ -177,4 +177,6 @@ class LazyFeeder(Feeder):
                     size = sum(codec.size_of(item.payload) for item in items)
                     self._unread[record.index] += size
                     self._unread_bytes += size
+        elif record.state == "cancelled":
+            self._halted = True
         super()._hear(record, items)

@@ -54,7 +54,8 @@ def ending_of(job: Job, record: Record | None, what: str = "") -> BaseException:
     if job.refused:
         return EngineError(job.refused)
     if state in ("cancelled", ""):
-        return CancelledError(why or f"{job.title} was cancelled.")
+        because = f": {why}" if why not in ("", "cancelled") else "."
+        return CancelledError(f"{what or job.title} was cancelled{because}")
     if state == "timed out":
         return TimeoutError(f"{what or job.title}: {why}")
     if state == "lost":

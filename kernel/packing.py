@@ -7,6 +7,8 @@ again once everything they wait for is there. Read next: `futures.py`, `submitti
 
 import concurrent.futures
 import io
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,6 +119,24 @@ def when_done(futures: Iterable[concurrent.futures.Future[Any]], then: Callable[
         if left:
             left[-1].add_done_callback(step)
         else:
-            then()
+            _in_turn(then)
 
     step()
+
+
+def _in_turn(then: Callable[[], None]) -> None:
+    """Call it, but not inside another: a long chain of calls fails in a loop, and not deep in a recursion."""
+    if getattr(_turns, "waiting", None) is not None:
+        _turns.waiting.append(then)
+        return
+    waiting = _turns.waiting = deque([then])
+    try:
+        while waiting:
+            waiting.popleft()()
+    finally:
+        _turns.waiting = None
+        for left in waiting:  # there are some only after a KeyboardInterrupt
+            _in_turn(left)
+
+
+_turns = threading.local()

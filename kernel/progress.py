@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.scheduler.worker import lending
-from cellmesh.widgets import html, text
+from cellmesh.widgets import html, text, viewmodel
 from cellmesh.widgets.viewmodel import ProgressRow
 
 from . import stop, waiting
@@ -126,15 +126,30 @@ def _first_failure(job: "Job") -> str:
     return f"{job.title}: an item{item} failed, the others go on: {failure.type_name}: {message}"
 
 
+def ending(job: "Job") -> str:
+    """How it ended: `finished`, `failed`, `cancelled` or `timed out`."""
+    if job.timed_out:
+        return "timed out"
+    return "cancelled" if job.cancelled else viewmodel.ending(job.failed + bool(job.refused), job.ends)
+
+
+def summary(job: "Job") -> str:
+    """`40/100, 2 failed, running`."""
+    failed = f", {job.failed} failed" if job.failed else ""
+    idle = job.kind == "submit" and not job.sealed and job.over == len(job.records)
+    state = ending(job) if job.finished or job.cancelled else "idle" if idle else "running"
+    return f"{job.done + job.failed}/{job.items}{failed}, {state}"
+
+
 def row_of(job: "Job", seconds: float) -> ProgressRow:
     """What the line says about a job."""
     done = job.done + job.failed
     busy = time.monotonic() - job.first_item_at if job.first_item_at else 0.0
     rate = done / seconds if done and seconds > 0 else 0.0
     left = (job.items - done) / rate if rate and busy else None
-    ending = "cancelled" if job.cancelled else "done"
     # A cell's submits share a job that stays open until the cell ends; its line ends with what there is.
     finished = job.finished or (job.kind == "submit" and 0 < job.over == len(job.records))
+    word = ending(job)
     return ProgressRow(
         where=f"cell {job.cell.label} " if job.cell and job.cell.label else "",
         title=job.title,
@@ -145,7 +160,7 @@ def row_of(job: "Job", seconds: float) -> ProgressRow:
         rate=float(f"{rate:.2g}"),
         left=None if left is None else float(round(left)),
         finished=finished,
-        ending=ending,
+        ending=word if word in ("cancelled", "timed out") else "done",
         inside=job.session.within.told(job),
     )
 

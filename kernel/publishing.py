@@ -37,6 +37,11 @@ class KernelPublisher:
 
     def _send(self, cell: Cell | None, kind: str, content: dict[str, Any]) -> None:
         kernel = self._kernel
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(
+                stream, "pub_thread"
+            ):  # ipykernel's: what the cell itself printed waits there a moment
+                stream.flush()
         parent = {"header": cell.header} if cell is not None else kernel.get_parent("shell")
         kernel.session.send(kernel.iopub_socket, kind, content, parent=parent, ident=kernel._topic(kind))
 

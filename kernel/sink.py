@@ -54,7 +54,7 @@ class SessionSink:
     def refused(self, why: str, job: int | None) -> None:
         known = self._session.jobs.get(job) if job is not None else None
         if known is not None:
-            known.on_refused(why)
+            known.on_refused(f"job {known.number} ({known.title}): {why}")
         elif job is None:  # else it is over here, and its end was on its way when it was forgotten there
             self._session.refusals.append(why)
             self._session.notices.say(why)

@@ -25,7 +25,7 @@ def duration(seconds: float) -> str:
 
 def progress(row: ProgressRow) -> str:
     """`cell [5] map f: 40/100, 2 failed, 12/s, ~5 s left`"""
-    if row.finished and row.ending not in ("done", "cancelled"):  # left before its end
+    if row.finished and row.ending not in ("done", "cancelled"):  # cut short, or left before its end
         done = f"{row.done}/{row.total}" if row.total is not None else f"{row.done}"
         failed = f", {row.failed} failed" if row.failed else ""
         after = duration(round(row.seconds))

@@ -4,7 +4,7 @@ Owns the row types. Never renders and never asks anyone anything. Read next: `te
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cellmesh.scheduler.wire.messages import HubInfo, JobInfo, SessionInfo, WorkerInfo
@@ -26,7 +26,7 @@ class ProgressRow:
     rate: float  # items a second
     left: float | None  # seconds, if they can be told
     finished: bool
-    ending: str  # "done", "cancelled"; or how the wait ended before the work: "stopped"
+    ending: str  # "done", "cancelled", "timed out"; or how the wait ended before the work: "stopped"
     inside: str = ""  # how far what runs is, by its own word
 
 
@@ -82,7 +82,18 @@ def job_state(job: JobInfo) -> str:
         return "cancelled" if job.finished else "stopping"
     if not job.finished:
         return "background" if job.background else "running"
-    return "failed" if job.failed else "finished"
+    return ending(job.failed, job.ends)
+
+
+def ending(failed: int, ends: Mapping[str, int]) -> str:
+    """How a job that is over, and was not cancelled as a whole, ended: as the worst of its tasks did.
+
+    >>> ending(0, {"done": 3}), ending(0, {"timed out": 1, "cancelled": 2}), ending(1, {"cancelled": 1})
+    ('finished', 'timed out', 'failed')
+    """
+    if failed or ends.get("lost"):
+        return "failed"
+    return next((word for word in ("timed out", "cancelled") if ends.get(word)), "finished")
 
 
 def job_row(job: JobInfo, cell: str = "") -> JobRow:

@@ -10,7 +10,7 @@ from .ids import JobId
 from .mesh import release, setup_over
 from .shedding import answered
 from .state import Job, Session, Task, TaskState, Worker, WorkerState
-from .tasks import complete, settle, settle_stopped, stop_job
+from .tasks import complete, halted_why, settle, settle_stopped, stop_job
 from .turn import Turn
 from .workers import drop_setup_run
 
@@ -45,7 +45,7 @@ def items_reported(turn: Turn, event: ItemsReported) -> None:
         if outcome is Outcome.OK:
             complete(turn, job, task)
         elif outcome is Outcome.INTERRUPTED and task.state is TaskState.STOPPING:
-            settle_stopped(turn, job, task, "interrupted")
+            settle_stopped(turn, job, task, halted_why(job) if job.halted else "cancelled")
         else:
             settle(turn, job, task, TaskState.FAILED)
         if worker.state is WorkerState.BUSY:  # not while its hello, or its exit, is awaited

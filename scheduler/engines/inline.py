@@ -237,7 +237,7 @@ class InlineEngine(Engine):
             stopped = bool(record.halted) or task.index in record.unwanted
             if not stopped:
                 record.halt("cancelled")
-            self._settle(record, task.index, "cancelled", "interrupted", worker.number)
+            self._settle(record, task.index, "cancelled", record.halted or "cancelled", worker.number)
             if not stopped:  # nobody asked for it through us: it is the notebook's own Stop
                 raise KeyboardInterrupt
             return

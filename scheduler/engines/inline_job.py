@@ -5,6 +5,7 @@ Read next: `inline.py`, `inline_worker.py`.
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from cellmesh.scheduler.objects.tail import Tail
@@ -29,6 +30,7 @@ class InlineJob:
         self._through = 0  # tasks below this number were claimed: an endless map has many
         self._number = number
         self._opened = time.time()
+        self._ends: Counter[str] = Counter()  # how tasks ended, also those that are forgotten
         self._outputs = Tail()
         self._items: dict[int, list[tuple[int | None, Item]]] = {}
         self._counts = {"items": 0, "done": 0, "failed": 0, "running": 0}
@@ -61,6 +63,7 @@ class InlineJob:
         if self.is_over(task):
             return False
         self._settled[task] = (state, why, worker)
+        self._ends[state] += 1
         self._open -= 1
         return True
 
@@ -121,5 +124,6 @@ class InlineJob:
             cancelled=self.cancelled,
             opened=self._opened,
             cell=spec.cell,
+            ends={how: self._ends[how] for how in ("timed out", "cancelled", "lost") if self._ends[how]},
             **self._counts,  # type: ignore[arg-type]  # mypy takes them for any field
         )

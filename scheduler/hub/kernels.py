@@ -189,7 +189,12 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
     if client is None:
         return  # it said goodbye, or is gone
     if record is None or not _may_have(hub, client, job):
-        hub.peers.send(identity, msg.Refuse("this job is not known (any more)", job))
+        hub.peers.send(
+            identity,
+            msg.Refuse(
+                "the hub does not know it any more: its results were taken, or the session was reset", job
+            ),
+        )
         return
     context = hub.store.context(record)
     for task in order.tasks:

@@ -4,6 +4,7 @@ Owns bytes and names of shared memory; lets segments go when what needed them is
 the core's `Forget…` commands and the clients' claims do. Read next: `hub.py`.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -42,6 +43,7 @@ class JobRecord:
     tasks: dict[int, TaskRecord] = field(default_factory=dict)
     outputs: Tail = field(default_factory=Tail)
     blobs: list[str] = field(default_factory=list)  # those of its last task, shared by all that need the same
+    ends: Counter[str] = field(default_factory=Counter)  # how tasks ended, also those that are forgotten
     attached: bool = False  # by a later kernel than the one that launched it
 
 
@@ -131,6 +133,9 @@ class Store:
         task = record.tasks.get(settled.task) if record else None
         if record is None or task is None:
             return
+        resent = settled.state == "lost" and task.wire.verb == "calls"  # one by one: not all were at fault
+        if task.settled is None and not resent:
+            record.ends[settled.state] += 1
         task.settled = settled
         task.progress = None
         if not record.setup:

@@ -60,6 +60,7 @@ def job(state: State, store: Store, job_id: JobId) -> JobInfo | None:
         failed=record.items_failed,
         running=record.running,
         opened=kept.opened,
+        ends={how: kept.ends[how] for how in ("timed out", "cancelled", "lost") if kept.ends[how]},
         cell=kept.cell,
     )
 

@@ -102,6 +102,9 @@ class JobInfo(Wire, frozen=True):
     running: int
     opened: float  # wall clock
     cell: str = ""  # the launching cell's parent header, as JSON; "" outside a notebook
+    ends: dict[
+        str, int
+    ] = {}  # its tasks that did not end well: how many "timed out", were "cancelled", "lost"
     left: list[tuple[int, int]] = []  # for who attaches: tasks that are not over, and their sizes
 
 

@@ -15,7 +15,10 @@ from types import FrameType
 from typing import NoReturn
 
 _MACHINERY = __name__.removesuffix(".worker.interrupts")
-_WAITING = f"{_MACHINERY}.worker.commands"  # waits in its own frames, so they can be interrupted
+_OPEN = (
+    f"{_MACHINERY}.worker.commands",  # waits in its own frames, so they can be interrupted
+    f"{_MACHINERY}.worker.outside",  # its frame stands for a callable that has none
+)
 
 _AGAIN = 0.02
 
@@ -151,6 +154,6 @@ def _is_machinery(frame: FrameType | None) -> bool:
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         if not (name == "zmq" or name.startswith("zmq.")):
-            return name.startswith(_MACHINERY) and name != _WAITING
+            return name.startswith(_MACHINERY) and name not in _OPEN
         frame = frame.f_back
     return False

@@ -25,6 +25,7 @@ from .modules import LocalModules
 from .names import Names
 from .notebook import Notebook
 from .output import TaskOutput
+from .outside import framed
 from .reports import Reporter
 from .retrying import Retrying
 from .streams import Streams
@@ -159,7 +160,7 @@ class Runner:
     def _function(self, digest: str, blobs: Mapping[str, Payload]) -> Callable[..., Any]:
         function = self._functions.get(digest)
         if function is None:
-            function = self._functions[digest] = codec.loads(blobs[digest])
+            function = self._functions[digest] = framed(codec.loads(blobs[digest]))
         return function
 
     def _wanted(self, run: Run, blobs: Mapping[str, Payload]) -> Callable[..., Any]:

@@ -107,7 +107,7 @@ def test_cancel_of_queued_and_running_tasks():
     assert s.cancel() == []
     assert s.report(W, A, outcome=Outcome.INTERRUPTED) == [
         c.CancelTimer(f"overdue:{W}:{A}"),
-        SettleTask(1, 0, TaskState.CANCELLED, "interrupted"),
+        SettleTask(1, 0, TaskState.CANCELLED, "cancelled"),
         c.SetTimer(f"idle:{W}", 60.0),
     ]
     assert s.cancel() == []

@@ -84,7 +84,7 @@ def test_a_cancelled_run_has_no_timer_left_to_tell_of():
     s = running()
     s.cancel()
     s.fire(TIMER)
-    cancelled = SettleTask(1, 0, TaskState.CANCELLED, "interrupted")
+    cancelled = SettleTask(1, 0, TaskState.CANCELLED, "cancelled")
     assert cancelled in s.report(W, A, outcome=Outcome.INTERRUPTED)
 
 

@@ -202,3 +202,11 @@ def test_a_map_that_nobody_ever_held_says_why_it_ended(kernel: Kernel) -> None:
     kernel.ok("r = cm.map(abs, iter(range(10)), background=True); job = r.job; del r")
     kernel.ok("for _ in range(500):\n    if job.finished: break\n    time.sleep(0.02)")
     assert kernel.ok("job.done, job.cancelled").result.endswith("False)")
+
+
+def test_an_endless_map_that_stops_on_error_takes_no_more(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\ndef bad(x): return 1 / (x - 3)")
+    kernel.ok("taken = itertools.count()\nr = cm.map(bad, taken, stop_on_error=True)")
+    assert kernel.run("r.result()").error.startswith("ZeroDivisionError")
+    kernel.ok("for _ in range(500):\n    if r.done(): break\n    time.sleep(0.02)\nfirst = next(taken)")
+    assert kernel.ok("next(taken) - first, r").result.endswith(", failed>)")

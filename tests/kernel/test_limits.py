@@ -34,3 +34,12 @@ def test_only_the_slow_item_of_a_map_is_out_of_time(kernel: Kernel) -> None:
 def test_queued_calls_have_all_their_time(kernel: Kernel) -> None:
     kernel.ok(LOAD)
     assert kernel.ok("cm.map(nap, [0.4] * 8, timeout=1.5).result() == [0.4] * 8").result == "True"
+
+
+@pytest.mark.parametrize("function", ["time.sleep", "functools.partial(time.sleep)"])
+def test_what_is_not_written_in_python_is_interrupted_too(kernel: Kernel, function: str) -> None:
+    kernel.ok(LOAD + "\nimport functools, os\nbefore = set(cm.map(lambda _: os.getpid(), range(50)))")
+    shown = kernel.run(f"cm.submit({function}, 600, timeout=0.5).result()")
+    assert shown.error.startswith("TimeoutError: ")
+    after = kernel.ok("after = set(cm.map(lambda _: os.getpid(), range(50)))\nafter <= before, after, before")
+    assert after.result.startswith("(True")  # no worker had to be replaced

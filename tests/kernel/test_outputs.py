@@ -102,3 +102,9 @@ def test_quick_work_shows_no_progress(kernel: Kernel) -> None:
     kernel.ok(LOAD + "\ncm.submit(abs, 1).result()")
     shown = kernel.ok("cm.map(abs, range(100)).result()[:1]")
     assert (shown.stderr, shown.of("display_data")) == ("", [])
+
+
+def test_what_the_cell_printed_before_comes_before(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\ndef say(x): print('worker', x)")
+    shown = kernel.ok("for x in range(5):\n    print('cell', x)\n    cm.submit(say, x).result()")
+    assert shown.stdout.splitlines() == [f"{who} {x}" for x in range(5) for who in ("cell", "worker")]

@@ -48,6 +48,19 @@ def test_stop_cancels_what_the_cell_launched(kernel: Kernel, code: str) -> None:
     assert kernel.ok("[cm.submit(nap, 0).result(5) for _ in range(4)]").result == "[0, 0, 0, 0]"
 
 
+def test_after_stop_of_many_submits_the_next_cells_say_nothing(kernel: Kernel) -> None:
+    kernel.ok(LOAD + "\n" + SLEEP)
+    many = "futs = [cm.submit(nap, 60) for _ in range(300)]\nfor fut in futs: fut.result()"
+    for code in (
+        many,
+        "futs = 0\nwhile True: cm.submit(nap, [0]); print('in')",
+        "futs = 0\nwhile True: cm.submit(nap, 0); print('in')",
+    ):
+        stopped(kernel, code)
+        for after in ("1", "futs = None", "time.sleep(0.3)", "cm.submit(nap, 0).result()"):
+            assert kernel.ok(after).stderr == ""
+
+
 def test_waiting_for_another_cells_job_is_only_abandoned(kernel: Kernel) -> None:
     kernel.ok(LOAD + "\n" + SLEEP)
     kernel.ok("fut = cm.submit(nap, 6)")
