@@ -260,6 +260,8 @@ class Backlog:
         if sent is None:
             return
         for item in items or ():
+            if not isinstance(item.payload, Ref):
+                record.items.pop(item.index, None)  # its Future has it; the job may stay open for long
             if item.count == 1:
                 sent.calls[item.index].future.settle(item)
                 continue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import itertools
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -246,3 +248,17 @@ def test_nothing_is_submitted_while_the_interpreter_ends() -> None:
         "executor = cm.Executor()\n"
     )
     assert ended.stdout.strip() == "cannot schedule new futures after interpreter shutdown", ended.stderr
+
+
+def test_results_that_were_taken_take_no_memory_though_more_calls_may_come(pool: Session) -> None:
+    with cm.Executor() as executor:
+        executor.submit(bytes, 50_000).result()
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(100):
+                assert len(executor.submit(bytes, 50_000).result()) == 50_000
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] - before < 1_000_000
+        finally:
+            tracemalloc.stop()
