@@ -96,7 +96,11 @@ class Hub:
         self.clients.by_identity.pop(client.identity, None)
         self.peers.leave(client.identity)
         self.left_clients.append(client_id)
-        sweep_prefix(self.orders.client_prefix(client_id), self._kept_segments)
+        prefix = self.orders.client_prefix(client_id)
+        sweep_prefix(prefix, self._kept_segments)
+        record = self.store.sessions.get(client.session)
+        if record is not None:
+            record.prefixes.discard(prefix)
         if self.core.state.sessions.get(client.session) is None:
             return
         if client.worker:

@@ -59,9 +59,10 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
         hub.peers.send(identity, _welcome(hub, None))
         return
     session, client_id = SessionId(greeting.session), ClientId(greeting.client)
-    if greeting.returning and client_id not in hub.clients.by_id:
-        # It was attached to a hub of our name that ended with its nursery, and has not noticed.
-        hub.peers.refuse(identity, "gone: this hub is another one than the kernel's, which has ended")
+    if greeting.returning and (client_id not in hub.clients.by_id or session not in hub.core.state.sessions):
+        # It was attached to a hub of our name that ended with its nursery, or has slept for too long.
+        hub.client_gone(at, client_id)
+        hub.peers.refuse(identity, "gone: the kernel's hub, or its session here, has ended")
         return
     known = hub.core.state.sessions.get(session)
     if known is not None and known.client is not None and known.client != client_id:

@@ -58,7 +58,7 @@ class Bequest:
 @dataclass(slots=True)
 class SessionRecord:
     logs: str
-    prefixes: set[str] = field(default_factory=set)  # of the segments that its kernels make
+    prefixes: set[str] = field(default_factory=set)  # of the segments that its clients make
     context: str = ""  # digest of the interpreter record that tasks run under
     template: str = ""  # digest of the template that its workers are forked from
     blobs: Blobs = field(default_factory=Blobs)

@@ -5,6 +5,9 @@ Owns when the loop must wake. Never fires anything itself. Read next: `main.py`.
 
 import heapq
 
+FORGOTTEN = 1000
+"""So many cancelled timers may wait for their time before they are cleared away."""
+
 
 class Timers:
     """`due(now)` hands out the names whose time has come, once each."""
@@ -21,6 +24,9 @@ class Timers:
     def cancel(self, name: str) -> None:
         """Forget a timer; unknown names are fine."""
         self._when.pop(name, None)
+        if len(self._heap) > 2 * len(self._when) + FORGOTTEN:  # each call with a timeout leaves one
+            self._heap = [(when, name) for name, when in self._when.items()]
+            heapq.heapify(self._heap)
 
     def clear(self) -> None:
         """Forget all."""
