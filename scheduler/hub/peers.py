@@ -10,7 +10,7 @@ from typing import Any
 
 import zmq
 
-from cellmesh.scheduler.wire.link import Link
+from cellmesh.scheduler.wire.link import LIFE_BITS, Link
 from cellmesh.scheduler.wire.messages import Refuse, ToHub
 
 
@@ -25,7 +25,7 @@ class Peers:
     def __init__(self, socket: zmq.Socket[bytes], epoch: int) -> None:
         self._socket = socket
         # A hub that came back may answer before it is greeted: its numbers must not look like old ones.
-        self._first = epoch << 32
+        self._first = epoch << LIFE_BITS
         self._peers: dict[bytes, Peer] = {}
         self._dirty: set[bytes] = set()  # to whom something is to be sent, acknowledgements included
         self._hurried: set[bytes] = set()

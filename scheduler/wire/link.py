@@ -5,7 +5,7 @@ sends bytes. A frame is `[seq, ack, messages]`; everything that gathers between 
 frame, so that load makes batches and idleness makes none. At most `WINDOW` frames are unacknowledged:
 beyond that messages wait here, which is the flow control that zmq's ROUTER does not give (a default
 ROUTER drops). Unacknowledged frames are sent again after the hub came back; the receiver drops frames it
-has seen. Read next: `../hub/hub.py`, `../worker/main.py`, `../engines/embedded.py`.
+has seen, and frames that overtake one which the former connection lost. Read next: `../hub/hub.py`, `../worker/main.py`, `../engines/embedded.py`.
 """
 
 from collections import deque
@@ -22,6 +22,9 @@ PATIENCE = 0.05
 """Seconds that an acknowledgement may wait: by itself it would wake the other side for nothing."""
 
 M = TypeVar("M")
+
+LIFE_BITS = 32
+"""A peer in its n-th life numbers its frames from n << LIFE_BITS."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -86,19 +89,27 @@ class Link(Generic[M]):
         seq, ack, messages = self._decode(frame)
         while self._unacked and self._unacked[0][0] <= ack:
             self._unacked.popleft()
-        if seq == 0:
-            return messages  # a bare acknowledgement, or a greeting
-        if seq <= self._seen:
-            return []
-        self._seen = seq
+        if seq > 0:
+            if seq != self._seen + 1 and not self._begins_life(seq):
+                return []  # taken before; or it overtook what the greeting will bring again
+            self._seen = seq
+        elif seq < 0:  # a greeting: here is all that the peer still has, and what it has of ours
+            self._seen = max(self._seen, -seq - 1)
+            self._seq = max(self._seq, ack)
         return messages
+
+    def _begins_life(self, seq: int) -> bool:
+        life = seq >> LIFE_BITS
+        return life > self._seen >> LIFE_BITS and seq == (life << LIFE_BITS) + 1
 
     def reconnect(self, greeting: Any) -> None:
         """The peer came back: greet it, and send again what it may have missed.
 
-        What was seen of it is not forgotten: a peer in a new life numbers its frames from above the old.
+        What was seen of it is not forgotten: a peer in a new life numbers its frames from above the old. The
+        greeting's own number is negative, and says which frame comes next.
         """
-        self.say(greeting)
+        first = self._unacked[0][0] if self._unacked else self._seq + 1
+        self._transmit(_encode((-first, self._seen, (greeting,))))
         self.resend()
 
     def say(self, message: Any) -> None:

@@ -171,7 +171,7 @@ def test_a_compacted_journal_leads_to_the_same_hub(hub: Hub, tmp_path: Path) -> 
     hub.feed(ev.SessionAttached(1.0, session, client, "a.ipynb", 600.0))
     hub.clients.by_id[client] = Client(client, session, os.getpid(), b"kc")
     hub.feed(ev.JobOpened(2.0, JobId(7), session, "map", "map f"))
-    hub.peers.receive(b"kc", b"\x93\x05\x00\x90")  # an empty frame, number 5
+    hub.peers.receive(b"kc", b"\x93\xfa\x00\x90")  # a greeting: number 6 comes next
     journal = Journal(tmp_path / "journal")
     recovery.compact(hub, journal, 3.0)
     again: Hub = hub.make_another()  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from cellmesh.scheduler.wire.link import WINDOW, Link
+from cellmesh.scheduler.wire.link import LIFE_BITS, WINDOW, Link
 
 
 def pair() -> tuple[Link[int], Link[int], list[bytes], list[bytes]]:
@@ -52,9 +52,12 @@ def test_without_acknowledgements_only_a_window_of_frames_is_under_way() -> None
     assert taken == list(range(1000))
 
 
-@given(st.lists(st.sampled_from(["send", "flush", "carry", "ack", "break"]), max_size=80))
+@given(st.lists(st.sampled_from(["send", "flush", "carry", "ack", "break", "greet"]), max_size=80))
 def test_every_message_arrives_once_and_in_order_over_broken_connections(steps: list[str]) -> None:
-    """A client (a) that keeps its messages until acknowledged, and a hub that may be a new one each time."""
+    """A client (a) that keeps its messages until acknowledged, and a hub that may be a new one each time.
+
+    The new connection may take frames before the client knows of it and greets the hub.
+    """
     there: list[bytes] = []
     back: list[bytes] = []
     a: Link[int] = Link(int, there.append)
@@ -63,14 +66,13 @@ def test_every_message_arrives_once_and_in_order_over_broken_connections(steps: 
     taken: list[int] = []
     greeting = -1
 
-    def reconnect() -> None:
+    def lose() -> None:
         nonlocal b
         there.clear()  # what was under way is lost
         back.clear()
         life = Link[int](int, back.append)
         life.counts = b.counts
         b = life
-        a.reconnect(greeting)
 
     for step in steps:
         if step == "send":
@@ -83,9 +85,12 @@ def test_every_message_arrives_once_and_in_order_over_broken_connections(steps: 
         elif step == "ack":
             b.flush()
             carry(back, a)
+        elif step == "break":
+            lose()
         else:
-            reconnect()
-    reconnect()
+            a.reconnect(greeting)
+    lose()
+    a.reconnect(greeting)
     for _ in range(sent + 1):
         a.flush()
         taken += carry(there, b)
@@ -100,7 +105,7 @@ def test_a_hub_that_came_back_is_heard_before_it_is_greeted() -> None:
     hub.flush()
     assert carry(back, client) == [1]
     life: Link[int] = Link(int, back.append)
-    life.counts = 0, 1 << 32
+    life.counts = 0, 1 << LIFE_BITS
     life.send(2)
     life.flush()
     client.reconnect(-1)
@@ -108,3 +113,28 @@ def test_a_hub_that_came_back_is_heard_before_it_is_greeted() -> None:
     life.flush()
     life.resend()
     assert carry(back, client) == [2, 3]
+
+
+def test_a_hub_that_has_forgotten_a_client_goes_on_where_that_is() -> None:
+    client, hub, there, back = pair()
+    for number in range(3):
+        client.send(number)
+        hub.send(number)
+        client.flush()
+        hub.flush()
+    assert carry(there, hub) == carry(back, client) == [0, 1, 2]
+    hub.flush()
+    assert carry(back, client) == []
+    client.send(3)
+    client.flush()
+    there.clear()  # lost, with the hub
+    life: Link[int] = Link(int, back.append)
+    client.send(4)
+    client.flush()
+    assert carry(there, life) == []  # it must not overtake the lost one
+    client.reconnect(-1)
+    assert carry(there, life) == [-1, 3, 4]
+    life.send(5)
+    life.flush()
+    assert carry(back, client) == [5]
+    assert client.idle
