@@ -35,7 +35,6 @@ class Observer:
         self._socket.connect(connection.socket)
         self._frames: list[bytes] = []
         self._link: Link[Any] = Link(msg.ToClient, self._frames.append)
-        self._link.reconnect(msg.Hello(msg.PROTOCOL, self._name, "observer", os.getpid()))
         self._requests = itertools.count(1)
         self._busy = asyncio.Lock()
 
@@ -43,10 +42,9 @@ class Observer:
         """Everything the hub knows; raises EngineError if it does not answer."""
         async with self._busy:
             request = next(self._requests)
-            self._link.send(msg.AskStatus(request))
             try:
                 async with asyncio.timeout(timeout):
-                    await self._flush()
+                    await self._say(msg.AskStatus(request))
                     while True:
                         for message in self._link.receive(await self._socket.recv()):
                             if isinstance(message, msg.Status) and message.request == request:
@@ -57,10 +55,12 @@ class Observer:
     async def end(self) -> None:
         """End the hub, its sessions and its workers, now."""
         async with self._busy:
-            self._link.send(msg.EndHubNow())
-            await self._flush()
+            await self._say(msg.EndHubNow())
 
-    async def _flush(self) -> None:
+    async def _say(self, message: Any) -> None:
+        """Greet the hub first: it forgets an onlooker that has its answer."""
+        self._link.reconnect(msg.Hello(msg.PROTOCOL, self._name, "observer", os.getpid()))
+        self._link.send(message)
         self._link.flush()
         while self._frames:
             await self._socket.send(self._frames.pop(0))

@@ -81,9 +81,7 @@ class Peers:
 
     def drop(self, identity: bytes) -> None:
         """Forget a peer that is gone, or an onlooker that has its answer and may ask again."""
-        peer = self._peers.pop(identity, None)
-        if peer is not None:  # should it come back, it must not take our next frames for seen
-            self._first = max(self._first, peer.link.counts[1])
+        self._peers.pop(identity, None)
         self._dirty.discard(identity)
 
     def leave(self, identity: bytes) -> None:

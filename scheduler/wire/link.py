@@ -5,7 +5,8 @@ sends bytes. A frame is `[seq, ack, messages]`; everything that gathers between 
 frame, so that load makes batches and idleness makes none. At most `WINDOW` frames are unacknowledged:
 beyond that messages wait here, which is the flow control that zmq's ROUTER does not give (a default
 ROUTER drops). Unacknowledged frames are sent again after the hub came back; the receiver drops frames it
-has seen, and frames that overtake one which the former connection lost. Read next: `../hub/hub.py`, `../worker/main.py`, `../engines/embedded.py`.
+has seen, and frames that overtake one which the former connection lost.
+Read next: `../hub/hub.py`, `../worker/main.py`, `../engines/embedded.py`.
 """
 
 from collections import deque

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 
 import msgspec
 import pytest
@@ -75,11 +76,14 @@ def test_an_onlooker_is_forgotten_with_its_answer_and_may_ask_again(
         theirs: Link[msg.Status] = Link(msg.ToClient, dealer.send)
         heard = []
         for request in range(3):
+            theirs.reconnect(msg.Hello(msg.PROTOCOL, "1", "observer", os.getpid()))
             theirs.send(msg.AskStatus(request))
             theirs.flush()
             take_frame(hub, router)
+            take_frame(hub, router)
             hub.peers.flush()
-            heard += [message.request for message in theirs.receive(dealer.recv())]
+            answers = theirs.receive(dealer.recv())
+            heard += [answer.request for answer in answers if isinstance(answer, msg.Status)]
     assert heard == [0, 1, 2]
     assert hub.peers.counts() == {}
 
@@ -101,14 +105,15 @@ def test_surroundings_go_with_the_last_task_that_was_sent_under_them(hub: Hub) -
     blobs = hub.store.sessions[S].blobs.kept
     records = [msg.Interpreter("python", {}, place, []) for place in ("one", "two", "three")]
     places = [msgspec.msgpack.encode(record) for record in records]
-    for seq, place in enumerate(places):
-        tell(hub, KERNEL, 10 + 2 * seq, msg.SetContext(f"place {seq}", place))
-        if seq != 1:
-            launch(hub, seq, 11 + 2 * seq, "f")
+    seqs = count(1)
+    for number, place in enumerate(places):
+        tell(hub, KERNEL, next(seqs), msg.SetContext(f"place {number}", place))
+        if number != 1:
+            launch(hub, number, next(seqs), "f")
     assert set(blobs) == {"place 0", "place 2"}
-    tell(hub, KERNEL, 20, msg.Cancel(0), msg.Cancel(2))
+    tell(hub, KERNEL, next(seqs), msg.Cancel(0), msg.Cancel(2))
     assert set(blobs) == {"place 0", "place 2"}
-    tell(hub, KERNEL, 21, msg.Claim(0), msg.Claim(2))
+    tell(hub, KERNEL, next(seqs), msg.Claim(0), msg.Claim(2))
     assert set(blobs) == {"place 2"}
 
 
