@@ -1,0 +1,151 @@
+"""The part of the wire's vocabulary that is about actors' lives: to start, find, restart and end them.
+
+Owns these messages. Calls are not among them: they go straight from caller to host (`direct.py`).
+Never holds user objects. Read next: `messages.py`, `../core/actors.py`, `../worker/host/`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .records import Payload, Wire
+
+
+class ActorOptions(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What `@cm.actor(...)` and `start(...)` ask for, whatever the class."""
+
+    gpus: float = 0  # held by its process as long as it lives
+    cpus: float = 0  # kept for it as long as it lives; 0: it takes what is there
+    memory: int = 0  # bytes that it is promised
+    restarts: int = 0  # how many deaths of its process it survives
+    checkpoint: bool = True  # with restarts: in the background
+    replay: bool = False  # log calls before they run; after a death, run them again in the same order
+    threads: int = 1  # calls that run at once
+    env: dict[str, str] = {}  # set in its process before the class is loaded
+    detached: bool = False  # lives with the hub, and any notebook of the user finds it
+
+
+class ActorInfo(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An actor as callers and `%mesh actors` see it."""
+
+    id: int
+    name: str  # "" if it has none
+    title: str  # of its class
+    session: str
+    state: Literal["waiting", "starting", "alive", "restarting", "ended"]
+    address: str = ""  # of its socket, if it is alive
+    incarnation: int = 0  # 1, 2, …: one more with each restart
+    pid: int = 0
+    gpus: list[str] = []
+    why: str = ""  # waiting: who holds what it needs; ended: when and why, with its last lines
+    starter: str = ""  # who started it: the notebook's or script's name
+    cell: str = ""  # in which cell: its execution count, or the name of the script
+    opened: float = 0.0  # wall clock
+    options: ActorOptions = ActorOptions()
+
+
+# --- client -> hub --------------------------------------------------------------------------------
+
+
+class StartActor(Wire, frozen=True):
+    """Start this actor, or find the living one of the name. Answered by `ActorAnswer`.
+
+    `same` is a digest of class source and arguments: a named start with an equal one returns the living actor.
+    """
+
+    request: int
+    actor: int  # its id, if it is new
+    name: str
+    title: str
+    same: str
+    blob: str  # digest of the pickled class (`PutBlob` came before)
+    payload: Payload  # pickled (args, kwargs)
+    options: ActorOptions
+    cell: str = ""
+    replace: bool = False  # end the living one of that name first
+
+
+class FindActor(Wire, frozen=True):
+    """By name, or by id if that is "". Answered by `ActorAnswer`."""
+
+    request: int
+    name: str
+    actor: int = 0
+
+
+class ListActors(Wire, frozen=True):
+    """Those of the session and the detached ones. Answered by `Actors`."""
+
+    request: int
+
+
+class EndActor(Wire, frozen=True):
+    """`h.stop()`, `%mesh free`, or its last reference went; `ended` is told to all who follow it."""
+
+    actor: int
+    why: str
+
+
+class FollowActor(Wire, frozen=True):
+    """Tell this client of every change of the actor (`ActorState`) from now on; starters and finders do."""
+
+    actor: int
+    follow: bool = True
+
+
+class RenewActor(Wire, frozen=True):
+    """The class was reloaded: from now on restarts use this one, and named starts compare with `same`."""
+
+    actor: int
+    blob: str
+    same: str
+
+
+# --- hub -> client --------------------------------------------------------------------------------
+
+
+class ActorAnswer(Wire, frozen=True):
+    """`actor` is None if there is none: `why` is a sentence for a person. `fresh`: it did not live before."""
+
+    request: int
+    actor: ActorInfo | None
+    why: str = ""
+    fresh: bool = False
+
+
+class Actors(Wire, frozen=True):
+    request: int
+    actors: list[ActorInfo]
+
+
+class ActorState(Wire, frozen=True):
+    """Something about the actor changed: it is alive (under this address), restarting, or ended."""
+
+    actor: ActorInfo
+
+
+# --- hub <-> the actor's process -------------------------------------------------------------------
+
+
+class HostActor(Wire, frozen=True):
+    """Be this actor: load the class, make the object (or restore it), listen for calls. Answered by `ActorUp`."""
+
+    actor: int
+    incarnation: int
+    name: str
+    blob: str
+    payload: Payload
+    options: ActorOptions
+    context: str  # digest of the Interpreter record to run under
+    home: str  # folder of its checkpoint, its log of calls and its marks: it outlives the process
+
+
+class ActorUp(Wire, frozen=True):
+    """The actor can be called at this address; or its class or `__init__` failed (a pickled `Failure`)."""
+
+    actor: int
+    incarnation: int
+    address: str = ""
+    failure: Payload = b""
