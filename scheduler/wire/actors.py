@@ -52,7 +52,8 @@ class ActorInfo(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 class StartActor(Wire, frozen=True):
     """Start this actor, or find the living one of the name. Answered by `ActorAnswer`.
 
-    `same` is a digest of class source and arguments: a named start with an equal one returns the living actor.
+    `same` is a digest of class source and arguments: a named start with an equal one returns the
+    living actor.
     """
 
     request: int
@@ -130,7 +131,7 @@ class ActorState(Wire, frozen=True):
 
 
 class HostActor(Wire, frozen=True):
-    """Be this actor: load the class, make the object (or restore it), listen for calls. Answered by `ActorUp`."""
+    """Be this actor: load the class, make the object or restore it, listen. Answered by `ActorUp`."""
 
     actor: int
     incarnation: int

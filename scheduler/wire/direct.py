@@ -33,8 +33,8 @@ class Greet(Wire, frozen=True):
 class Call(Wire, frozen=True):
     """Run a method: payload is the pickled (args, kwargs).
 
-    `kind`: "call"; "stream" (a generator method, answered item by item); "cell" (payload: a pickled `CellCode`
-    and its blobs); "reload" (payload: the pickled new class); "save" (a checkpoint now).
+    `kind`: "call"; "stream" (a generator method, answered item by item); "cell" (payload: a pickled
+    `CellCode` and its blobs); "reload" (payload: the pickled new class); "save" (a checkpoint now).
     """
 
     number: int
@@ -59,7 +59,7 @@ class More(Wire, frozen=True):
 
 
 class Took(Wire, frozen=True):
-    """Both ways: answers of these calls have been taken; segments of these names are in the reader's hands."""
+    """Both ways: these answers have been taken; segments of these names are in the reader's hands."""
 
     numbers: list[int]
     names: list[str]
