@@ -44,6 +44,7 @@ class ActorInfo(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     cell: str = ""  # in which cell: its execution count, or the name of the script
     opened: float = 0.0  # wall clock
     options: ActorOptions = ActorOptions()
+    failure: bytes = b""  # ended because it could not be made: the pickled `Failure`
 
 
 # --- client -> hub --------------------------------------------------------------------------------
@@ -149,4 +150,4 @@ class ActorUp(Wire, frozen=True):
     actor: int
     incarnation: int
     address: str = ""
-    failure: Payload = b""
+    failure: bytes = b""

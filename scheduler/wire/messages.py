@@ -9,6 +9,21 @@ from __future__ import annotations
 
 from typing import Literal
 
+from .actors import (
+    ActorAnswer as ActorAnswer,
+    ActorInfo as ActorInfo,
+    ActorOptions as ActorOptions,
+    Actors as Actors,
+    ActorState as ActorState,
+    ActorUp as ActorUp,
+    EndActor as EndActor,
+    FindActor as FindActor,
+    FollowActor as FollowActor,
+    HostActor as HostActor,
+    ListActors as ListActors,
+    RenewActor as RenewActor,
+    StartActor as StartActor,
+)
 from .records import (
     HubInfo as HubInfo,
     Interpreter as Interpreter,
@@ -36,7 +51,7 @@ from .work import (
     Waiting as Waiting,
 )
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Kernel, hub and workers must agree on this number; the kernel uses a hub of its own otherwise."""
 
 INLINE_LIMIT = 64 * 1024
@@ -227,10 +242,11 @@ class AckNow(Wire, frozen=True):
 ToHub = (
     Hello | Goodbye | PutBlob | DropBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh
     | SetContext | KeepObject | DropObject | ResetSession | AskStatus | EndHubNow | Ready | Report
-    | Waiting | Draining | Progress | Output | AckNow
+    | Waiting | Draining | Progress | Output | AckNow | StartActor | FindActor | ListActors | EndActor
+    | FollowActor | RenewActor | ActorUp
 )  # fmt: skip
 ToClient = (
     Welcome | Refuse | Results | Settled | MeshState | Notice | JobState | Status | Freed | Progress
-    | Output
+    | Output | ActorAnswer | Actors | ActorState
 )  # fmt: skip
-ToWorker = Blob | Run | Interrupt | Stop | Forget | Shed | Freed
+ToWorker = Blob | Run | Interrupt | Stop | Forget | Shed | Freed | HostActor

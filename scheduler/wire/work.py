@@ -19,6 +19,7 @@ class Ready(Wire, frozen=True):
     pid: int
     holding: list[tuple[int, int, int]] = []  # (job, task, attempt)
     names: list[str] = []
+    hosting: tuple[int, int] | None = None  # (actor, incarnation), if this is an actor's process
 
 
 class Blob(Wire, frozen=True):
