@@ -4,9 +4,7 @@ Owns how one item runs, and the quick loop for a million small ones. Never decid
 sends: `reports.py` does. Read next: `span.py`, `reports.py`, `errors.py`.
 """
 
-import pickle
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import replace
 from types import CoroutineType
@@ -15,19 +13,16 @@ from typing import Any
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.describing import describe
 from cellmesh.scheduler.objects.marks import Mark
-from cellmesh.scheduler.objects.segments import StoreFullError
-from cellmesh.scheduler.objects.unpicklable import Unpicklable
-from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Item, Payload, Run
+from cellmesh.scheduler.wire.messages import Item, Payload, Run
 
-from . import errors
+from . import errors, results
 from .interrupts import Interrupts
 from .loops import Loop
 from .notebook import Notebook
 from .reports import Reporter
+from .results import PLAIN
 from .seeding import seeded
 from .span import Span
-
-_PLAIN = frozenset({type(None), bool, int, float})
 
 
 class Items:
@@ -117,7 +112,7 @@ class Items:
                         value = self._loop.run(value)
             finally:
                 self._notebook.after()
-            item = Item(index, True, self._dump(value, stand_in))
+            item = Item(index, True, results.dump(value, self._prefix, stand_in=stand_in))
         except BaseException as error:  # SystemExit too: the worker lives on
             if self._interrupts.is_one(error):
                 raise
@@ -158,7 +153,7 @@ class Items:
                     args, kwargs = _call(argument)
                     value = function(*args, **kwargs)
                 kind = type(value)
-                if kind in _PLAIN:
+                if kind in PLAIN:
                     if values is None:
                         values = reporter.open_run(index)
                     values.append(value)
@@ -168,7 +163,7 @@ class Items:
                 if kind is CoroutineType:
                     value = self._loop.run(value)
                 self._notebook.after()
-                item = Item(index, True, self._dump(value, False))
+                item = Item(index, True, results.dump(value, self._prefix))
             except BaseException as error:  # SystemExit too: the worker lives on
                 if interrupts.is_one(error):
                     raise
@@ -176,24 +171,6 @@ class Items:
                 item = Item(index, False, self._failure(error, index, subject))
             values = None
             reporter.add(item)
-
-    def _dump(self, value: Any, stand_in: bool) -> Payload:
-        kind = type(value)
-        if kind in _PLAIN or (kind is str and len(value) < INLINE_LIMIT // 4):
-            return pickle.dumps(value, protocol=5)  # a tenth of what a cloudpickler costs
-        if isinstance(value, Future):  # of a task that this one submitted: its result is this one's, too
-            return self._dump(value.result(), stand_in)
-        try:
-            return codec.dumps(value, self._prefix)
-        except StoreFullError:
-            raise
-        except Exception as error:  # noqa: BLE001 - pickling runs code of the value's own
-            if stand_in:
-                return codec.dumps(Unpicklable(kind.__qualname__, describe(value), str(error)))
-            raise codec.CannotPickleError(
-                f"The result, a {kind.__qualname__}, cannot be pickled: {error}. Return plain data "
-                "(numbers, arrays, state_dict(), a path), or keep it on a worker in a %%distributed cell."
-            ) from None
 
     def _failure(self, error: BaseException, index: int, subject: tuple[Any, ...] | None) -> Payload:
         described = ""
@@ -206,10 +183,7 @@ class Items:
             item=index if subject is not None else None,
             item_repr=described,
         )
-        try:
-            return codec.dumps(failure, self._prefix)
-        except StoreFullError:
-            return codec.dumps(replace(failure, exception=None))
+        return results.dump_failure(failure, self._prefix)
 
 
 def _called(function: Callable[..., Any], entry: Any) -> Any:

@@ -74,9 +74,9 @@ class Runner:
         self._job: int | None = None
         self._functions: dict[str, Callable[..., Any]] = {}
         self._cells: dict[str, tuple[CellCode, CompiledCell]] = {}
-        self._sources: dict[str, str] = {}
+        self.sources: dict[str, str] = {}  # texts of cells, for tracebacks
         self._items = Items(
-            label, prefix, self.interrupts, self.notebook, self._loop, self._reporter, self._sources
+            label, prefix, self.interrupts, self.notebook, self._loop, self._reporter, self.sources
         )
         self._tracker = Tracker(emit, self._items.at)
 
@@ -220,8 +220,8 @@ class Runner:
             self._items.one(run, index, (values[index],), body, (values[index],), {})
 
     def _compile(self, code: CellCode) -> CompiledCell:
-        self._sources.pop(code.filename, None)
-        self._sources[code.filename] = padded(code, code.source)
-        if len(self._sources) > _SOURCES:
-            del self._sources[next(iter(self._sources))]
+        self.sources.pop(code.filename, None)
+        self.sources[code.filename] = padded(code, code.source)
+        if len(self.sources) > _SOURCES:
+            del self.sources[next(iter(self.sources))]
         return compile_cell(code, self.notebook.transform)

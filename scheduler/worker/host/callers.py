@@ -1,0 +1,87 @@
+"""Who calls, and the calls that they have made.
+
+Owns the records `Caller` and `Entry`, and who may take an entry: a call belongs to whoever takes it out of
+`waiting` (one `dict.pop`, so that a cancel and the thread that runs it never both answer). Never runs
+anything. Read next: `door.py`, `calling.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cellmesh.scheduler.objects import makers
+from cellmesh.scheduler.wire.direct import Answer, Call, Yielded
+from cellmesh.scheduler.wire.framing import Framed
+from cellmesh.scheduler.wire.messages import Payload, Ref
+
+
+class Entry:
+    """One call, from its arrival to its answer."""
+
+    __slots__ = ("attempt", "call", "caller", "cancelled", "stop", "stream", "voice")
+
+    def __init__(self, caller: Caller, call: Call) -> None:
+        self.caller = caller
+        self.call = call
+        self.attempt = 0  # of `Interrupts`, once it runs in the main thread
+        self.cancelled = False
+        self.stop: Any = None  # interrupts it, once it runs
+        self.stream: Any = None  # once it yields
+        self.voice: Any = None  # where it prints, once it has
+
+
+class Caller:
+    """One that greeted. It may go and come again: the same `id` is the same caller."""
+
+    def __init__(self, id: str, name: str, index: int) -> None:
+        self.id = id
+        self.name = name
+        self.index = index  # of its marks
+        self.road: Framed | None = None  # None: it is gone
+        self.waiting: dict[int, Entry] = {}
+        self.running: dict[int, Entry] = {}
+        self._lent: set[str] = set()  # segments that it has not taken yet
+
+    def take(self, entry: Entry) -> bool:
+        """Whether this entry is the asking thread's to run: nobody has cancelled it."""
+        number = entry.call.number
+        self.running[number] = entry  # first: a cancel finds it in one of the two
+        if self.waiting.pop(number, None) is None:
+            self.running.pop(number, None)
+            return False
+        return True
+
+    def say(self, message: Any) -> None:
+        """Have it told. Any thread; sent with the next flush."""
+        road = self.road
+        if road is not None:
+            road.post(message)
+
+    def answer(self, number: int, state: Any, payload: Payload = b"") -> None:
+        """The call is over."""
+        self.running.pop(number, None)
+        if type(payload) is Ref:
+            self._lend(payload)
+        self.say(Answer(number, state, payload))
+
+    def yielded(self, number: int, payload: Payload, count: int) -> None:
+        """The next items of a stream."""
+        if type(payload) is Ref:
+            self._lend(payload)
+        self.say(Yielded(number, payload, count))
+
+    def took(self, names: list[str]) -> None:
+        """These segments are in its hands."""
+        mine = [name for name in names if name in self._lent]
+        self._lent.difference_update(mine)
+        makers.freed(mine)
+
+    def gone(self) -> None:
+        """It hung up: nobody takes what was sent any more."""
+        self.road = None
+        self.took(list(self._lent))
+
+    def _lend(self, payload: Ref) -> None:
+        self._lent.add(payload.name)
+        if self.road is None:
+            self.took([payload.name])

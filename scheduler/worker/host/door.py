@@ -1,0 +1,144 @@
+"""The socket that callers come to, read by whichever thread has nothing else to do.
+
+Owns listening, the connections and their polling. The main thread reads by itself while it is idle, so that
+a call costs no wake-up of another thread; while it runs a method for long, `watching.py` reads in its place.
+Never looks into messages. Read next: `callers.py`, `watching.py`.
+"""
+
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from cellmesh.scheduler.wire.direct import ToHost
+from cellmesh.scheduler.wire.framing import Framed
+from cellmesh.scheduler.wire.waker import Waker
+
+_GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+class Door:
+    """`hear` is told what came by which road, `lost` which road is gone; both in the reading thread.
+
+    `hear` may raise EOFError: nothing more is heard of that road.
+    """
+
+    def __init__(
+        self, address: str, hear: Callable[[Framed, list[Any]], None], lost: Callable[[Framed], None]
+    ) -> None:
+        self._hear = hear
+        self._lost = lost
+        self._address = address
+        self._waker = Waker()
+        self._poll = select.poll()
+        self._reading = threading.Lock()
+        self._roads: dict[int, Framed] = {}
+        self._also: dict[int, Callable[[], None]] = {}
+        self._full: set[int] = set()
+        with suppress(FileNotFoundError):
+            os.unlink(address)  # of a process of this name that was killed
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listening.bind(address)
+        self._listening.listen(128)
+        self._listening.setblocking(False)
+        self._poll.register(self._listening, select.POLLIN)
+        self._poll.register(self._waker.fd, select.POLLIN)
+
+    def wait(self, seconds: float | None) -> None:
+        """Read what comes; wait for it so long at most (None: until something comes, or `wake`)."""
+        if not self._reading.acquire(blocking=False):
+            self._waker.wake()
+            self._reading.acquire()
+        try:
+            for fd, events in self._poll.poll(None if seconds is None else seconds * 1000):
+                road = self._roads.get(fd)
+                if road is not None:
+                    self._read(road, events)
+                elif fd == self._waker.fd:
+                    self._waker.clear()
+                elif fd == self._listening.fileno():
+                    self._accept()
+                elif fd in self._also:
+                    self._also[fd]()
+        finally:
+            self._reading.release()
+
+    def wake(self) -> None:
+        """Have `wait` return. Any thread."""
+        self._waker.wake()
+
+    def read_also(self, fd: int, then: Callable[[], None]) -> None:
+        """Have this called whenever the descriptor can be read. In the main thread, not while it waits."""
+        self._also[fd] = then
+        self._poll.register(fd, select.POLLIN)
+
+    def read_no_more(self, fd: int) -> None:
+        """The end of that."""
+        del self._also[fd]
+        self._poll.unregister(fd)
+
+    def flush(self) -> None:
+        """Send what was posted. Any thread."""
+        for road in list(self._roads.values()):
+            if road.waits:
+                self._send(road)
+
+    def filenos(self) -> list[int]:
+        """What a forked child must close, lest callers think that we live."""
+        return [self._listening.fileno(), *self._roads]
+
+    def close(self) -> None:
+        """Hang up, and take the address away."""
+        self.flush()
+        for road in list(self._roads.values()):
+            road.close()
+        self._listening.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self._address)
+        self._waker.close()
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._listening.accept()
+        except OSError:
+            return  # it was gone before we came
+        road = Framed(accepted, ToHost)
+        self._roads[accepted.fileno()] = road
+        self._poll.register(accepted, select.POLLIN)
+
+    def _read(self, road: Framed, events: int) -> None:
+        if events & select.POLLOUT:
+            self._send(road)
+        if not events & (select.POLLIN | _GONE):
+            return
+        try:
+            messages = road.receive()
+            if messages:
+                self._hear(road, messages)
+        except (EOFError, msgspec.DecodeError):
+            self._hang_up(road)
+
+    def _send(self, road: Framed) -> None:
+        fd = road.fileno()
+        try:
+            road.send()
+        except OSError:
+            return  # its end is read in a moment
+        if road.full != (fd in self._full) and fd in self._roads:
+            (self._full.add if road.full else self._full.discard)(fd)
+            self._poll.modify(fd, select.POLLIN | (select.POLLOUT if road.full else 0))
+            if road.full:
+                self._waker.wake()  # a poll that has begun does not know of it
+
+    def _hang_up(self, road: Framed) -> None:
+        fd = road.fileno()
+        self._poll.unregister(fd)
+        del self._roads[fd]
+        self._full.discard(fd)
+        self._lost(road)
+        road.close()
