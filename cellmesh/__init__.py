@@ -27,6 +27,11 @@ guests.welcome()
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from cellmesh.kernel.actors.decorating import actor
+    from cellmesh.kernel.actors.errors import ActorDied
+    from cellmesh.kernel.actors.listing import actors
+    from cellmesh.kernel.actors.marks import batch, method
+    from cellmesh.kernel.actors.starting import get_actor
     from cellmesh.kernel.api import (
         Executor,
         Future,
@@ -49,19 +54,25 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ActorDied",
     "Executor",
     "Future",
     "Results",
     "WorkerLost",
     "__version__",
+    "actor",
+    "actors",
     "as_completed",
     "attach",
+    "batch",
     "cancel",
     "connect",
     "dask_get",
+    "get_actor",
     "jobs",
     "load_ipython_extension",
     "map",
+    "method",
     "put",
     "start",
     "stop",
@@ -73,9 +84,15 @@ __all__ = [
 
 
 _WHERE = {
+    "ActorDied": "actors.errors",
     "Executor": "executor",
+    "actor": "actors.decorating",
+    "actors": "actors.listing",
+    "batch": "actors.marks",
     "dask_get": "dask_scheduler",
+    "get_actor": "actors.starting",
     "map": "calls",
+    "method": "actors.marks",
     "put": "putting",
     "submit": "calls",
     "task": "tasks",

@@ -10,14 +10,20 @@ from dataclasses import dataclass, field
 _HELD_LIMIT = 4096
 
 
-def label_of(workers: Iterable[int | None]) -> str:
-    """`[0-2,5] ` for several workers, "" for a task worker.
+Whose = int | str | None
+"""A worker of the mesh, an actor, or a task worker."""
+
+
+def label_of(workers: Iterable[Whose]) -> str:
+    """`[0-2,5] ` for several workers, `[llm] ` for an actor, "" for a task worker.
 
     >>> label_of([0]), label_of([2, 0, 1, 5]), label_of([None])
     ('[0] ', '[0-2,5] ', '')
     """
-    numbers = sorted({worker for worker in workers if worker is not None})
-    if not numbers:
+    whose = set(workers)
+    numbers = sorted(worker for worker in whose if isinstance(worker, int))
+    names = sorted(worker for worker in whose if isinstance(worker, str))
+    if not (numbers or names):
         return ""
     runs: list[list[int]] = []
     for number in numbers:
@@ -31,7 +37,7 @@ def label_of(workers: Iterable[int | None]) -> str:
             parts.append(f"{run[0]}-{run[-1]}")
         else:
             parts += [str(number) for number in run]
-    return f"[{','.join(parts)}] "
+    return f"[{','.join(parts + names)}] "
 
 
 @dataclass(slots=True)

@@ -141,25 +141,25 @@ def size_of(value: Any) -> int:
         unit = _UNITS.get(match[2].lower()) if match else None
         if match and unit:
             return round(float(match[1]) * unit)
-    elif _is_whole(value) and int(value) >= 0:
+    elif is_whole(value) and int(value) >= 0:
         return int(value)
     raise ValueError(f'memory={value!r}: bytes, or text like "2GB" or "512 MiB".')
 
 
 def _cpus(value: Any) -> float:
-    if not _is_number(value) or not 0 < value < float("inf"):
+    if not is_number(value) or not 0 < value < float("inf"):
         raise ValueError(f"cpus={value!r}: how many cores each call takes (1, 2, ... or a part like 0.5).")
     return float(value)
 
 
-def _gpus(value: Any) -> float:
-    if not _is_number(value) or value < 0 or (value > 1 and value != int(value)):
+def read_gpus(value: Any) -> float:
+    if not is_number(value) or value < 0 or (value > 1 and value != int(value)):
         raise ValueError(f"gpus={value!r}: whole GPUs (0, 1, 2, ...), or a part of one (0.5).")
     return float(value)
 
 
 def _retries(value: Any) -> int:
-    if not _is_whole(value) or value < 0:
+    if not is_whole(value) or value < 0:
         raise ValueError(f"retries={value!r}: a number of times (0, 1, 2, ...).")
     return int(value)
 
@@ -176,14 +176,14 @@ def _retry_on(value: Any) -> tuple[type[Exception], ...]:
 
 
 def _timeout(value: Any) -> float:
-    if not _is_number(value) or not 0 < value < float("inf"):
+    if not is_number(value) or not 0 < value < float("inf"):
         raise ValueError(f"timeout={value!r}: a number of seconds above 0, or None.")
     return float(value)
 
 
 def _whole(name: str) -> Any:
     def read(value: Any) -> int:
-        if not _is_whole(value):
+        if not is_whole(value):
             raise ValueError(f"{name}={value!r}: {_WHOLE[name]}")
         return int(value)
 
@@ -196,11 +196,11 @@ def _name(value: Any) -> str:
     return value
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, numbers.Real)  # NumPy's, too
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, numbers.Integral)
 
 
@@ -210,7 +210,7 @@ _WHOLE = {
 }
 _READERS: dict[str, Any] = {
     "cpus": _cpus,
-    "gpus": _gpus,
+    "gpus": read_gpus,
     "memory": size_of,
     "retries": _retries,
     "retry_on": _retry_on,

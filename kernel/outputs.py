@@ -9,12 +9,14 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire.messages import Output, Ref
 
-from . import publishing
+from . import cells, publishing
+from .labels import Whose
 from .panes import Entry, Pane
 
 if TYPE_CHECKING:
@@ -25,20 +27,31 @@ LATE_LIMIT = 256 * 1024
 PANES = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """An actor that calls from a cell make speak: to the router, what a job is otherwise."""
+
+    id: int
+    title: str
+    cell: cells.Cell | None
+
+
 class Router:
     """The output side of a session."""
 
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._publisher = publishing.publisher()
-        self._pending: dict[int, list[Entry]] = {}  # by job id, in order of first output
+        self._pending: dict[
+            tuple[int, str], tuple[Job | Speaker, list[Entry]]
+        ] = {}  # in order of first output
         self._panes: OrderedDict[str, Pane] = OrderedDict()
         self._late: dict[int, list[Entry]] = {}
         self._lock = threading.RLock()  # the engine's thread and the main thread both publish
 
     # --- from the engine's thread -------------------------------------------------------------------
 
-    def take(self, job: "Job", output: Output) -> None:
+    def take(self, job: "Job | Speaker", output: Output) -> None:
         """Something arrived; it is shown with the next `flush`."""
         bundle: dict[str, Any] = {}
         size = len(output.text)
@@ -47,18 +60,18 @@ class Router:
                 raw = _read(output)
             except FileNotFoundError:  # its job was claimed or cleared meanwhile
                 note = "(a display that is no longer kept)"
-                self._append(job, Entry(_source(job, output), (output.worker,), "note", note))
+                self._append(job, Entry(_source(job, output), _whose(job, output), "note", note))
                 return
             size += len(raw)
             bundle = json.loads(raw)
             self._name_display(job, output, bundle)
         self._append(
-            job, Entry(_source(job, output), (output.worker,), output.kind, output.text, bundle, size)
+            job, Entry(_source(job, output), _whose(job, output), output.kind, output.text, bundle, size)
         )
 
     def settled(self, job: "Job", worker: int | None, task: int) -> None:
         """A task is over: an unfinished line of it is finished with what comes."""
-        if job.id in self._pending or self._has_pane(job):
+        if _key(job) in self._pending or self._has_pane(job):
             self._append(job, Entry((job.id, worker if worker is not None else -1 - task), (worker,), "end"))
 
     def flush(self) -> None:
@@ -67,9 +80,8 @@ class Router:
             return
         with self._lock:
             pending, self._pending = self._pending, {}
-            for job_id, entries in pending.items():
-                job = self._session.jobs.get(job_id)
-                if job is not None:
+            for job, entries in pending.values():
+                if isinstance(job, Speaker) or job.id in self._session.jobs:
                     self._show(job, entries)
 
     # --- from the main thread -----------------------------------------------------------------------
@@ -87,7 +99,7 @@ class Router:
         with self._lock:
             self._publisher.stream(cell, "stderr", f"cellmesh: {text}\n")
 
-    def release(self, job: "Job") -> None:
+    def release(self, job: "Job | Speaker") -> None:
         """The results are being taken: show here what no front end would have shown there."""
         if job.id not in self._late:
             return
@@ -110,11 +122,11 @@ class Router:
 
     # ------------------------------------------------------------------------------------------------
 
-    def _append(self, job: "Job", entry: Entry) -> None:
+    def _append(self, job: "Job | Speaker", entry: Entry) -> None:
         with self._lock:
-            self._pending.setdefault(job.id, []).append(entry)
+            self._pending.setdefault(_key(job), (job, []))[1].append(entry)
 
-    def _show(self, job: "Job", entries: list[Entry]) -> None:
+    def _show(self, job: "Job | Speaker", entries: list[Entry]) -> None:
         cell = job.cell
         if cell is not None and not cell.live and cell.msg_id in self._session.hooks.ended:
             self._keep(job, entries)
@@ -128,7 +140,7 @@ class Router:
         self._panes.move_to_end(key)
         pane.show(entries)
 
-    def _keep(self, job: "Job", entries: list[Entry]) -> None:
+    def _keep(self, job: "Job | Speaker", entries: list[Entry]) -> None:
         late = self._late.setdefault(job.id, [])
         late += [entry for entry in entries if entry.kind != "end" or late]
         size = sum(entry.size + 64 for entry in late)
@@ -141,7 +153,7 @@ class Router:
     def _has_pane(self, job: "Job") -> bool:
         return (job.cell.msg_id if job.cell else "") in self._panes or job.id in self._late
 
-    def _name_display(self, job: "Job", output: Output, bundle: dict[str, Any]) -> None:
+    def _name_display(self, job: "Job | Speaker", output: Output, bundle: dict[str, Any]) -> None:
         """Give a worker's display id a name of its own: two workers may use the same one."""
         transient = bundle.get("transient") or {}
         display_id = transient.get("display_id")
@@ -156,7 +168,15 @@ class Router:
         bundle["transient"] = {**transient, "display_id": f"cellmesh-{session}-{maker}-{display_id}"}
 
 
-def _source(job: "Job", output: Output) -> tuple[int, int]:
+def _key(job: "Job | Speaker") -> tuple[int, str]:
+    return (job.id, job.cell.msg_id if job.cell is not None else "")
+
+
+def _whose(job: "Job | Speaker", output: Output) -> tuple[Whose]:
+    return (job.title if isinstance(job, Speaker) else output.worker,)
+
+
+def _source(job: "Job | Speaker", output: Output) -> tuple[int, int]:
     return (job.id, output.worker if output.worker is not None else -1 - output.task)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .cells import Cell
-from .labels import Lines, label_of
+from .labels import Lines, Whose, label_of
 from .publishing import Publisher
 
 RECORD_LIMIT = 256 * 1024
@@ -20,7 +20,7 @@ class Entry:
     """One thing to show. `source` tells apart whose line it is; `workers` label it (several if merged)."""
 
     source: tuple[Any, ...]
-    workers: tuple[int | None, ...]
+    workers: tuple[Whose, ...]
     kind: str  # stdout, stderr, display, update, result, clear, note; "end": the source's task is over
     text: str = ""
     bundle: dict[str, Any] = field(default_factory=dict)  # data, metadata, transient
@@ -37,7 +37,7 @@ class Pane:
         self._record: list[Entry] = []
         self._recorded = 0
         self._dropped = False
-        self._clearing: set[int | None] = set()  # will clear what they showed as they show something new
+        self._clearing: set[Whose] = set()  # will clear what they showed as they show something new
 
     def show(self, entries: list[Entry]) -> None:
         """Show entries, equal text of several workers once."""
@@ -139,7 +139,7 @@ class Pane:
             else:
                 self._remove(worker, wait=False)
 
-    def _remove(self, worker: int | None, *, wait: bool) -> None:
+    def _remove(self, worker: Whose, *, wait: bool) -> None:
         self._clearing.discard(worker)
         left = []
         for old in self._record:
@@ -160,7 +160,7 @@ class Pane:
 
 def _after_clears(entries: list[Entry]) -> list[Entry]:
     """Without what a worker showed and cleared again within the same burst."""
-    cleared: set[tuple[int | None, ...]] = set()
+    cleared: set[tuple[Whose, ...]] = set()
     kept = []
     for entry in reversed(entries):
         if entry.workers in cleared and entry.kind not in ("end", "update"):
@@ -176,19 +176,19 @@ def merged(entries: list[Entry], unfinished: Set[Hashable] = frozenset()) -> lis
 
     Workers that have a line on screen which they have not finished go on with it by themselves.
     """
-    by_worker: dict[tuple[int | None, ...], list[Entry]] = {}
+    by_worker: dict[tuple[Whose, ...], list[Entry]] = {}
     for entry in entries:
         by_worker.setdefault(entry.workers, []).append(entry)
     if len(by_worker) < 2:
         return joined(entries)
-    groups: dict[tuple[tuple[str, str], ...], list[tuple[int | None, ...]]] = {}
+    groups: dict[tuple[tuple[str, str], ...], list[tuple[Whose, ...]]] = {}
     for workers, said in by_worker.items():
         by_worker[workers] = said = joined(said)
         if _mergeable(said) and unfinished.isdisjoint(entry.source for entry in said):
             alike = tuple((entry.kind, _plain(entry)) for entry in said if entry.kind != "end")
             groups.setdefault(alike, []).append(workers)
-    speakers: dict[tuple[int | None, ...], list[Entry]] = {}  # whoever speaks for a group, and what it says
-    silent: set[tuple[int | None, ...]] = set()
+    speakers: dict[tuple[Whose, ...], list[Entry]] = {}  # whoever speaks for a group, and what it says
+    silent: set[tuple[Whose, ...]] = set()
     for alike, members in groups.items():
         if len(members) > 1 and alike:
             everyone = tuple(worker for workers in members for worker in workers)
@@ -221,7 +221,7 @@ def joined(entries: list[Entry]) -> list[Entry]:
     return found
 
 
-def _said_by(workers: tuple[int | None, ...], entry: Entry) -> Entry:
+def _said_by(workers: tuple[Whose, ...], entry: Entry) -> Entry:
     text = entry.text
     if entry.kind in ("stdout", "stderr") and not text.endswith("\n"):
         text += "\n"  # their tasks are over: the line is finished

@@ -49,6 +49,8 @@ class Session:
         self.drops: deque[str] = deque()  # segments of `cm.put` whose Future is gone
         self.later: deque[Callable[[], object]] = deque()  # what a `__del__` must not do by itself
         self.submissions: object = None  # made by `submitting.submissions_of`
+        self.actors: object = None  # made by `actors.directory.directory_of`
+        self.on_close: list[Callable[[], None]] = []
         self.watcher: object = None  # made by `unattended.watch`
         self.new_worker_ids_seen: set[int] = set()
         self.dying = False  # the interpreter ends: from now on nothing is claimed
@@ -99,6 +101,8 @@ class Session:
             return
         self.closed = True
         self.hooks.detach()
+        for callback in self.on_close:
+            callback()
         if os.getpid() == self.pid:
             self.engine.close(end_session=end_session)
 

@@ -7,6 +7,7 @@ its workers printed. Read next: `session.py`, `outputs.py`.
 
 from collections.abc import Sequence
 
+from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.scheduler.wire.messages import Item, JobInfo, Output, Progress, WorkerInfo
 
 from .session import Session
@@ -47,6 +48,14 @@ class SessionSink:
 
     def workers(self, workers: Sequence[WorkerInfo]) -> None:
         self._session.workers = tuple(workers)
+
+    def actor(self, info: ActorInfo) -> None:
+        from .actors.directory import directory_of  # here: programs without actors do not pay for them
+
+        try:
+            directory_of(self._session).on_info(info)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._session.notices.internal_error(error)
 
     def notice(self, text: str) -> None:
         self._session.notices.say(text)

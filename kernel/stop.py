@@ -47,6 +47,7 @@ class Hooks:
         self.current: cells.Cell | None = None
         self.ended: set[str] = set()  # message ids of cells that this kernel has finished
         self.on_end: list[Callable[[], None]] = []  # called as a cell ends, before its jobs are judged
+        self.on_stop: list[Callable[[cells.Cell], None]] = []  # called with a cell that was stopped
         self._shell = shell()
         if self._shell is not None:
             self._shell.events.register("pre_run_cell", self._begin)
@@ -97,6 +98,8 @@ class Hooks:
         self.session.drain_claims()
 
     def _cancel(self, cell: cells.Cell) -> None:
+        for callback in self.on_stop:
+            callback(cell)
         for job in list(self.session.jobs.values()):
             if not job.background and job.cell and job.cell.msg_id == cell.msg_id:
                 job.cancel()

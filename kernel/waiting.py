@@ -74,6 +74,16 @@ class Bell:
         finally:
             self._waiters.pop(waiter, None)
 
+    @contextmanager
+    def woken_by(self, done: Callable[[], bool], wake: Callable[[], object]) -> Iterator[None]:
+        """For who sleeps elsewhere: have `wake` called once `done()`, unless this block is left before."""
+        waiter = _Waiter(done, wake)
+        self._waiters[waiter] = True
+        try:
+            yield
+        finally:
+            self._waiters.pop(waiter, None)
+
     def _beat(self, loop: asyncio.AbstractEventLoop, beats: _Beats) -> None:
         """Wake the event loop ten times a second while somebody awaits us.
 

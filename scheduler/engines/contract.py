@@ -6,10 +6,12 @@ task come before its end. Read next: `inline.py` (the smallest engine), `embedde
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, StartActor
+from cellmesh.scheduler.wire.direct import FromHost, ToHost
 from cellmesh.scheduler.wire.messages import (
     HubInfo,
     Interpreter,
@@ -105,6 +107,9 @@ class Sink(Protocol):
     def workers(self, workers: Sequence[WorkerInfo]) -> None:
         """The mesh changed; `id` of a replaced worker differs."""
 
+    def actor(self, info: ActorInfo) -> None:
+        """An actor that this client follows has changed: it is alive, restarting or ended."""
+
     def notice(self, text: str) -> None:
         """A line for the person."""
 
@@ -121,10 +126,56 @@ class Sink(Protocol):
         """A burst has been passed on: a good moment to publish what it brought."""
 
 
+class LocalActor(Protocol):
+    """An actor that lives in this very process: what others say through a socket, it is told by calls."""
+
+    def take(self, message: ToHost, answer: Callable[[FromHost], None]) -> None:
+        """Do what the message asks, now; `answer` is called with all that comes of it."""
+
+
+class Lives(ABC):
+    """The lives of actors; calls go straight to them (`wire/direct.py`)."""
+
+    @abstractmethod
+    def start(self, wanted: StartActor) -> ActorAnswer:
+        """Start it, or find the living one of its name; `request` is the engine's to set.
+
+        Waits for the answer, but not until it is alive: `Sink.actor` tells that. Who starts follows.
+        """
+
+    @abstractmethod
+    def find(self, name: str, actor: int = 0) -> ActorAnswer:
+        """By name, or by id if that is ""; waits for the answer. Who finds follows."""
+
+    @abstractmethod
+    def all(self) -> list[ActorInfo]:
+        """Those of the session, and the detached ones. Waits for the answer."""
+
+    @abstractmethod
+    def end(self, actor: int, why: str) -> None: ...
+
+    @abstractmethod
+    def follow(self, actor: int, follow: bool = True) -> None:
+        """Have `Sink.actor` called with each change of it, or no more."""
+
+    @abstractmethod
+    def renew(self, actor: int, blob: str, same: str) -> None:
+        """Its class was reloaded: restarts use this blob, and named starts compare with `same`."""
+
+    def local(self, actor: int) -> LocalActor | None:
+        """The actor, if it lives in this process; others are at their address."""
+        return None
+
+
 class Engine(ABC):
     """One way to run work. Methods return at once unless they say that they wait."""
 
     name: str
+
+    @property
+    @abstractmethod
+    def actors(self) -> Lives:
+        """The lives of actors."""
 
     @abstractmethod
     def open(self, session: SessionSpec, sink: Sink) -> Survivors:

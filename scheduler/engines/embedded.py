@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from cellmesh.scheduler.objects import codec, makers
-from cellmesh.scheduler.wire import folders, messages as msg
+from cellmesh.scheduler.wire import actors as lives, folders, messages as msg
 from cellmesh.scheduler.wire.dealer import Dealer
 
 from .contract import (
@@ -31,6 +31,7 @@ from .contract import (
     VersionMismatchError,
 )
 from .delivered import Delivered, Deliveries
+from .embedded_actors import EmbeddedActors
 
 ATTACH_SECONDS = 15.0
 LOOK_SECONDS = 0.5  # a hub that ended before we connected never says so: its lock does
@@ -64,6 +65,7 @@ class EmbeddedEngine(Engine):
         self._statuses: dict[int, msg.HubInfo] = {}
         self._status_changed = threading.Condition()
         self._delivered = Deliveries()
+        self._actors = EmbeddedActors(self._post)
         self._dealer: Dealer[Any] | None = None
         self._gone = False
 
@@ -191,6 +193,10 @@ class EmbeddedEngine(Engine):
         self._delivered.setdefault(job, Delivered())
         self._post(msg.AttachJob(job))
 
+    @property
+    def actors(self) -> EmbeddedActors:
+        return self._actors
+
     def object_prefix(self) -> str:
         assert self._welcome is not None
         return self._welcome.objects
@@ -258,6 +264,10 @@ class EmbeddedEngine(Engine):
                     sink.workers(workers)
                 case msg.Freed(names):
                     makers.freed(names) if names else makers.rest()
+                case lives.ActorState(info):
+                    sink.actor(info)
+                case lives.ActorAnswer() | lives.Actors():
+                    self._actors.answered(message)
                 case msg.Notice(text):
                     sink.notice(text)
                 case msg.JobState(info, missing):
@@ -296,5 +306,6 @@ class EmbeddedEngine(Engine):
             self._refused = f"gone: The hub at {self._folder} has ended."
             self._answered.set()
         elif self._sink is not None:
+            self._actors.lose()
             self._sink.lost("The hub of this session has ended, and its workers with it. Run the cell again.")
             self._sink.flushed()

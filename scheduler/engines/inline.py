@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.scheduler.wire.messages import (
     HubInfo,
     Interpreter,
@@ -31,6 +32,7 @@ from cellmesh.scheduler.worker import surroundings
 from cellmesh.scheduler.worker.modules import LocalModules
 
 from .contract import Capacity, Engine, EngineError, JobSpec, SessionSpec, Sink, Survivors
+from .inline_actor import InlineActors
 from .inline_job import InlineJob
 from .inline_worker import InlineMesh, InlineWorker
 
@@ -48,6 +50,7 @@ class InlineEngine(Engine):
         self._jobs: dict[int, InlineJob] = {}
         self._mesh = InlineMesh(self._make_worker)
         self._blobs: dict[str, Payload] = {}
+        self._actors = InlineActors(self._tell_actor, self._blobs)
         self._context = ""
         self._ids = count(1)
         self._numbers = count(1)
@@ -70,6 +73,7 @@ class InlineEngine(Engine):
             job.halt("cancelled")
         self._jobs.clear()
         self._mesh.close()
+        self._actors.close()
         if self._sink is not None:
             self._anyone.close()
         self._blobs.clear()
@@ -178,6 +182,10 @@ class InlineEngine(Engine):
             sink.job(record.info(), False)
         sink.flushed()
 
+    @property
+    def actors(self) -> InlineActors:
+        return self._actors
+
     def object_prefix(self) -> str:
         return ""  # one process: there is nobody to share memory with
 
@@ -204,6 +212,10 @@ class InlineEngine(Engine):
 
     def logs(self) -> str:
         return ""  # all output is in the cells
+
+    def _tell_actor(self, info: ActorInfo) -> None:
+        self._told().actor(info)
+        self._told().flushed()
 
     def _having_the_turn(self) -> AbstractContextManager[object]:
         """A task that submits another has the turn, also in the thread where its coroutines run."""

@@ -14,6 +14,7 @@ from typing import Any
 from cellmesh.scheduler.engines.contract import Engine, JobSpec, SessionSpec
 from cellmesh.scheduler.objects import codec, namespaces
 from cellmesh.scheduler.objects.cells import CellCode
+from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.scheduler.wire.messages import (
     Interpreter,
     Item,
@@ -55,6 +56,9 @@ class Recorder:
 
     def workers(self, workers: Sequence[WorkerInfo]) -> None:
         self._note("workers", list(workers))
+
+    def actor(self, info: ActorInfo) -> None:
+        self._note("actor", info)
 
     def notice(self, text: str) -> None:
         self._note("notice", text)

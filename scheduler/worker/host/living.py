@@ -4,11 +4,11 @@ Owns the object, its class and the names of its methods. Never runs a method. Re
 """
 
 import difflib
-import inspect
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
+from cellmesh.scheduler.objects.members import member, members_of
 from cellmesh.scheduler.worker.outside import framed
 
 
@@ -30,8 +30,8 @@ class Living:
         kind = type(thing)
         self.batches = {
             name: marked
-            for name in methods(kind)
-            if (marked := getattr(getattr(kind, name), "__cellmesh_batch__", None)) is not None
+            for name in members_of(kind).methods
+            if (marked := getattr(member(kind, name), "__cellmesh_batch__", None)) is not None
         }
 
     def method(self, name: str) -> Callable[..., Any]:
@@ -48,29 +48,11 @@ class Living:
 
     def described(self) -> tuple[list[str], list[str], list[str]]:
         """Its methods; those that are generators; those that may run twice."""
-        kind = type(self.object)
-        names = methods(kind)
-        static = {name: inspect.unwrap(getattr(kind, name)) for name in names}
-        streams = [
-            name
-            for name, function in static.items()
-            if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        ]
-        retry = [name for name in names if getattr(getattr(kind, name), "__cellmesh_retry__", False)]
-        return names, streams, retry
+        found = members_of(type(self.object))
+        return list(found.methods), list(found.streams), list(found.retry)
 
     def _unknown(self, name: str) -> NoSuchMethodError:
-        names = methods(type(self.object))
+        names = members_of(type(self.object)).methods
         near = difflib.get_close_matches(name, names, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(names) or 'none'}."
         return NoSuchMethodError(f"The actor's class {self.title} has no method {name!r}. {hint}")
-
-
-def methods(kind: type) -> list[str]:
-    """Names of its public methods, and `__call__`."""
-    return [
-        name
-        for name in dir(kind)
-        if (not name.startswith("_") or (name == "__call__" and kind.__call__ is not type.__call__))
-        and callable(getattr(kind, name, None))
-    ]

@@ -1,0 +1,316 @@
+"""This process as a caller of one actor: its calls, in order, until each is answered.
+
+Owns numbers, the queue of what waits (for Futures among the arguments, for the actor to be there) and what is
+sent again after a restart. Never pickles results. Its methods are called from any thread.
+Read next: `roads.py`, `future.py`, `cellmesh/scheduler/wire/direct.py`.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cellmesh.kernel import cells, outcomes, packing
+from cellmesh.kernel.packing import Packed
+from cellmesh.kernel.session import Session
+from cellmesh.scheduler.objects import makers
+from cellmesh.scheduler.wire import direct
+from cellmesh.scheduler.wire.actors import ActorInfo
+from cellmesh.scheduler.wire.messages import Item, Payload, Ref
+
+from . import waits
+from .errors import died
+from .pending import Kind, Pending
+from .roads import Road
+
+if TYPE_CHECKING:
+    from .directory import Directory, Life
+
+MEET_SECONDS = 0.5
+TOOK_AT_LEAST = 64
+"""Answers after which the actor is told that they have come, even if there is nothing else to say."""
+
+
+class Caller:
+    """Calls of one actor by this process."""
+
+    def __init__(self, directory: "Directory", info: ActorInfo) -> None:
+        self.session: Session = directory.session
+        self.info = info
+        self.met: direct.Met | None = None
+        self._directory = directory
+        self._name = f"{self.session.engine.new_job_id():x}-{os.getpid():x}"
+        self._local = self.session.engine.actors.local(info.id)
+        self._road: Road | None = None
+        self._lock = threading.RLock()
+        self._count = 0
+        self._queue: deque[Pending] = deque()  # not sent
+        self._sent: dict[int, Pending] = {}
+        self._took: list[int] = []
+        self._took_names: list[str] = []
+        self._facts: dict[int, direct.Facts] = {}
+
+    @property
+    def title(self) -> str:
+        """How people call it."""
+        return self.info.name or self.info.title
+
+    # --- calling ------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        method: str,
+        packed: Packed,
+        make: Callable[[int], Any],
+        kind: Kind = "call",
+        room: int = 0,
+        life: "Life | None" = None,
+    ) -> Any:
+        """Send it, or have it sent in its turn; `make` makes what the answer is for."""
+        with self._lock:
+            self._count += 1
+            taker = make(self._count)
+            one = Pending(self._count, method, kind, packed, taker, room, life)
+            if self.info.state == "ended":
+                taker.fail(died(self.info, self.title))
+                return taker
+            self._queue.append(one)
+        if packed.waits:
+            packing.when_done(packed.waits, lambda: self._prepare(one))
+        else:
+            self._prepare(one)
+        return taker
+
+    def _prepare(self, one: Pending) -> None:
+        """The arguments are all there."""
+        try:
+            one.payload = one.packed.finish(self.session.engine.object_prefix())
+        except Exception as error:  # noqa: BLE001 - what a Future in the arguments raised is this one's outcome
+            one.taker.fail(error)
+            self.session.bell.ring()
+        one.ready = True
+        self.pump()
+
+    def pump(self) -> None:
+        """Send what can be sent, in order."""
+        with self._lock:
+            while self._queue and self._queue[0].ready and self._open():
+                one = self._queue.popleft()
+                if one.taker.done():  # cancelled, or its arguments failed
+                    self._free(one)
+                    continue
+                self._sent[one.number] = one
+                self._send(one, again=False)
+
+    def _open(self) -> bool:
+        return self._local is not None or (self._road is not None and self.met is not None)
+
+    def _send(self, one: Pending, *, again: bool) -> None:
+        alone = len(self._sent) == 1
+        one.sent = True
+        self._post(direct.Call(one.number, one.method, one.payload, one.kind, again, one.room), prompt=alone)
+
+    def _post(self, message: direct.ToHost, *, prompt: bool) -> None:
+        if self._local is not None:
+            self._local.take(message, lambda answer: self._take([answer]))
+        elif self._road is not None:
+            self._road.post(message, prompt=prompt)
+
+    def more(self, number: int, items: int) -> None:
+        """A stream has room again."""
+        self._post(direct.More(number, items), prompt=True)
+
+    def withdraw(self, number: int) -> None:
+        """A call is not wanted any more."""
+        with self._lock:
+            if number in self._sent:
+                self._post(direct.CancelCall(number), prompt=True)
+                return
+        self.pump()  # it may have been what the others queue behind
+
+    def cancel_those_of(self, cell: cells.Cell) -> None:
+        """Stop was pressed in this cell."""
+        for one in [*self._sent.values(), *self._queue]:
+            if one.taker.cell is not None and one.taker.cell.msg_id == cell.msg_id:
+                one.taker.cancel()
+
+    def flush(self) -> None:
+        """Somebody is about to wait: send all that waits to be sent."""
+        if self._road is not None:
+            self._road.flush()
+
+    # --- waiting ------------------------------------------------------------------------------------
+
+    def wait(self, done: Callable[[], bool], timeout: float | None, title: str) -> None:
+        """Wait until `done()`, which must become true through this actor; TimeoutError if it does not."""
+        waits.until(self.session, done, timeout, title, first=self._read_until, why=self.why)
+
+    async def wait_async(self, done: Callable[[], bool]) -> None:
+        """`wait` in a coroutine."""
+        self.flush()
+        await self.session.bell.wait_async(done)
+
+    def why(self) -> str:
+        """Why no call runs, if that is so."""
+        return self.info.why if self.info.state == "waiting" else ""
+
+    def _read_until(self, done: Callable[[], bool], timeout: float) -> bool:
+        self.flush()
+        road = self._road
+        return done() or (road is not None and road.read_until(done, timeout, self.session.bell))
+
+    def meet(self) -> direct.Met:
+        """What it can do; waits until it is there."""
+        self.wait(lambda: self.met is not None or self.info.state == "ended", None, self.title)
+        if self.met is None:
+            raise died(self.info, self.title)
+        return self.met
+
+    # --- what becomes of the actor: from the engine's thread -----------------------------------------
+
+    def on_info(self, info: ActorInfo) -> None:
+        """The hub says where it is, or that it is no more."""
+        with self._lock:
+            before, self.info = self.info, info
+            if info.state == "ended":
+                self._end()
+            elif self._local is not None:
+                self._post(direct.Greet(direct.DIRECT, self._name, self.session.spec.name), prompt=True)
+            elif info.state == "alive" and (
+                self._road is None or (before.address, before.incarnation) != (info.address, info.incarnation)
+            ):
+                self._connect()
+            elif info.state == "restarting":
+                self._leave()
+
+    def _connect(self) -> None:
+        self._leave()
+        if not self.info.address:
+            return
+        try:
+            road = Road(self._directory.roads(), self.info.address, self._on_messages, self._on_lost)
+        except OSError:
+            return  # it has just died, and the hub will say so
+        self._road = road
+        road.post(direct.Greet(direct.DIRECT, self._name, self.session.spec.name), prompt=True)
+
+    def _leave(self) -> None:
+        road, self._road = self._road, None
+        self.met = None
+        if road is not None:
+            road.close()
+
+    def _end(self) -> None:
+        self._leave()
+        failed = [*self._sent.values(), *self._queue]
+        self._sent.clear()
+        self._queue.clear()
+        for one in failed:
+            self._free(one)
+            one.taker.fail(died(self.info, self.title))
+
+    def close(self) -> None:
+        """This process leaves."""
+        with self._lock:
+            self._leave()
+
+    # --- what comes from it: from whoever reads -------------------------------------------------------
+
+    def _on_lost(self, road: Road) -> None:
+        """The connection ended: if it was torn, another is made; if the actor died, the hub tells."""
+        with self._lock:
+            if road is not self._road:
+                return
+            torn = self.met is not None
+            self._leave()
+            if torn and self.info.state == "alive":
+                self._connect()
+
+    def _on_messages(self, road: Road, messages: list[Any]) -> None:
+        if road is self._road:
+            self._take(messages)
+            self.session.bell.ring()
+
+    def _take(self, messages: list[Any]) -> None:
+        for message in messages:
+            match message:
+                case direct.Answer(number, state, payload):
+                    self._on_answer(number, state, payload)
+                case direct.Yielded(number, payload, count):
+                    self._on_yielded(number, payload, count)
+                case direct.Said(number, output):
+                    self._directory.said(self, self._sent.get(number), output)
+                case direct.Met():
+                    self._on_met(message)
+                case direct.Facts(request):
+                    self._facts[request] = message
+        if self._took_names or len(self._took) >= TOOK_AT_LEAST:
+            took, names = self._took, self._took_names
+            self._took, self._took_names = [], []
+            self._post(direct.Took(took, names), prompt=bool(names))
+
+    def _on_answer(self, number: int, state: str, payload: Payload) -> None:
+        self._took.append(number)
+        one = self._sent.pop(number, None)
+        if isinstance(payload, Ref):
+            self._took_names.append(payload.name)
+        if one is None:
+            return  # it was cancelled, or is answered twice
+        self._free(one)
+        if state == "cancelled":
+            one.taker.cancel()
+        elif isinstance(payload, Ref) and state == "ok":  # loaded now: it is gone with the actor's process
+            value, error = outcomes.value_of(Item(0, True, payload), one.taker.title)
+            one.taker.give(value) if error is None else one.taker.fail(error)
+        else:
+            one.taker.settle(Item(0, state == "ok", payload))
+
+    def _on_yielded(self, number: int, payload: Payload, count: int) -> None:
+        if isinstance(payload, Ref):
+            self._took_names.append(payload.name)
+        one = self._sent.get(number)
+        if one is not None:
+            one.taker.take(payload, count)
+
+    def _on_met(self, met: direct.Met) -> None:
+        with self._lock:
+            fresh, self.met = self.met is None, met
+            if not fresh:
+                return  # its class was reloaded
+            begun = max(met.begun, default=0)
+            for number, one in sorted(self._sent.items()):
+                if number <= met.done:
+                    continue  # it has run, and its answer comes by itself
+                if number <= begun and one.method not in met.retry:
+                    del self._sent[number]
+                    self._free(one)
+                    one.taker.fail(died(self.info, self.title, f"while {one.taker.title} was running"))
+                else:
+                    self._send(one, again=True)
+            self.pump()
+        self.flush()
+
+    def _free(self, one: Pending) -> None:
+        """Its arguments have been read, or never will be."""
+        if isinstance(one.payload, Ref):
+            makers.freed([one.payload.name])
+        one.payload = b""
+
+    # --- asking -------------------------------------------------------------------------------------
+
+    def ask_facts(self) -> int:
+        """Ask how it is; the number of the question, 0 if it cannot be asked."""
+        if self._local is None and self.info.state == "alive":
+            self.session.bell.wait(lambda: self.met is not None, MEET_SECONDS)
+        if not self._open():
+            return 0
+        request = self.session.engine.new_job_id()
+        self._post(direct.AskFacts(request), prompt=True)
+        return request
+
+    def facts(self, request: int, timeout: float) -> direct.Facts | None:
+        """The answer; None if it does not come in time."""
+        if request:
+            self.session.bell.wait(lambda: request in self._facts, timeout)
+        return self._facts.pop(request, None)

@@ -1,0 +1,125 @@
+"""The actors that this process knows, by id: their callers, and who still refers to them.
+
+Owns the session's one `Directory`. Never asks anybody: the engine tells it. Read next: `caller.py`,
+`starting.py`.
+"""
+
+import sys
+import threading
+from functools import partial
+from weakref import WeakValueDictionary
+
+from cellmesh.kernel import cells
+from cellmesh.kernel.outputs import Speaker
+from cellmesh.kernel.session import Session
+from cellmesh.scheduler.wire.actors import ActorInfo
+from cellmesh.scheduler.wire.messages import Output
+from cellmesh.scheduler.worker import lending
+
+from .caller import Caller
+from .pending import Pending
+from .roads import Roads
+
+
+class Life:
+    """Lives as long as something here refers to the actor; an unnamed one that we started ends with it."""
+
+    def __init__(self, directory: "Directory", actor: int, *, ends: bool) -> None:
+        self._directory = directory
+        self._actor = actor
+        self._ends = ends
+
+    def keep(self) -> None:
+        """Others refer to it now, and nobody counts these: it ends with this kernel."""
+        self._ends = False
+
+    def __del__(self) -> None:
+        # May run anywhere, also inside the engine's own code: only note it; the session tells later.
+        session = self._directory.session
+        if self._ends and not (session.dying or session.closed):
+            session.later.append(partial(self._directory.drop, self._actor))
+            session.engine.nudge()
+
+
+class Directory:
+    """Made by `directory_of`."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._callers: dict[int, Caller] = {}
+        self._infos: dict[int, ActorInfo] = {}
+        self._lives: WeakValueDictionary[int, Life] = WeakValueDictionary()
+        self._roads: Roads | None = None
+        self._lock = threading.RLock()
+        session.hooks.on_stop.append(self.stop)
+        session.on_close.append(self.close)
+
+    def caller(self, info: ActorInfo) -> Caller:
+        """This process as a caller of that actor."""
+        with self._lock:
+            info = self._infos.setdefault(info.id, info)
+            caller = self._callers.get(info.id)
+            if caller is None:
+                caller = self._callers[info.id] = Caller(self, info)
+                caller.on_info(info)
+            return caller
+
+    def life(self, actor: int, *, ends: bool = False) -> Life:
+        """Hold this to refer to the actor. `ends`: it is ours, and has no name."""
+        with self._lock:
+            life = self._lives.get(actor)
+            if life is None:
+                life = self._lives[actor] = Life(self, actor, ends=ends)
+            return life
+
+    def roads(self) -> Roads:
+        """The connections of this process."""
+        with self._lock:
+            if self._roads is None:
+                self._roads = Roads()
+            return self._roads
+
+    def on_info(self, info: ActorInfo) -> None:
+        """From the engine's thread: something about it changed."""
+        with self._lock:
+            self._infos[info.id] = info
+            caller = self._callers.get(info.id)
+        if caller is not None:
+            caller.on_info(info)
+
+    def drop(self, actor: int) -> None:
+        """Nothing refers to it any more."""
+        if actor not in self._lives:
+            self.session.engine.actors.end(actor, "nothing referred to it any more")
+
+    def said(self, caller: Caller, pending: Pending | None, output: Output) -> None:
+        """A call printed or displayed something: it goes to the cell that made it."""
+        if lending.place() is not None:
+            if output.kind in ("stdout", "stderr"):
+                print(output.text, end="", file=sys.stdout if output.kind == "stdout" else sys.stderr)
+            return
+        cell = pending.taker.cell if pending is not None else None
+        router = self.session.router
+        router.take(Speaker(caller.info.id, caller.title, cell), output)
+        router.flush()
+
+    def stop(self, cell: cells.Cell) -> None:
+        """Stop was pressed in this cell: what it called is not wanted any more."""
+        for caller in list(self._callers.values()):
+            caller.cancel_those_of(cell)
+
+    def close(self) -> None:
+        """This process leaves the session."""
+        for caller in list(self._callers.values()):
+            caller.close()
+        if self._roads is not None:
+            self._roads.close()
+
+
+def directory_of(session: Session) -> Directory:
+    """The session's one `Directory`."""
+    found = session.actors
+    if found is None:
+        found = session.actors = Directory(session)
+    assert isinstance(found, Directory)
+    return found

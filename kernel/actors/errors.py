@@ -1,0 +1,29 @@
+"""What a call of an actor that is no more raises.
+
+Owns `ActorDied` and its words. Read next: `caller.py`.
+"""
+
+from cellmesh.kernel import outcomes
+from cellmesh.scheduler.wire.actors import ActorInfo
+from cellmesh.scheduler.wire.messages import Item
+
+
+class ActorDied(RuntimeError):  # noqa: N818 - it reads as what happened
+    """The actor has ended; the message says when, why, and what it printed last."""
+
+
+def died(info: ActorInfo, title: str, doing: str = "") -> BaseException:
+    """What a call raises: what its constructor raised if that is why, else an `ActorDied`."""
+    if info.failure:
+        error = outcomes.value_of(Item(0, False, info.failure), title)[1]
+        assert error is not None
+        error.add_note(f"cellmesh: this is what {info.title}.__init__ raised; the actor was not started.")
+        return error
+    if doing:
+        again = "it is back" if info.state == "alive" else "it comes back"
+        return ActorDied(
+            f"The process of {title} died {doing} ({again}). Whether the call had an effect is not known; "
+            "@cm.method(retry=True) would have run it again."
+        )
+    why = info.why or "it has ended"
+    return ActorDied(f"{title}: {why}")

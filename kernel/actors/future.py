@@ -1,0 +1,86 @@
+"""The result of a call of an actor's method, on its way.
+
+Owns `ActorFuture`, a Future like those of `cm.submit`. Never sends anything: `caller.py` does. Read next:
+`caller.py`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from cellmesh.kernel.futures import Future
+from cellmesh.kernel.outputs import Speaker
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire.messages import Payload, Ref
+
+if TYPE_CHECKING:
+    from .caller import Caller
+
+
+class ActorFuture(Future):
+    """What `h.method(x)` returns."""
+
+    def __init__(self, caller: "Caller", number: int, title: str) -> None:
+        super().__init__(caller.session, title)
+        self.number = number
+        self.cell = caller.session.hooks.current
+        self.attended = False  # somebody has waited for it, or looked at its result
+        self._caller = caller
+
+    @property
+    def title(self) -> str:
+        """What was called."""
+        return self._title
+
+    def cancel(self) -> bool:
+        """Cancel the call, also if it is running already; the actor keeps its state. False if it is done."""
+        cancelled = super().cancel()
+        self._caller.withdraw(self.number)
+        return cancelled
+
+    def add_done_callback(self, fn: Any) -> None:
+        """As concurrent.futures has it; whoever asks for a callback hears of a failure."""
+        self.attended = True
+        super().add_done_callback(fn)
+
+    def payload(self) -> Payload:
+        """The pickled result of a finished Future; raises what the method raised."""
+        if self._item is not None and self._item.ok and not isinstance(self._item.payload, Ref):
+            return self._item.payload
+        return codec.dumps(self.result(0))  # the actor's segment may be gone by the time that it is read
+
+    def _decode(self) -> None:
+        self.attended = True
+        self._session.router.release(Speaker(self._caller.info.id, self._caller.title, self.cell))
+        super()._decode()
+
+    def _own(self) -> bool:
+        current = self._session.hooks.current
+        return (self.cell and self.cell.msg_id) == (current and current.msg_id)
+
+    def _wait(self, timeout: float | None) -> None:
+        self.attended = True
+        if self.done():
+            return
+        try:
+            self._caller.wait(self.done, timeout, self._title)
+        except KeyboardInterrupt:
+            if self._own():
+                self.cancel()
+            else:
+                where = f" of cell {self.cell.label}" if self.cell and self.cell.label else ""
+                self._session.notices.say(f"the call of {self._title}{where} goes on; its .cancel() ends it.")
+            raise
+
+    async def _awaited(self) -> Any:
+        import asyncio  # here: a script that awaits nothing does not pay for it
+
+        self.attended = True
+        if not self.done():
+            try:
+                await self._caller.wait_async(self.done)
+            except asyncio.CancelledError:
+                if self._own():  # else Stop only abandons the wait for another cell's call
+                    self.cancel()
+                raise
+        if self.cancelled():
+            raise asyncio.CancelledError(f"{self._title} was cancelled.")
+        return self.result(0)

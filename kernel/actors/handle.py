@@ -1,0 +1,112 @@
+"""Handles: what `Model.start()` and `cm.get_actor()` return.
+
+Owns attribute access, `h.method(x)`, and how a handle travels to tasks and other actors. Never sends by
+itself. Read next: `caller.py`, `future.py`.
+"""
+
+import difflib
+from typing import Any
+
+from cellmesh.kernel import attaching, packing
+from cellmesh.scheduler.objects.members import Members
+from cellmesh.scheduler.wire.actors import ActorInfo
+
+from .caller import Caller
+from .directory import directory_of
+from .errors import ActorDied
+from .future import ActorFuture
+
+END_SECONDS = 10.0
+
+
+class Handle:
+    """An actor, wherever it lives.
+
+    h.generate("hello")          # a Future
+    h.generate("hello").result()
+    h.stop()
+    """
+
+    def __init__(self, caller: Caller, known: Members | None = None, *, ends: bool = False) -> None:
+        self._caller = caller
+        self._known = known
+        self._life = directory_of(caller.session).life(caller.info.id, ends=ends)
+
+    def stop(self) -> None:
+        """End the actor: its process ends, and gives back what it held. Calls that wait fail."""
+        engine = self._caller.session.engine
+        engine.actors.end(self._caller.info.id, "it was stopped")
+        self._caller.session.bell.wait(lambda: self._caller.info.state == "ended", END_SECONDS)
+
+    def __getattr__(self, name: str) -> "Method":
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        known = self._known
+        if known is None or self._caller.met is not None:
+            met = self._caller.meet()
+            known = Members(tuple(met.methods), tuple(met.streams))
+        if name not in known.methods:
+            close = difflib.get_close_matches(name, known.methods, n=1, cutoff=0.6)
+            hint = (
+                f"; did you mean {close[0]}?" if close else f" (it has {', '.join(known.methods) or 'none'})"
+            )
+            raise AttributeError(f"{self._caller.title} has no method {name!r}{hint}", name=name, obj=None)
+        return Method(self, name, streams=name in known.streams)
+
+    def __dir__(self) -> list[str]:
+        known = self._known
+        if self._caller.met is not None:
+            known = Members(tuple(self._caller.met.methods))
+        return sorted({"stop", *(known.methods if known is not None else ())})
+
+    def __repr__(self) -> str:
+        info = self._caller.info
+        name = f" {info.name!r}" if info.name else ""
+        where = f", process {info.pid}" if info.pid and info.state == "alive" else ""
+        gpus = f", GPU {', '.join(info.gpus)}" if info.gpus else ""
+        why = f": {info.why.splitlines()[0]}" if info.why and info.state in ("waiting", "ended") else ""
+        return f"<cellmesh actor {info.title}{name}: {info.state}{where}{gpus}{why}>"
+
+    def __reduce__(self) -> Any:
+        self._life.keep()
+        return restored, (self._caller.info, self._known)
+
+
+class Method:
+    """A method of an actor."""
+
+    def __init__(self, handle: Handle, name: str, *, streams: bool) -> None:
+        self._handle = handle
+        self._name = name
+        self._streams = streams
+
+    @property
+    def title(self) -> str:
+        """How people call it: `llm.generate`."""
+        return f"{self._handle._caller.title}.{self._name}"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        handle = self._handle
+        caller = handle._caller
+        prefix = caller.session.check().engine.object_prefix()
+        try:
+            packed = packing.pack((args, kwargs), prefix)
+        except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
+            given = [(f"argument {i} of `{self.title}`", part) for i, part in enumerate(args, start=1)]
+            given += [(f"argument `{name}` of `{self.title}`", part) for name, part in kwargs.items()]
+            raise packing.explained(error, given) from None
+        return caller.call(
+            self._name, packed, lambda number: ActorFuture(caller, number, self.title), life=handle._life
+        )
+
+    def __repr__(self) -> str:
+        return f"<cellmesh method {self.title}>"
+
+
+def restored(info: ActorInfo, known: Members | None) -> Handle:
+    """A handle that has travelled: the actor is found where it is now."""
+    session = attaching.current()
+    answer = session.engine.actors.find("", info.id)
+    if answer.actor is None:
+        raise ActorDied(f"{info.name or info.title}: {answer.why}")
+    return Handle(directory_of(session).caller(answer.actor), known)

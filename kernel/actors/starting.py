@@ -1,0 +1,106 @@
+"""`Model.start(...)`, `cm.get_actor(...)` and `cm.actors()`.
+
+Owns what is checked before an actor is asked for. Never waits until it is alive: calls do. Read next:
+`handle.py`, `digest.py`, `options.py`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cellmesh.kernel import attaching, options as calls, packing
+from cellmesh.kernel.session import Session
+from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.objects.members import members_of
+from cellmesh.scheduler.wire.actors import StartActor
+
+from . import digest, options
+from .directory import directory_of
+from .handle import Handle
+
+
+class Starter:
+    """A class and how its objects shall live: what `Model.options(...)` returns."""
+
+    def __init__(self, kind: type, chosen: dict[str, Any]) -> None:
+        self.kind = kind
+        self.chosen = chosen
+
+    def options(self, **changes: Any) -> "Starter":
+        """The same class with other options: `Model.options(gpus=1).start()`."""
+        return Starter(self.kind, {**self.chosen, **options.checked(changes)})
+
+    def start(self, *args: Any, kwargs: Mapping[str, Any] | None = None, **given: Any) -> Any:
+        """Start one, with these arguments of its `__init__`, and return a handle.
+
+        Options are the keywords of `@cm.actor`, and `replace=True` (end the living one of that name first).
+        Arguments of the class that are named like an option go into kwargs={}.
+        """
+        named = {name: value for name, value in given.items() if name in options.STARTING}
+        more = {name: value for name, value in given.items() if name not in named}
+        chosen = {**self.chosen, **options.checked(named, options.STARTING)}
+        replace = chosen.pop("replace", False)
+        if kwargs is not None:
+            calls.add_named(more, kwargs)
+        options.check_arguments(self.kind, args, more)
+        return _start(attaching.current(), self.kind, args, more, chosen, replace=replace)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.kind(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        told = options.text(self.chosen)
+        return f"<cellmesh actor class {self.kind.__qualname__}{': ' if told else ''}{told}>"
+
+
+def _start(
+    session: Session,
+    kind: type,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    chosen: dict[str, Any],
+    *,
+    replace: bool,
+) -> Handle:
+    title = calls.title_of(kind)
+    name = chosen.get("name", "")
+    prefix = session.engine.object_prefix()
+    try:
+        packed = packing.pack(kind, prefix)
+        arguments = packing.pack((args, kwargs), prefix)
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
+        parts = [(f"the class {title}", kind)]
+        parts += [(f"argument {i} of {title}.start", part) for i, part in enumerate(args, start=1)]
+        parts += [(f"argument `{word}` of {title}.start", part) for word, part in kwargs.items()]
+        raise packing.explained(error, parts) from None
+    for future in (*packed.waits, *arguments.waits):  # there is no object before they are there
+        future.result()
+    session.refresh_context()
+    cell = session.hooks.current
+    wanted = StartActor(
+        request=0,
+        actor=session.engine.new_job_id(),
+        name=name,
+        title=title,
+        same=digest.same(kind, args, kwargs, chosen) if name else "",
+        blob=session.put_blob(packed.finish(prefix)),
+        payload=arguments.finish(prefix),
+        options=options.wire(chosen),
+        cell=cell.label if cell is not None else "",
+        replace=replace,
+    )
+    answer = session.engine.actors.start(wanted)
+    if answer.actor is None:
+        raise EngineError(answer.why)
+    caller = directory_of(session).caller(answer.actor)
+    return Handle(caller, members_of(kind), ends=not name and not wanted.options.detached)
+
+
+def get_actor(name: str) -> Handle:
+    """The living actor of this name: of this notebook, or a detached one."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f'cm.get_actor({name!r}): its name, as it was started: cm.get_actor("llm").')
+    session = attaching.current()
+    answer = session.engine.actors.find(name)
+    if answer.actor is None:
+        raise EngineError(answer.why)
+    return Handle(directory_of(session).caller(answer.actor))

@@ -1,0 +1,48 @@
+"""Waiting for an actor: quickly if the answer comes at once, else with a line that says for what.
+
+Owns the order of the two. Read next: `roads.py`, `cellmesh/kernel/progress.py`.
+"""
+
+import time
+from collections.abc import Callable
+
+from cellmesh.kernel import progress, waiting
+from cellmesh.kernel.session import Session
+from cellmesh.scheduler.worker import lending
+from cellmesh.widgets.viewmodel import ProgressRow
+
+
+def until(
+    session: Session,
+    done: Callable[[], bool],
+    timeout: float | None,
+    title: str,
+    *,
+    first: Callable[[Callable[[], bool], float], bool],
+    why: Callable[[], str],
+) -> None:
+    """Wait until `done()`; TimeoutError if it takes too long. `first` may wait itself, for a moment."""
+    deadline = waiting.deadline_of(timeout)
+    with lending.lent():
+        if first(done, progress.FIRST if timeout is None else min(progress.FIRST, timeout)):
+            return
+        begun = time.monotonic()
+
+        def row(seconds: float) -> ProgressRow:
+            taken = int(time.monotonic() - begun + progress.FIRST)
+            ending = "done" if done() else ""
+            return ProgressRow("", title, int(done()), 1, 0, taken, 0.0, None, done(), ending, why())
+
+        bar = progress.Progress(session, row)
+        try:
+            with waiting.interruptible():
+                while not session.bell.wait(done, bar.until_next(deadline)):
+                    if deadline is not None and time.monotonic() >= deadline:
+                        because = f" ({why()})" if why() else ""
+                        raise TimeoutError(f"{title}: no answer within {timeout:g} s{because}.")
+                    bar.show()
+        except KeyboardInterrupt:
+            bar.stop("stopped")
+            raise
+        finally:
+            bar.pause()

@@ -1,0 +1,232 @@
+"""Actors of the inline engine: objects in the kernel's own process, whose methods run in the caller's thread.
+
+Owns the objects, and what is answered to the messages that an actor's process would get. For debugging:
+breakpoints in methods work. Never restarts anything. Read next: `inline.py`, `../wire/direct.py`.
+"""
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.members import members_of
+from cellmesh.scheduler.wire import direct
+from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, StartActor
+from cellmesh.scheduler.wire.messages import Payload
+from cellmesh.scheduler.worker import errors
+from cellmesh.scheduler.worker.interrupts import Interrupts
+from cellmesh.scheduler.worker.loops import Loop
+
+from .contract import Lives
+
+Tell = Callable[[direct.FromHost], None]
+
+
+class InlineActor:
+    """One object, and who calls it."""
+
+    def __init__(self, wanted: StartActor, kind: Payload) -> None:
+        self.wanted = wanted
+        self._loop = Loop(Interrupts())
+        self._object: Any = None
+        self._streams: dict[int, Iterator[Any]] = {}
+        self._done = self._running = 0
+        self.info = ActorInfo(
+            id=wanted.actor,
+            name=wanted.name,
+            title=wanted.title,
+            session="inline",
+            state="alive",
+            incarnation=1,
+            starter="this process",
+            cell=wanted.cell,
+            opened=time.time(),
+            options=wanted.options,
+        )
+        try:
+            args, kwargs = codec.loads(wanted.payload)
+            self._object = codec.loads(kind)(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - it is the starter's, with its own traceback
+            failed = self._failure(error)
+            self.end(f"{wanted.title}.__init__ failed", failure=failed)
+
+    def end(self, why: str, *, failure: bytes = b"") -> ActorInfo:
+        """It is no more; what it is now."""
+        self._object = None
+        self._streams.clear()
+        self._loop.close()
+        self.info = msgspec.structs.replace(self.info, state="ended", why=why, failure=failure)
+        return self.info
+
+    def take(self, message: direct.ToHost, answer: Tell) -> None:
+        """Do what the message asks, now."""
+        match message:
+            case direct.Greet():
+                answer(self._met())
+            case direct.Call(number, method, payload, kind, _, room):
+                self._call(number, method, payload, kind, room, answer)
+            case direct.More(number, items):
+                self._more(number, items, answer)
+            case direct.CancelCall(number):
+                if self._streams.pop(number, None) is not None:
+                    answer(direct.Answer(number, "cancelled"))
+            case direct.AskFacts(request):
+                answer(direct.Facts(request, self._done, 0, self._running, 0, 0.0, "runs in this process"))
+
+    def _met(self) -> direct.Met:
+        found = members_of(type(self._object))
+        methods, streams, retry = list(found.methods), list(found.streams), list(found.retry)
+        return direct.Met(self.info.id, 1, methods, streams, retry, [])
+
+    def _call(self, number: int, method: str, payload: Payload, kind: str, room: int, answer: Tell) -> None:
+        self._running += 1
+        try:
+            if kind == "reload":
+                self._object.__class__ = codec.loads(payload)
+                answer(self._met())
+                value = None
+            elif kind in ("call", "stream"):
+                args, kwargs = codec.loads(payload)
+                value = getattr(self._object, method)(*args, **kwargs)
+                if inspect.iscoroutine(value):
+                    value = self._loop.run(value)
+            else:
+                raise RuntimeError(f"{kind}: the inline engine does not do that; use cm.connect('embedded').")
+            if kind == "stream":
+                self._streams[number] = _iterated(value, self._loop)
+                self._more(number, room, answer)
+                return
+            answer(direct.Answer(number, "ok", _dump(value, method)))
+            self._done += 1
+        except KeyboardInterrupt:  # the notebook's Stop
+            answer(direct.Answer(number, "cancelled"))
+            raise
+        except BaseException as error:  # noqa: BLE001 - SystemExit too: it is the caller's
+            answer(direct.Answer(number, "failed", self._failure(error)))
+        finally:
+            self._running -= 1
+
+    def _more(self, number: int, items: int, answer: Tell) -> None:
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        try:
+            for value in islice(stream, items):
+                answer(direct.Yielded(number, codec.dumps([value]), 1))
+                items -= 1
+            if items and self._streams.pop(number, None) is not None:
+                answer(direct.Answer(number, "ok"))
+        except KeyboardInterrupt:
+            self._streams.pop(number, None)
+            answer(direct.Answer(number, "cancelled"))
+            raise
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._streams.pop(number, None)
+            answer(direct.Answer(number, "failed", self._failure(error)))
+
+    def _failure(self, error: BaseException) -> bytes:
+        failure = errors.failure(error, worker=f"actor {self.wanted.name or self.wanted.title}", sources={})
+        try:
+            data = codec.dumps(failure)
+        except Exception:  # noqa: BLE001 - pickling runs code of the exception's own; its text goes instead
+            data = codec.dumps(replace(failure, exception=None))
+        assert isinstance(data, bytes)
+        return data
+
+
+class InlineActors(Lives):
+    """All of an engine."""
+
+    def __init__(self, tell: Callable[[ActorInfo], None], blobs: Mapping[str, Payload]) -> None:
+        self._tell = tell
+        self._blobs = blobs
+        self._actors: dict[int, InlineActor] = {}
+
+    def start(self, wanted: StartActor) -> ActorAnswer:
+        """Make one, or find the living one of its name."""
+        if wanted.options.gpus:
+            why = "The inline engine has no GPUs: everything runs in this process. cm.connect('embedded')"
+            return ActorAnswer(wanted.request, None, why)
+        living = self._named(wanted.name)
+        if living is not None and not wanted.replace:
+            if living.wanted.same == wanted.same:
+                return ActorAnswer(wanted.request, living.info)
+            why = (
+                f'An actor "{wanted.name}" is alive, of another class or with other arguments. '
+                f"%mesh reload {wanted.name} moves it to the class as it is now; "
+                "start(..., replace=True) ends it first."
+            )
+            return ActorAnswer(wanted.request, None, why)
+        if living is not None:
+            self.end(living.info.id, "it was replaced")
+        made = self._actors[wanted.actor] = InlineActor(wanted, self._blobs[wanted.blob])
+        return ActorAnswer(wanted.request, made.info, fresh=True)
+
+    def find(self, name: str, actor: int = 0) -> ActorAnswer:
+        """By name, or by id."""
+        found = self._actors.get(actor) if not name else self._named(name)
+        if found is not None:
+            return ActorAnswer(0, found.info)
+        there = sorted(one.info.name for one in self._living() if one.info.name)
+        known = f"there are {', '.join(there)}" if there else "none has a name"
+        return ActorAnswer(0, None, f'There is no actor "{name}"; {known}. cm.actors() lists them.')
+
+    def all(self) -> list[ActorInfo]:
+        """Those that live."""
+        return [one.info for one in self._living()]
+
+    def end(self, actor: int, why: str) -> None:
+        """It is not wanted any more."""
+        found = self._actors.get(actor)
+        if found is not None and found.info.state != "ended":
+            self._tell(found.end(why))
+
+    def renew(self, actor: int, blob: str, same: str) -> None:
+        """Named starts compare with this from now on."""
+        found = self._actors.get(actor)
+        if found is not None:
+            found.wanted = msgspec.structs.replace(found.wanted, same=same)
+
+    def follow(self, actor: int, follow: bool = True) -> None:
+        """There is one client, and it is told of all."""
+
+    def local(self, actor: int) -> InlineActor | None:
+        return self._actors.get(actor)
+
+    def close(self) -> None:
+        """End all."""
+        for one in self._living():
+            one.end("its notebook left the inline engine")
+        self._actors.clear()
+
+    def _living(self) -> "list[InlineActor]":
+        return [one for one in self._actors.values() if one.info.state != "ended"]
+
+    def _named(self, name: str) -> InlineActor | None:
+        return next((one for one in self._living() if name and one.info.name == name), None)
+
+
+def _iterated(value: Any, loop: Loop) -> Iterator[Any]:
+    if not inspect.isasyncgen(value):
+        yield from value
+        return
+    while True:
+        try:
+            yield loop.run(value.__anext__())
+        except StopAsyncIteration:
+            return
+
+
+def _dump(value: Any, method: str) -> Payload:
+    try:
+        return codec.dumps(value)
+    except Exception as error:  # noqa: BLE001 - pickling runs code of the value's own
+        raise codec.CannotPickleError(
+            f"The result of {method}, a {type(value).__qualname__}, cannot be pickled: {error}. Return plain "
+            "data (numbers, arrays, state_dict()), or keep it in the actor."
+        ) from None

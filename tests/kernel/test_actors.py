@@ -1,0 +1,155 @@
+"""Actors as a notebook uses them, on every engine: decorate, start, call, find, stop."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .conftest import Kernel
+
+COUNTER = """
+import cellmesh as cm
+
+@cm.actor
+class Counter:
+    "Counts."
+    def __init__(self, n=0):
+        self.n = n
+    def add(self, k=1):
+        self.n += k
+        return self.n
+    def fail(self):
+        raise ValueError("no", self.n)
+    async def later(self):
+        return self.n
+    def lock(self):
+        import threading
+        return threading.Lock()
+"""
+
+
+@pytest.fixture(params=["inline"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def plain(text: str) -> str:
+    """Without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@pytest.fixture
+def counter(kernel: Kernel) -> Kernel:
+    kernel.ok(COUNTER)
+    return kernel
+
+
+def test_a_decorated_class_is_still_the_class(counter: Kernel) -> None:
+    shown = counter.ok(
+        "c = Counter(3)\n"
+        "c.add(), isinstance(c, Counter), Counter.__doc__, hasattr(c, 'start'), "
+        "issubclass(type('Sub', (Counter,), {}), Counter)"
+    )
+    assert shown.result == "(4, True, 'Counts.', False, True)"
+
+
+def test_calls_change_one_object(counter: Kernel) -> None:
+    counter.ok("h = Counter.start(5)")
+    assert counter.ok("h.add().result(), h.add(k=10).result(), h.later().result()").result == "(6, 16, 16)"
+    assert counter.ok("await h.add()").result == "17"
+
+
+def test_futures_are_arguments_in_both_directions(counter: Kernel) -> None:
+    counter.ok("h = Counter.start()")
+    assert counter.ok("h.add(h.add(h.add())).result()").result == "4"
+    assert counter.ok("cm.submit(lambda a: a * 10, h.add(0)).result()").result == "40"
+    assert counter.ok("h.add(cm.submit(lambda: 6)).result()").result == "10"
+
+
+def test_calls_queue_behind_one_that_waits_for_a_future(counter: Kernel) -> None:
+    counter.ok("h = Counter.start()\nimport time")
+    code = "slow = cm.submit(lambda: time.sleep(0.3) or 5)\n[f.result() for f in (h.add(slow), h.add(1))]"
+    assert counter.ok(code).result == "[5, 6]"
+
+
+def test_several_are_waited_for(counter: Kernel) -> None:
+    counter.ok("h = Counter.start()")
+    assert counter.ok("sorted(f.result() for f in cm.as_completed([h.add() for _ in range(5)]))").result == (
+        "[1, 2, 3, 4, 5]"
+    )
+    assert counter.ok("len(cm.wait([h.add(), cm.submit(abs, -1)]).done)").result == "2"
+
+
+def test_an_exception_is_the_callers_and_the_actor_lives_on(counter: Kernel) -> None:
+    counter.ok("h = Counter.start(2)")
+    shown = counter.run("h.fail().result()")
+    assert shown.error == "ValueError: ('no', 2)"
+    assert "raise ValueError" in plain(shown.traceback)
+    assert "on actor" in plain(shown.traceback)
+    assert counter.ok("h.add().result()").result == "3"
+
+
+def test_bad_input_says_what_is_near(counter: Kernel) -> None:
+    counter.ok("h = Counter.start()")
+    assert "has no method 'ad'; did you mean add?" in counter.run("h.ad(1)").error
+    assert "no option 'restart'; did you mean restarts?" in counter.run("Counter.start(restart=3)").error
+    assert "no option 'gpu'; did you mean gpus?" in counter.run("cm.actor(gpu=1)").error
+    assert "restarts=-1" in counter.run("Counter.options(restarts=-1)").error
+    assert "multiple values" in counter.run("Counter.start(1, n=2)").error
+    assert "@cm.actor is for classes" in counter.run("cm.actor(print)").error
+    assert "argument 1 of `Counter.add`" in counter.run("h.add(open('/dev/null'))").error
+    assert "cannot be pickled" in counter.run("h.lock().result()").error
+    assert counter.ok("h.add().result()").result == "1"
+
+
+def test_a_named_one_is_found_and_started_once(counter: Kernel) -> None:
+    counter.ok("h = Counter.start(1, name='c')\nh.add()")
+    counter.ok(COUNTER)  # the cell again: another class object, the same class
+    assert counter.ok("Counter.start(1, name='c').add().result()").result == "3"
+    assert counter.ok("cm.get_actor('c').add().result()").result == "4"
+    error = counter.run("Counter.start(2, name='c')").error
+    assert "reload" in error
+    assert "replace=True" in error
+    assert counter.ok("Counter.start(2, name='c', replace=True).add().result()").result == "3"
+
+
+def test_another_source_is_another_class(counter: Kernel) -> None:
+    counter.ok("h = Counter.start(name='c')")
+    counter.ok(COUNTER.replace("self.n += k", "self.n += 2 * k"))
+    assert "reload" in counter.run("Counter.start(name='c')").error
+
+
+def test_the_list_shows_itself_as_a_table(counter: Kernel) -> None:
+    counter.ok("h = Counter.start(name='c')\nh.add().result()")
+    shown = counter.ok("cm.actors()").result
+    assert shown.splitlines()[0].startswith("name")
+    assert "Counter" in shown
+    assert "1 done" in shown
+    assert counter.ok("[a.add().result() for a in cm.actors()]").result == "[2]"
+
+
+def test_one_that_is_stopped_says_so(counter: Kernel) -> None:
+    counter.ok("h = Counter.start(name='c')\nh.add().result()\nh.stop()")
+    assert counter.run("h.add().result()").error.startswith("ActorDied: c: ")
+    assert "stopped" in counter.run("h.add().result()").error
+    assert "There is no actor" in counter.run("cm.get_actor('c')").error
+    assert counter.ok("cm.actors()").result.startswith("No actors")
+
+
+def test_one_that_nothing_refers_to_ends(counter: Kernel) -> None:
+    assert counter.ok("Counter.start(4).add().result()").result == "5"
+    assert counter.ok("cm.actors()").result.startswith("No actors")
+
+
+def test_what_a_call_prints_is_in_its_cell(counter: Kernel) -> None:
+    counter.ok("@cm.actor\nclass Loud:\n    def say(self, what):\n        print('it says', what)")
+    counter.ok("h = Loud.start()")
+    assert "it says hello" in counter.ok("h.say('hello').result()").stdout
+
+
+def test_a_failed_constructor_is_what_calls_raise(counter: Kernel) -> None:
+    counter.ok("@cm.actor\nclass Bad:\n    def __init__(self):\n        1 / 0\n    def f(self): ...")
+    shown = counter.run("Bad.start().f().result()")
+    assert shown.error.startswith("ZeroDivisionError")
+    assert "1 / 0" in plain(shown.traceback)
