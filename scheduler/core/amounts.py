@@ -23,20 +23,20 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:g} MB"
 
 
-def too_much(spec: TaskSpec, cpus: int, memory: int, devices: int) -> str:
-    """Why a machine with so much can never run this task; empty if it can."""
+def too_much(spec: TaskSpec, cpus: int, memory: int, devices: int, what: str = "a task") -> str:
+    """Why a machine with so much can never run this; empty if it can."""
     if not (0 <= spec.cpus <= cpus):
         if spec.cpus < 0:
-            return f"cpus={spec.cpus / ONE:g}: a task cannot take less than nothing"
+            return f"cpus={spec.cpus / ONE:g}: {what} cannot take less than nothing"
         return f"needs {some(spec.cpus, 'core')}; the pool has {cpus / ONE:g}"
     if not (0 <= spec.memory <= memory):
         if spec.memory < 0:
-            return f"memory={spec.memory}: a task cannot take less than nothing"
+            return f"memory={spec.memory}: {what} cannot take less than nothing"
         return f"needs {gigabytes(spec.memory)} of memory; this machine has {gigabytes(memory)}"
     if spec.gpus and spec.pool is Pool.TASK:
         if spec.gpus < 0 or (spec.gpus > ONE and spec.gpus % ONE):
             part = f"gpus={spec.gpus / ONE:g}"
-            return f"{part}: a task takes a part of one GPU (like 0.5) or whole ones (1, 2, ...)"
+            return f"{part}: {what} takes a part of one GPU (like 0.5) or whole ones (1, 2, ...)"
         if spec.gpus > devices * ONE:
             return f"needs {some(spec.gpus, 'GPU')}; this machine has {devices}"
     return ""

@@ -5,9 +5,11 @@ for the time: every delay is a timer. Read next: `core.py`.
 """
 
 from . import shedding
+from .actors import DETACHED, end_misfits
 from .commands import InterruptTask, KillWorker
 from .deaths import orphan
 from .events import ONE, HubRecovered, HubStarted, TimerFired, WorkerLost, WorkerReady
+from .hosts import host_ready, lose_host
 from .ids import Attempt, SessionId, WorkerId
 from .mesh import release, replace_lost
 from .outside import DRAIN_SECONDS
@@ -59,6 +61,7 @@ def hub_started(turn: Turn, event: HubStarted) -> None:
                 never = why_never(state, state.sessions[job.session], task.spec)
                 if never:
                     settle(turn, job, task, TaskState.LOST, never)
+    end_misfits(turn)
     for session in state.sessions.values():
         turn.growing.update(dict.fromkeys((session.id, gpus) for gpus in session.shapes))
 
@@ -80,6 +83,9 @@ def worker_ready(turn: Turn, event: WorkerReady) -> None:
     if worker.state is not WorkerState.STARTING:
         return
     turn.cancel_timer(f"rejoin:{worker.id}")
+    if worker.actor is not None:
+        host_ready(turn, worker, event.hosting)
+        return
     session = state.sessions[worker.session]
     if worker.number is not None:
         turn.tell[session.id] = None
@@ -133,6 +139,9 @@ def lose_worker(turn: Turn, worker: Worker, why: str, mark: tuple[Attempt, int] 
     """Its task is retried or lost, its devices come free, its number gets a new worker."""
     state = turn.state
     why = worker.reason or why
+    if worker.actor is not None:
+        lose_host(turn, worker, why)
+        return
     session = state.sessions.get(worker.session)
     if worker.state is not WorkerState.ENDING:
         write_off(turn, worker)
@@ -173,6 +182,8 @@ def timer_fired(turn: Turn, event: TimerFired) -> None:
     elif kind == "drain":
         why = f"was told to end (SIGTERM) and did not come to an end within {DRAIN_SECONDS:g} s"
         end(turn, worker, kill=True, reason=why)
+    elif kind == "ending":
+        turn.out.append(KillWorker(worker.id))
     elif kind == "rejoin":
         end(turn, worker, kill=True, reason="did not come back after the hub's restart")
     elif kind == "overdue":
@@ -210,6 +221,8 @@ def hub_recovered(turn: Turn, event: HubRecovered) -> None:
         elif worker.state is WorkerState.ENDING:
             turn.out.append(KillWorker(worker.id))  # the order may have died with the hub
     for session in state.sessions.values():
+        if session.id == DETACHED:
+            continue
         grace = session.grace if session.client is None else max(session.grace, RETURN)
         turn.set_timer(f"grace:{session.id}", grace)
     turn.ended = True

@@ -8,8 +8,8 @@ included: `StartWorker` by `WorkerReady` or `WorkerLost`, `StartTask` by a final
 
 from dataclasses import dataclass
 
-from .ids import Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
-from .state import TaskState
+from .ids import ActorId, Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
+from .tables import ActorState, TaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class StartWorker:
     session: SessionId
     number: int | None  # its mesh number; None for a task worker
     gpus: tuple[str, ...] = ()
+    actor: ActorId | None = None  # it is to host this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,42 @@ class ForgetSession:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerActor:
+    """Tell who asked to start one what came of that: this actor, or None and why not."""
+
+    client: ClientId
+    request: int
+    actor: ActorId | None
+    why: str = ""
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostActor:
+    """Let this process be the actor. Answered by `ActorUp`, or `WorkerLost`."""
+
+    worker: WorkerId
+    actor: ActorId
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellActor:
+    """The actor stands elsewhere now: tell all who follow it. `why`: what it waits for or ended of."""
+
+    actor: ActorId
+    state: ActorState
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetActor:
+    """It has ended and its last process is gone: drop what is kept for its restarts."""
+
+    actor: ActorId
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     timer: str
     delay: float
@@ -171,6 +208,10 @@ Command = (
     | Notify
     | ForgetTasks
     | ForgetSession
+    | AnswerActor
+    | HostActor
+    | TellActor
+    | ForgetActor
     | SetTimer
     | CancelTimer
     | EndHub

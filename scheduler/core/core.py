@@ -9,8 +9,11 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from . import events as e
+from .actor_events import ActorEndAsked, ActorRenewed, ActorRequested, ActorUp
+from .actors import actor_end_asked, actor_renewed, actor_requested
 from .arrivals import hub_recovered, hub_started, timer_fired, worker_lost, worker_ready
 from .commands import Command, EndHub, TellMesh
+from .hosts import actor_up
 from .jobs import (
     cancel_requested,
     forget_over,
@@ -24,7 +27,7 @@ from .nesting import end_children, task_waiting
 from .outside import worker_draining, worker_paused
 from .placement import settle_turn
 from .reports import items_reported
-from .sessions import client_lost, session_attached, session_ended, session_reset
+from .sessions import client_lost, end_detached, session_attached, session_ended, session_reset
 from .state import State
 from .turn import Turn
 
@@ -49,6 +52,10 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     e.TaskWaiting: task_waiting,
     e.TimerFired: timer_fired,
     e.HubRecovered: hub_recovered,
+    ActorRequested: actor_requested,
+    ActorUp: actor_up,
+    ActorEndAsked: actor_end_asked,
+    ActorRenewed: actor_renewed,
 }
 assert set(_HANDLERS) == set(get_args(e.Event)), "an event without a handler"
 
@@ -74,6 +81,9 @@ class Core:
             _HANDLERS[type(event)](turn, event)
             if turn.parted:
                 end_children(turn)
+            if turn.bereft:
+                turn.bereft = False
+                end_detached(turn)
             settle_turn(turn)
             if turn.over:
                 forget_over(turn)

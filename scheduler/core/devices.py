@@ -63,8 +63,8 @@ def let_go(state: State, worker: Worker) -> None:
             del state.gpus[device]
 
 
-def holders(state: State, besides: Session) -> str:
-    """The names of the sessions that hold devices and will not give them back by themselves.
+def holders(state: State, besides: Session | None = None) -> str:
+    """The names of the actors and sessions that hold devices and will not give them back by themselves.
 
     The session's own mesh does not count, nor what is ending or idle (idle ones are stopped at once).
     """
@@ -75,7 +75,10 @@ def holders(state: State, besides: Session) -> str:
             continue
         if worker.number is None and worker.state is WorkerState.IDLE:
             continue
-        if worker.number is not None and worker.session == besides.id:
+        if worker.actor is not None:
+            names[state.actors[worker.actor].label] = None
+            continue
+        if besides is not None and worker.number is not None and worker.session == besides.id:
             continue
         session = state.sessions.get(worker.session)
         if session is not None:

@@ -8,7 +8,8 @@ clock in seconds. Read next: `commands.py`.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .ids import Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
+from .actor_events import ActorEndAsked, ActorRenewed, ActorRequested, ActorUp
+from .ids import ActorId, Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
 
 ONE = 1000
 """One core or one GPU: both are counted in thousandths, exactly."""
@@ -166,6 +167,7 @@ class WorkerReady:
     at: float
     worker: WorkerId
     holding: tuple[tuple[JobId, TaskIndex, Attempt], ...] = ()
+    hosting: tuple[ActorId, int] | None = None  # the actor that it is, in which of its lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,4 +262,8 @@ Event = (
     | TaskWaiting
     | TimerFired
     | HubRecovered
+    | ActorRequested
+    | ActorUp
+    | ActorEndAsked
+    | ActorRenewed
 )

@@ -6,6 +6,7 @@ Owns their number. Never starts a task: `placement.py` does. Read next: `devices
 from .amounts import some
 from .devices import choose, free_shares, holders, take
 from .events import ONE
+from .hosts import shortage
 from .ids import WorkerId
 from .mesh import MAX_BAD_STARTS, fill, missing
 from .state import Session, Shape, State, Worker, WorkerState
@@ -103,6 +104,8 @@ def relieve(turn: Turn) -> None:
         session = state.sessions.get(session_id)
         if session is not None:
             fill(turn, session)
+            if shortage(state, session):
+                state.gpu_waiting[session_id] = None
             for gpus in list(session.shapes):
                 if gpus:
                     grow(turn, session, gpus)
@@ -161,7 +164,7 @@ def _end_spare(
 
 def _shortage(state: State, session: Session) -> list[int]:
     """The shares of workers that the session could use at once."""
-    shares = [session.mesh_gpus * ONE] * len(missing(session))
+    shares = [session.mesh_gpus * ONE] * len(missing(session)) + shortage(state, session)
     for gpus, shape in session.shapes.items():
         if gpus and not shape.idle:
             shares += [gpus] * max(0, _wanted(state, shape))

@@ -8,6 +8,7 @@ from typing import NewType
 
 SessionId = NewType("SessionId", str)  # one notebook (or one script)
 ClientId = NewType("ClientId", str)  # one kernel process's life
+ActorId = NewType("ActorId", int)  # one actor, whatever processes it has had; made as jobs' ids are
 JobId = NewType("JobId", int)  # one launch; unique over all clients: (client's nonce << 32) | count
 TaskIndex = int  # a task's place in its job
 WorkerId = NewType("WorkerId", int)  # one worker process's life; never reused

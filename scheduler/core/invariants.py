@@ -7,7 +7,8 @@ Owns `check`, which tests call after each event of each history. Never called in
 everything. Read next: `resource_invariants.py`, `story.py`.
 """
 
-from . import resource_invariants
+from . import actor_invariants, resource_invariants
+from .actors import DETACHED
 from .events import Pool
 from .nesting import DEEPEST
 from .pieces import pieces_of
@@ -23,6 +24,7 @@ _UNHEARD = (TaskState.QUEUED, TaskState.CANCELLED, TaskState.TIMED_OUT, TaskStat
 def check(state: State) -> None:
     """Raise AssertionError with the broken sentence."""
     resource_invariants.check(state)
+    actor_invariants.check(state)
     _check_pairs(state)
     for job in state.jobs.values():
         _check_job(state, job)
@@ -61,7 +63,9 @@ def _check_pairs(state: State) -> None:
             )
             assert worker.setup_run is None, "a worker does one thing at a time"
         if worker.state is WorkerState.BUSY:
-            assert (worker.task or worker.setup_run) is not None, f"a busy worker has work: {worker}"
+            assert (worker.task or worker.setup_run or worker.actor) is not None, (
+                f"a busy worker has work: {worker}"
+            )
         if worker.state is WorkerState.IDLE:
             assert worker.task is None, f"an idle worker has none: {worker}"
             assert worker.setup_run is None, f"an idle worker has none: {worker}"
@@ -161,7 +165,9 @@ def _check_mesh(state: State, session: Session) -> None:
 
 
 def _check_shapes(state: State, session: Session) -> None:
-    own = [w for w in state.workers.values() if w.session == session.id and w.number is None]
+    own = [
+        w for w in state.workers.values() if w.session == session.id and w.number is None and w.actor is None
+    ]
     alive = [worker for worker in own if worker.state is not WorkerState.ENDING]
     for gpus, shape in session.shapes.items():
         of_kind = [worker for worker in alive if worker.share == gpus]
@@ -232,6 +238,8 @@ def _check_timers(state: State) -> None:
         if kind == "idle":
             assert worker.state is WorkerState.IDLE, f"{timer}: not idle"
             assert worker.number is None, f"{timer}: mesh workers are never reaped"
+        elif kind == "ending":
+            assert worker.state is WorkerState.ENDING, f"{timer}: it was not told to end"
         elif kind == "rejoin":
             assert worker.state is WorkerState.STARTING, f"{timer}: its hello is not awaited"
         elif kind == "paused":
@@ -252,7 +260,8 @@ def _check_timers(state: State) -> None:
             assert task.state is TaskState.STOPPING, f"{timer}: not stopping"
             assert str(task.attempt) == attempt, f"{timer}: another attempt"
     for session in state.sessions.values():
-        assert session.client is not None or f"grace:{session.id}" in state.timers, "orphans have their time"
+        timed = f"grace:{session.id}" in state.timers
+        assert session.client is not None or session.id == DETACHED or timed, "orphans have their time"
     kept = dict.fromkeys(state.sessions, 0)
     for worker in state.workers.values():
         idle = worker.state is WorkerState.IDLE and worker.number is None

@@ -78,7 +78,7 @@ def tasks_submitted(turn: Turn, event: TasksSubmitted) -> None:
             continue
         job.open_tasks += 1
         enqueue(turn, session, task)
-    if not session.running and state.slots_used >= state.cpus:
+    if session.running == session.hosting and state.slots_used >= state.cpus:
         watch(turn, session)
     if event.last:
         seal(turn, job)

@@ -7,6 +7,7 @@ kills what may still get on. Read next: `workers.py`, `mesh.py`.
 
 from .commands import KillWorker
 from .events import WorkerDraining, WorkerPaused
+from .hosts import host_drains, host_paused
 from .mesh import end_if_due
 from .state import WorkerState
 from .turn import Turn
@@ -25,6 +26,9 @@ def worker_paused(turn: Turn, event: WorkerPaused) -> None:
     if worker.state is WorkerState.ENDING:
         if event.paused:
             turn.out.append(KillWorker(worker.id))  # it cannot end by itself now
+        return
+    if worker.actor is not None:
+        host_paused(turn, worker)
         return
     session = state.sessions[worker.session]
     if not event.paused:
@@ -46,6 +50,9 @@ def worker_draining(turn: Turn, event: WorkerDraining) -> None:
     if worker is None or worker.draining or worker.state is WorkerState.ENDING:
         return
     worker.draining = True
+    if worker.actor is not None:
+        host_drains(turn, worker)
+        return
     if worker.state is WorkerState.IDLE:
         end_if_due(turn, state.sessions[worker.session], worker)
     else:

@@ -18,6 +18,7 @@ from . import shedding, slots
 from .commands import StartTask
 from .events import TaskSpec
 from .growth import grow, relieve
+from .hosts import place
 from .ids import SessionId
 from .queues import TaskQueue
 from .state import Session, Shape, Worker, WorkerState
@@ -34,6 +35,8 @@ _SETUP = TaskSpec(0)  # what a setup cell takes
 def settle_turn(turn: Turn) -> None:
     """Give out what the event at hand has made free, and order what is missing."""
     state = turn.state
+    if state.homeless:
+        place(turn)
     if state.slots_used < state.cpus or state.free_riders:
         schedule(turn)
     for worker in turn.rested if state.max_workers else ():

@@ -19,6 +19,16 @@ def _check_sums(state: State) -> None:
     tasks = [task for job in state.jobs.values() for task in job.tasks.values()]
     cpus = dict.fromkeys(state.sessions, 0)
     memory = 0
+    hosting = dict.fromkeys(state.sessions, 0)
+    for actor in state.actors.values():
+        hosting[actor.session] += actor.cpus
+        memory += actor.memory
+        assert 0 <= actor.cpus <= actor.spec.cpus, f"it takes what it asked for: {actor}"
+        assert 0 <= actor.memory <= actor.spec.memory, f"it takes what it asked for: {actor}"
+        whole = actor.cpus == actor.spec.cpus and actor.memory == actor.spec.memory
+        assert whole or actor.worker is None, f"its process has all that it asked for: {actor}"
+    gather = [state.actors[each] for each in state.homeless if state.actors[each].incarnation == 0]
+    assert sum(bool(actor.cpus or actor.memory) for actor in gather) <= 1, "one gathers at a time"
     for worker in state.workers.values():
         if worker.task is not None:
             job, index = worker.task
@@ -28,6 +38,9 @@ def _check_sums(state: State) -> None:
             assert worker.session in cpus, "only living sessions hold slots"
             cpus[worker.session] += worker.takes.cpus
             memory += worker.takes.memory
+    for session in state.sessions.values():
+        cpus[session.id] += hosting[session.id]
+        assert session.hosting == hosting[session.id], "session.hosting is what its actors have"
     assert state.slots_used == sum(cpus.values()), "slots_used: what is at work and does not wait"
     for session in state.sessions.values():
         assert session.running == cpus[session.id], "session.running is its share of the slots"

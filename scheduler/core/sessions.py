@@ -3,6 +3,7 @@
 Owns the grace time and the clearing up. Never touches another session's things. Read next: `jobs.py`.
 """
 
+from .actors import DETACHED, any_detached, end_actors
 from .commands import ForgetSession, ForgetTasks
 from .events import ClientLost, SessionAttached, SessionEnded, SessionReset
 from .jobs import seal
@@ -38,6 +39,7 @@ def client_lost(turn: Turn, event: ClientLost) -> None:
         for job in [turn.state.jobs[job_id] for job_id in session.jobs]:
             if job.parent is None and not job.sealed:
                 seal(turn, job)  # whoever would have sent more is gone
+        end_actors(turn, session, "ended with its kernel, as it has no name", unnamed=True)
         turn.cancel_timer(f"grace:{session.id}")
         if session.grace <= 0:
             end_session(turn, session)
@@ -52,6 +54,13 @@ def session_ended(turn: Turn, event: SessionEnded) -> None:
         end_session(turn, session)
 
 
+def end_detached(turn: Turn) -> None:
+    """The session of detached actors ends with the last of them; what these have started ends, too."""
+    session = turn.state.sessions.get(DETACHED)
+    if session is not None and not any_detached(turn.state):
+        end_session(turn, session)
+
+
 def session_workers(turn: Turn, session: Session) -> list[Worker]:
     """All its worker processes, ending ones too."""
     return [worker for worker in turn.state.workers.values() if worker.session == session.id]
@@ -63,6 +72,7 @@ def end_session(turn: Turn, session: Session) -> None:
     turn.cancel_timer(f"grace:{session.id}")
     turn.cancel_timer(f"waiting:{session.id}")
     _cancel_all(turn, session, "the session ended")
+    end_actors(turn, session, "ended with its session")
     for worker in session_workers(turn, session):
         # Parting from its task has freed the slot, but the process is not idle.
         end(turn, worker)
@@ -85,6 +95,7 @@ def session_reset(turn: Turn, event: SessionReset) -> None:
         return
     busy = [worker for worker in session_workers(turn, session) if worker.task is not None]
     _cancel_all(turn, session, "the session was reset")
+    end_actors(turn, session, "was ended by %mesh reset")
     session.setup_jobs.clear()
     session.broken.clear()
     session.bad_starts.clear()

@@ -1,4 +1,4 @@
-"""What the core remembers: sessions, jobs, tasks, workers.
+"""What the core remembers: sessions, jobs, tasks, workers, actors.
 
 Owns the records. Never decides anything: handlers do, through `transitions.py`, and `invariants.py` checks
 what must always hold. Read next: `tables.py` (how states may change), `queues.py`, then `core.py`.
@@ -7,10 +7,11 @@ what must always hold. Read next: `tables.py` (how states may change), `queues.p
 from collections import deque
 from dataclasses import dataclass, field
 
+from .actor_events import ActorSpec
 from .events import ONE, Pool, TaskSpec
-from .ids import Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
+from .ids import ActorId, Attempt, ClientId, JobId, SessionId, TaskIndex, WorkerId
 from .queues import TaskQueue
-from .tables import TASK_TRANSITIONS, TERMINAL, WORKER_TRANSITIONS, TaskState, WorkerState
+from .tables import TASK_TRANSITIONS, TERMINAL, WORKER_TRANSITIONS, ActorState, TaskState, WorkerState
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class Worker:
 
     id: WorkerId
     session: SessionId
-    number: int | None  # mesh number; None for a task worker
+    number: int | None  # mesh number; None for a task worker and for a host
     gpus: tuple[str, ...]  # devices that it holds, or has a part of
     share: int = 0  # thousandths of GPUs that it holds in all
     state: WorkerState = WorkerState.STARTING
@@ -110,6 +111,31 @@ class Worker:
     paused: bool = False  # its process is stopped (SIGSTOP)
     draining: bool = False  # it will be taken away (SIGTERM): end it when its task is over, and replace it
     reason: str = ""  # why the core ended it, when that says more than the exit status
+    actor: ActorId | None = None  # which one it hosts; it never runs tasks then
+
+
+@dataclass(slots=True)
+class Actor:
+    """A living object and the process that hosts it, one after the other."""
+
+    id: ActorId
+    name: str  # "" if it has none
+    title: str  # of its class
+    session: SessionId
+    spec: ActorSpec
+    same: str  # digest of what it was started with
+    state: ActorState = ActorState.WAITING
+    worker: WorkerId | None = None  # while STARTING or ALIVE
+    incarnation: int = 0  # how many processes it has had
+    deaths: int = 0  # of these, died by no order of ours
+    cpus: int = 0  # thousandths of cores that it has: all of them while it has a process
+    memory: int = 0  # bytes, likewise
+    why: str = ""  # what it waits for
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"actor {self.name}" if self.name else f"an actor of class {self.title}"
 
 
 @dataclass(slots=True)
@@ -158,6 +184,7 @@ class Session:
     jobs: dict[JobId, None] = field(default_factory=dict)  # in the order they were opened
     next_job_number: int = 1
     running: int = 0  # thousandths of cores that it holds
+    hosting: int = 0  # of these, for its actors
     shapes: dict[int, Shape] = field(default_factory=dict)  # its task workers, by share of GPUs
     ready_mesh: TaskQueue = field(default_factory=TaskQueue)  # any mesh worker
     ready_pinned: dict[int, TaskQueue] = field(default_factory=dict)
@@ -198,12 +225,17 @@ class State:
     many: dict[WorkerId, None] = field(default_factory=dict)  # who runs several items that others could run
     splits: dict[tuple[JobId, TaskIndex], Split] = field(default_factory=dict)  # tasks in pieces
     nested: dict[tuple[JobId, TaskIndex], dict[JobId, None]] = field(default_factory=dict)  # jobs of tasks
+    actors: dict[ActorId, Actor] = field(default_factory=dict)
+    names: dict[tuple[SessionId, str], ActorId] = field(default_factory=dict)  # of actors that have one
+    homeless: dict[ActorId, None] = field(default_factory=dict)  # actors that are to get a process, in order
 
 
 __all__ = [
     "TASK_TRANSITIONS",
     "TERMINAL",
     "WORKER_TRANSITIONS",
+    "Actor",
+    "ActorState",
     "Job",
     "Pool",
     "Session",

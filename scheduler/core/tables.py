@@ -1,4 +1,4 @@
-"""Where tasks and workers can stand, and how that may change.
+"""Where tasks, workers and actors can stand, and how that may change.
 
 Owns the states and the table of legal transitions; the drawing in docs/ is made from it. Never decides
 anything. Read next: `transitions.py`.
@@ -34,6 +34,18 @@ class WorkerState(StrEnum):
     ENDING = "ending"  # told to stop or killed; its exit has not been seen yet
 
 
+class ActorState(StrEnum):
+    """Where an actor stands; it is forgotten when it has ended."""
+
+    __hash__ = str.__hash__
+
+    WAITING = "waiting"  # for devices, cores or memory
+    STARTING = "starting"  # it has a process, which does not answer calls yet
+    ALIVE = "alive"
+    RESTARTING = "restarting"  # its process died; it gets another one as soon as there is room for that
+    ENDED = "ended"
+
+
 TASK_TRANSITIONS: frozenset[tuple[TaskState, TaskState]] = frozenset(
     {
         (TaskState.QUEUED, TaskState.RUNNING),
@@ -63,6 +75,20 @@ WORKER_TRANSITIONS: frozenset[tuple[WorkerState, WorkerState]] = frozenset(
         (WorkerState.IDLE, WorkerState.ENDING),
         (WorkerState.BUSY, WorkerState.IDLE),
         (WorkerState.BUSY, WorkerState.ENDING),
+    }
+)
+
+ACTOR_TRANSITIONS: frozenset[tuple[ActorState, ActorState]] = frozenset(
+    {
+        (ActorState.WAITING, ActorState.STARTING),
+        (ActorState.WAITING, ActorState.ENDED),
+        (ActorState.STARTING, ActorState.ALIVE),
+        (ActorState.STARTING, ActorState.RESTARTING),
+        (ActorState.STARTING, ActorState.ENDED),
+        (ActorState.ALIVE, ActorState.RESTARTING),
+        (ActorState.ALIVE, ActorState.ENDED),
+        (ActorState.RESTARTING, ActorState.STARTING),
+        (ActorState.RESTARTING, ActorState.ENDED),
     }
 )
 

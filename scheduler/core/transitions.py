@@ -1,11 +1,19 @@
-"""The one place where a task or a worker changes state.
+"""The one place where a task, a worker or an actor changes state.
 
 Owns the check against the tables in `tables.py`. Never decides which change is right.
 Read next: `tasks.py`, `workers.py`.
 """
 
-from .state import Task, Worker
-from .tables import TASK_TRANSITIONS, TERMINAL, WORKER_TRANSITIONS, TaskState, WorkerState
+from .state import Actor, Task, Worker
+from .tables import (
+    ACTOR_TRANSITIONS,
+    TASK_TRANSITIONS,
+    TERMINAL,
+    WORKER_TRANSITIONS,
+    ActorState,
+    TaskState,
+    WorkerState,
+)
 
 
 class InvalidTransition(Exception):  # noqa: N818 - says what happened, like StopIteration
@@ -45,3 +53,10 @@ def shift(worker: Worker, to: WorkerState) -> None:
     if (worker.state, to) not in WORKER_TRANSITIONS:
         raise InvalidTransition(f"worker {worker.id}: {worker.state} -> {to} ({worker})", worker=worker.id)
     worker.state = to
+
+
+def become(actor: Actor, to: ActorState) -> None:
+    """Change an actor's state."""
+    if (actor.state, to) not in ACTOR_TRANSITIONS:
+        raise InvalidTransition(f"actor {actor.id}: {actor.state} -> {to} ({actor})", worker=actor.worker)
+    actor.state = to

@@ -24,14 +24,15 @@ def tell(turn: Turn, session: Session) -> None:
     state = turn.state
     if not _waits(state, session):
         return
-    names = [other.name for other in state.sessions.values() if other.running and other is not session]
+    names = [o.name for o in state.sessions.values() if o.running > o.hosting and o is not session]
+    names += [actor.label for actor in state.actors.values() if actor.cpus]
     if names:
         session.told_at = session.served
         turn.notify(session, f"waiting for a core, held by {', '.join(sorted(names))}")
 
 
 def _waits(state: State, session: Session) -> bool:
-    if session.running or state.slots_used < state.cpus:
+    if session.running > session.hosting or state.slots_used < state.cpus:
         return False
     return (
         session.ready_mesh.live > 0

@@ -81,7 +81,9 @@ def is_kept(state: State, worker: Worker) -> bool:
 
 
 def is_needed(session: Session, worker: Worker) -> bool:
-    """Whether anything waits for this very worker to go on."""
+    """Whether anything waits for this very worker to go on. Actors are waited for, however long."""
+    if worker.actor is not None:
+        return False
     if worker.state is not WorkerState.IDLE or worker.setup or session.ready_mesh.live:
         return True
     pinned = session.ready_pinned.get(worker.number) if worker.number is not None else None
@@ -124,7 +126,7 @@ def write_off(turn: Turn, worker: Worker) -> None:
     for timer in ("rejoin", "paused", "drain"):
         turn.cancel_timer(f"{timer}:{worker.id}")
     drop_setup_run(turn, session, worker)
-    if worker.number is None:
+    if worker.number is None and worker.actor is None:
         shape = session.shapes[worker.share]
         shape.live -= 1
         if worker.task is not None:
@@ -149,6 +151,7 @@ def end(turn: Turn, worker: Worker, *, kill: bool = False, reason: str = "") -> 
 def bury(turn: Turn, worker: Worker) -> None:
     """Its exit has been seen: forget it and free its devices."""
     state = turn.state
+    turn.cancel_timer(f"ending:{worker.id}")
     let_go(state, worker)
     del state.workers[worker.id]
     turn.ended = True

@@ -7,20 +7,23 @@ Read next: `orders.py` (commands become messages and processes), `../core/core.p
 import sys
 import time
 
+import msgspec
+
 from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.core import Core
-from cellmesh.scheduler.core.ids import Attempt, ClientId, JobId, WorkerId
+from cellmesh.scheduler.core.ids import ActorId, Attempt, ClientId, JobId, SessionId, WorkerId
 from cellmesh.scheduler.objects import room
 from cellmesh.scheduler.wire import folders, messages as msg
 
-from . import insiders, kernels, views
+from . import actors, insiders, kernels, views
 from .freeing import Freeing
 from .kernels import Client, Clients
+from .lives import Lives
 from .orders import Orders
 from .peers import Peers
 from .store import Store, sweep_prefix
 
-_OF_WORKERS = (msg.Report, msg.Output, msg.Progress, msg.Ready, msg.Waiting, msg.Draining)
+_OF_WORKERS = (msg.Report, msg.Output, msg.Progress, msg.Ready, msg.Waiting, msg.Draining, msg.ActorUp)
 
 
 class Hub:
@@ -30,6 +33,7 @@ class Hub:
         self.name = name
         self.core = core
         self.store = store
+        self.lives = Lives(store)
         self.clients = Clients()
         self.peers = peers
         self.orders = orders
@@ -67,6 +71,8 @@ class Hub:
                 self._on_waiting(at, identity, message)
             case msg.Draining():
                 self.feed(ev.WorkerDraining(at, WorkerId(int(identity[1:]))))
+            case msg.ActorUp():
+                actors.came_up(self, at, WorkerId(int(identity[1:])), message)
             case msg.Hello(role="task"):
                 insiders.hello(self, identity, message)
             case msg.Hello():
@@ -96,6 +102,7 @@ class Hub:
         self.clients.by_identity.pop(client.identity, None)
         self.peers.leave(client.identity)
         self.left_clients.append(client_id)
+        self.lives.unfollow(client_id)
         prefix = self.orders.client_prefix(client_id)
         sweep_prefix(prefix, self._kept_segments)
         record = self.store.sessions.get(client.session)
@@ -111,9 +118,12 @@ class Hub:
         self.freeing.bequeath(client)
 
     def worker_gone(
-        self, at: float, worker: WorkerId, why: str, mark: tuple[Attempt, int] | None = None
+        self, at: float, worker: WorkerId, why: str, mark: tuple[Attempt, int] | None = None, peak: int = 0
     ) -> None:
-        """A worker's process has ended."""
+        """A worker's process has ended; `peak`: the most bytes that it had in memory."""
+        known = self.core.state.workers.get(worker)
+        if known is not None and known.actor is not None:
+            actors.process_gone(self, known.actor, peak)
         self.orders.pool.pids.pop(worker, None)
         self.orders.names.pop(worker, None)
         self.orders.leases.free(worker)
@@ -131,11 +141,7 @@ class Hub:
         """Everything, for people."""
         state = self.core.state
         objects = room.usage(folders.segment_prefix(self.name))
-        sessions = [
-            info
-            for session in state.sessions
-            if (info := views.session(state, self.store, session, self.orders.pool.pids, self.orders.names))
-        ]
+        sessions = [info for session in state.sessions if (info := self.session_info(session))]
         return msg.HubInfo(
             name=self.name,
             pid=self.orders.pid,
@@ -150,8 +156,17 @@ class Hub:
             objects_free=objects.free,
         )
 
+    def session_info(self, session: SessionId) -> msg.SessionInfo | None:
+        """One session, for people."""
+        pids, names = self.orders.pool.pids, self.orders.names
+        found = views.session(self.core.state, self.store, session, pids, names)
+        if found is None:
+            return None
+        living = [actors.info(self, actor) for actor in actors.of_sessions(self, session)]
+        return msgspec.structs.replace(found, actors=living)
+
     def _kept_segments(self) -> set[str]:
-        kept: set[str] = set()
+        kept = set(self.store.pinned)
         for session in self.store.sessions.values():
             kept |= session.objects.union(*(bequest.names for bequest in session.bequests))
             kept |= {blob.name for blob in session.blobs.kept.values() if isinstance(blob, msg.Ref)}
@@ -173,7 +188,8 @@ class Hub:
             self.orders.pool.pids[worker] = ready.pid
             self.orders.names[worker] = ready.names
         holding = tuple((JobId(job), task, attempt) for job, task, attempt in ready.holding)
-        self.feed(ev.WorkerReady(at, worker, holding))
+        hosting = None if ready.hosting is None else (ActorId(ready.hosting[0]), ready.hosting[1])
+        self.feed(ev.WorkerReady(at, worker, holding, hosting))
 
     def _on_report(self, at: float, identity: bytes, report: msg.Report) -> None:
         worker = WorkerId(int(identity[1:]))

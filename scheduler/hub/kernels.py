@@ -15,7 +15,7 @@ from cellmesh.scheduler.core import events as ev
 from cellmesh.scheduler.core.ids import ClientId, JobId, SessionId, WorkerId
 from cellmesh.scheduler.wire import messages as msg, system
 
-from . import views
+from . import actors, views
 from .store import JobRecord, SessionRecord
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
     if record is None:
         record = hub.store.sessions[session] = SessionRecord(hub.orders.logs(session))
     record.prefixes.add(hub.orders.client_prefix(client_id))
-    hub.orders.use_template(record, greeting.interpreter)
+    hub.orders.use_template(record, greeting.interpreter, hub)
     hub.feed(ev.SessionAttached(at, session, client_id, greeting.name, greeting.grace))
     hub.peers.send(identity, _welcome(hub, client))
     if again or greeting.returning:
@@ -100,8 +100,7 @@ def send_unclaimed(hub: Hub, client: Client) -> None:
 
 def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:
     state = hub.core.state
-    pids, names = hub.orders.pool.pids, hub.orders.names
-    info = views.session(state, hub.store, client.session, pids, names) if client else None
+    info = hub.session_info(client.session) if client else None
     return msg.Welcome(
         protocol=msg.PROTOCOL,
         epoch=state.epoch,
@@ -159,7 +158,7 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
             record.blobs.put(_SURROUNDINGS, digest, data)
             record.context = digest
             hub.orders.forget_unwanted(session, hub)
-            hub.orders.use_template(record, msgspec.msgpack.decode(data, type=msg.Interpreter))
+            hub.orders.use_template(record, msgspec.msgpack.decode(data, type=msg.Interpreter), hub)
         case msg.KeepObject(ref):
             record.objects.add(ref.name)
             hub.freeing.look(session, ref)
@@ -172,6 +171,8 @@ def take(hub: Hub, at: float, client: Client, message: msg.Wire) -> None:
                 hub.client_gone(at, client.id)
         case msg.Goodbye():
             hub.client_gone(at, client.id)
+        case _ if isinstance(message, actors.Asked):
+            actors.take(hub, at, client, message)
 
 
 def _piece(hub: Hub, client: Client, parent: tuple[JobId, int] | None) -> tuple[JobId, int] | None:

@@ -130,7 +130,7 @@ class Shell:
         for worker in self._hub.core.state.workers.values():
             self._hub.orders.leases.take(worker.id, worker.gpus)  # the locks went with the dead hub
         self._hub.freeing.recovered(now)
-        self._hub.orders.keep_templates()
+        self._hub.orders.keep_templates(self._hub)
         self._hub.new_clients.clear()
         for client in list(self._hub.clients.by_id.values()):
             self._watch(client.id, client.pid)
@@ -226,16 +226,16 @@ class Shell:
             match fact:
                 case ProcessStarted(worker, pid):
                     self._pool.pids[WorkerId(worker)] = pid
-                case ProcessEnded(worker, why):
-                    self._worker_lost(WorkerId(worker), why)
+                case ProcessEnded(worker, why, peak):
+                    self._worker_lost(WorkerId(worker), why, peak)
                 case ProcessPaused(worker, paused):
                     self._record(self._entry("worker-paused", str(worker), b"1" if paused else b""))
                 case Children():
                     pass  # only meant for a hub that recovers
 
-    def _worker_lost(self, worker: WorkerId, why: str) -> None:
+    def _worker_lost(self, worker: WorkerId, why: str, peak: int = 0) -> None:
         mark = marks.read(self._hub.orders.worker_prefix(worker))
-        self._record(self._entry("worker-lost", str(worker), msgspec.msgpack.encode((why, mark))))
+        self._record(self._entry("worker-lost", str(worker), msgspec.msgpack.encode((why, mark, peak))))
 
     def _watch(self, client: ClientId, pid: int) -> None:
         fd = system.watch_process(pid)

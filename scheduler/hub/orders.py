@@ -16,7 +16,7 @@ from cellmesh.scheduler.objects import codec, failures
 from cellmesh.scheduler.wire import folders, messages as msg, system
 from cellmesh.scheduler.wire.control import WorkerSpec
 
-from . import views
+from . import actors, views
 from .leases import Leases
 from .peers import Peers
 from .pool import Pool
@@ -84,8 +84,8 @@ class Orders:
                     self._to_worker(worker, msg.Interrupt(attempt))
                 case cmd.ShedItems(worker, _, _, attempt):
                     self._to_worker(worker, msg.Shed(attempt))
-                case cmd.StartWorker(worker, session, number, gpus):
-                    self._start_worker(worker, session, number, gpus)
+                case cmd.StartWorker():
+                    self._start_worker(command, hub)
                 case cmd.StopWorker(worker):
                     self._to_worker(worker, msg.Stop())
                 case cmd.KillWorker(worker):
@@ -108,7 +108,10 @@ class Orders:
                         over.setdefault(record.session, set()).add(job)
                 case cmd.ForgetSession(session):
                     self._store.forget_session(session)
-                    self.keep_templates()
+                    hub.lives.forget_session(session)
+                    self.keep_templates(hub)
+                case cmd.AnswerActor() | cmd.HostActor() | cmd.TellActor() | cmd.ForgetActor():
+                    actors.carry_out(hub, command)
                 case cmd.SetTimer(timer, delay):
                     self._timers.set(timer, system.monotonic() + delay)
                 case cmd.CancelTimer(timer):
@@ -149,16 +152,17 @@ class Orders:
                 self._peers.send(peer.identity, msg.Forget(sorted(peer.known & gone)))
                 peer.known -= gone
 
-    def use_template(self, record: SessionRecord, interpreter: msg.Interpreter) -> None:
+    def use_template(self, record: SessionRecord, interpreter: msg.Interpreter, hub: Hub) -> None:
         """Workers of this session are forked from a template of this interpreter from now on."""
         before, record.template = record.template, self.pool.ensure(interpreter)
         if before not in ("", record.template):
-            self.keep_templates()
+            self.keep_templates(hub)
 
-    def keep_templates(self) -> None:
-        """Let go of templates that no session uses."""
+    def keep_templates(self, hub: Hub) -> None:
+        """Let go of templates that no session and no actor uses."""
         if not self.replaying:
-            self.pool.keep({record.template for record in self._store.sessions.values()})
+            used = {record.template for record in self._store.sessions.values()}
+            self.pool.keep(used | hub.lives.templates())
 
     def _number(self, hub: Hub, report: msg.Report | None) -> int | None:
         return None if report is None else hub.reporter_number
@@ -204,29 +208,31 @@ class Orders:
         run = msg.Run(start.attempt, start.job, kept.wire, kept.context, list(start.skip), start.careful)
         self._peers.send(peer.identity, run)
 
-    def _start_worker(
-        self, worker: WorkerId, session: SessionId, number: int | None, gpus: tuple[str, ...]
-    ) -> None:
+    def _start_worker(self, start: cmd.StartWorker, hub: Hub) -> None:
         if self.replaying:
             return
-        busy = self.leases.take(worker, gpus)
+        worker = start.worker
+        busy = self.leases.take(worker, start.gpus)
         if busy:
             why = f"could not be started: GPU {busy} is held by another hub of yours"
             self.refused_workers.append((worker, why))
             return
-        record = self._store.sessions[session]
+        record = self._store.sessions[start.session]
         Path(record.logs).mkdir(mode=0o700, parents=True, exist_ok=True)
+        life = None if start.actor is None else hub.lives.kept[start.actor]
         spec = WorkerSpec(
             worker,
-            number,
+            start.number,
             self._address,
             self.worker_prefix(worker),
             record.logs,
-            list(gpus),
+            list(start.gpus),
             self.leases.alone(worker),
             str(self.spill),
+            start.actor or 0,
+            "" if life is None else life.start.name or life.start.title,
         )
-        self.pool.start(record.template, spec)
+        self.pool.start(record.template if life is None else life.template, spec)
 
     def _to_worker(self, worker: WorkerId, message: msg.Wire) -> None:
         if not self.replaying:

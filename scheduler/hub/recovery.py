@@ -16,7 +16,7 @@ from cellmesh.scheduler.wire.messages import Refuse
 from .hub import Hub
 from .journal import Entry, Journal
 
-_decode_end = msgspec.msgpack.Decoder(tuple[str, tuple[int, int] | None]).decode
+_decode_end = msgspec.msgpack.Decoder(tuple[str, tuple[int, int] | None, int]).decode
 
 
 def started(wall: float, event: ev.HubStarted) -> Entry:
@@ -71,8 +71,8 @@ def _take_fact(hub: Hub, entry: Entry) -> None:
         case "client-lost":
             hub.client_gone(entry.at, ClientId(entry.name))
         case "worker-lost":
-            why, mark = _decode_end(entry.data)
-            hub.worker_gone(entry.at, WorkerId(int(entry.name)), why, mark)
+            why, mark, peak = _decode_end(entry.data)
+            hub.worker_gone(entry.at, WorkerId(int(entry.name)), why, mark, peak)
         case "worker-paused":
             hub.feed(ev.WorkerPaused(entry.at, WorkerId(int(entry.name)), bool(entry.data)))
         case "recovered":
@@ -108,15 +108,17 @@ def compact(hub: Hub, journal: Journal, at: float) -> bool:
         hub.clients,
         hub.orders.names,
         hub.peers.counts(),
+        (hub.lives.kept, hub.lives.ended),
     )
     return journal.rewrite(Entry("state", at, hub.wall, "compacted", pickle.dumps(state, protocol=5)))
 
 
 def restore(hub: Hub, state: tuple[object, ...]) -> None:
     """Take over a compacted state."""
-    core_state, sessions, jobs, clients, names, counts = state
+    core_state, sessions, jobs, clients, names, counts, lives = state
     hub.core.restore(core_state)  # type: ignore[arg-type]
     hub.peers.restore(counts)  # type: ignore[arg-type]
     hub.store.restore(sessions, jobs)  # type: ignore[arg-type]
+    hub.lives.restore(*lives)  # type: ignore[misc]
     hub.clients = clients  # type: ignore[assignment]
     hub.orders.names = names  # type: ignore[assignment]

@@ -73,11 +73,36 @@ class Store:
         self.jobs: dict[JobId, JobRecord] = {}
         self._taken: dict[str, dict[JobId, None]] = {}  # jobs by the client that takes their results
         self.free: Callable[[str], None] = segments.unlink  # how the hub lets a segment go
+        self.pinned: Counter[str] = Counter()  # segments that actors need, whoever else lets them go
+        self._let_go: set[str] = set()  # those of them that nobody else needs
 
     def release(self, payload: Payload) -> None:
         """Let the segment of a payload go, if it is one."""
-        if isinstance(payload, Ref):
+        if not isinstance(payload, Ref):
+            return
+        if payload.name in self.pinned:
+            self._let_go.add(payload.name)
+        else:
             self.free(payload.name)
+
+    def pin(self, payload: Payload) -> None:
+        """Keep the segment of a payload, if it is one, until as many unpin it."""
+        if isinstance(payload, Ref):
+            self.pinned[payload.name] += 1
+
+    def unpin(self, payload: Payload) -> None:
+        """Who pinned it needs it no more."""
+        if isinstance(payload, Ref):
+            self.pinned[payload.name] -= 1
+            if not self.pinned[payload.name]:
+                del self.pinned[payload.name]
+                if payload.name in self._let_go:
+                    self._let_go.remove(payload.name)
+                    self.free(payload.name)
+
+    def has_blob(self, payload: Payload) -> bool:
+        """Whether some session keeps it."""
+        return any(payload in record.blobs.kept.values() for record in self.sessions.values())
 
     def restore(self, sessions: dict[SessionId, SessionRecord], jobs: dict[JobId, JobRecord]) -> None:
         """Go on from there."""
@@ -204,7 +229,7 @@ class Store:
         for name in chain(record.objects, *(bequest.names for bequest in record.bequests)):
             self.free(name)
         for prefix in record.prefixes:
-            sweep_prefix(prefix)
+            sweep_prefix(prefix, lambda: set(self.pinned))
 
     def drop_unwanted(self, session: SessionId) -> set[str]:
         """Drop the blobs that nobody refers to and no task needs; which these are."""

@@ -81,7 +81,10 @@ def session(
     loose = [
         pids.get(worker.id, 0)
         for worker in state.workers.values()
-        if worker.session == session_id and worker.number is None and worker.state != WorkerState.ENDING
+        if worker.session == session_id
+        and worker.number is None
+        and worker.actor is None
+        and worker.state != WorkerState.ENDING
     ]
     return SessionInfo(
         id=session_id,

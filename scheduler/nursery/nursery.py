@@ -45,7 +45,7 @@ class Nursery:
         self._hub: Channel[ToNursery] | None = None
         self._workers: dict[int, int] = {}  # worker -> pid
         self._pids: dict[int, int] = {}  # pid -> worker
-        self._early: dict[int, str] = {}  # exits of pids that a template may tell us of yet
+        self._early: dict[int, tuple[str, int]] = {}  # exits of pids that a template may tell us of yet
         self._paused: set[int] = set()  # pids of children that are stopped (SIGSTOP)
         self._doomed: set[int] = set()  # workers that were to be killed before they were born
         self._selector = selectors.DefaultSelector()
@@ -179,9 +179,9 @@ class Nursery:
         self._tell_hub(ProcessStarted(worker, pid))
         if pid in self._paused:
             self._tell_hub(ProcessPaused(worker, True))
-        how = self._early.pop(pid, None)
-        if how is not None:
-            self._worker_gone(pid, worker, how)
+        end = self._early.pop(pid, None)
+        if end is not None:
+            self._worker_gone(pid, worker, *end)
         elif worker in self._doomed:
             self._kill(worker)
         self._doomed.discard(worker)
@@ -239,22 +239,22 @@ class Nursery:
             return
         worker, how = self._pids.get(pid), self._coroner.words(status, peak)
         if worker is not None:
-            self._worker_gone(pid, worker, how)
+            self._worker_gone(pid, worker, how, peak)
         elif self._templates.gone(pid, how):
             return
         elif self._templates.expected():
-            self._early[pid] = how
+            self._early[pid] = how, peak
         else:
             self._early.clear()  # an orphan of some user's code; its number may be a worker's some day
 
-    def _worker_gone(self, pid: int, worker: int, how: str) -> None:
+    def _worker_gone(self, pid: int, worker: int, how: str, peak: int) -> None:
         del self._pids[pid]
         self._workers.pop(worker, None)
         try:
             os.killpg(pid, signal.SIGKILL)  # what the user's code started there
         except (ProcessLookupError, PermissionError):
             pass
-        self._tell_hub(ProcessEnded(worker, how))
+        self._tell_hub(ProcessEnded(worker, how, peak))
 
 
 def main(arguments: list[str]) -> None:

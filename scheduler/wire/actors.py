@@ -6,46 +6,12 @@ Never holds user objects. Read next: `messages.py`, `../core/actors.py`, `../wor
 
 from __future__ import annotations
 
-from typing import Literal
-
-import msgspec
-
-from .records import Payload, Wire
-
-
-class ActorOptions(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What `@cm.actor(...)` and `start(...)` ask for, whatever the class."""
-
-    gpus: float = 0  # held by its process as long as it lives
-    cpus: float = 0  # kept for it as long as it lives; 0: it takes what is there
-    memory: int = 0  # bytes that it is promised
-    restarts: int = 0  # how many deaths of its process it survives
-    checkpoint: bool = True  # with restarts: in the background
-    replay: bool = False  # log calls before they run; after a death, run them again in the same order
-    threads: int = 1  # calls that run at once
-    env: dict[str, str] = {}  # set in its process before the class is loaded
-    detached: bool = False  # lives with the hub, and any notebook of the user finds it
-
-
-class ActorInfo(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An actor as callers and `%mesh actors` see it."""
-
-    id: int
-    name: str  # "" if it has none
-    title: str  # of its class
-    session: str
-    state: Literal["waiting", "starting", "alive", "restarting", "ended"]
-    address: str = ""  # of its socket, if it is alive
-    incarnation: int = 0  # 1, 2, …: one more with each restart
-    pid: int = 0
-    gpus: list[str] = []
-    why: str = ""  # waiting: who holds what it needs; ended: when and why, with its last lines
-    starter: str = ""  # who started it: the notebook's or script's name
-    cell: str = ""  # in which cell: its execution count, or the name of the script
-    opened: float = 0.0  # wall clock
-    options: ActorOptions = ActorOptions()
-    failure: bytes = b""  # ended because it could not be made: the pickled `Failure`
-
+from .records import (
+    ActorInfo as ActorInfo,
+    ActorOptions as ActorOptions,
+    Payload,
+    Wire,
+)
 
 # --- client -> hub --------------------------------------------------------------------------------
 

@@ -85,6 +85,7 @@ class ProcessStarted(Control, frozen=True):
 class ProcessEnded(Control, frozen=True):
     worker: int
     why: str
+    peak: int = 0  # the most bytes that it had in memory at once
 
 
 class ProcessPaused(Control, frozen=True):

@@ -23,6 +23,7 @@ from cellmesh.scheduler.wire.messages import (
     Draining,
     Forget,
     Freed,
+    HostActor,
     Interrupt,
     Output,
     Payload,
@@ -38,6 +39,7 @@ from cellmesh.scheduler.wire.messages import (
 from . import bars, devices, lending, surroundings
 from .draining import TermSignal
 from .handover import await_memory
+from .host.host import Host
 from .interrupts import Interrupts
 from .logs import LogWriter
 from .runner import Runner
@@ -70,12 +72,15 @@ class Worker:
         self._spec = spec
         self._folder = Path(spec.address.removeprefix("ipc://")).parent
         self._blobs: dict[str, Payload] = {}
-        self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        self._runs: queue.SimpleQueue[Run | Host | None] = queue.SimpleQueue()
+        self._host: Host | None = None  # if this is an actor's process, and which actor it is
+        self._hosting: tuple[int, int] | None = None
         self._holding: dict[int, tuple[int, int, int]] = {}  # by attempt: not over, or not acknowledged
         self._cores = 1  # of the task at hand
         self._over: list[int] = []  # attempts whose last report is under way
         self._interrupts = Interrupts()
-        self._term = TermSignal(lambda: self._dealer.post(Draining()))
+        self._term = TermSignal(self._told_to_end)
+        self._leaving = False
         self._capture = FdCapture()
         label = name if spec.number is not None else f"a task worker (pid {os.getpid()})"
         log = LogWriter(spec.logs, f"w{spec.number}" if spec.number is not None else f"t{spec.worker}")
@@ -115,6 +120,9 @@ class Worker:
         makers.open_maker(self._spec.prefix, Path(self._spec.spill))
         self._dealer.start()
         while (task := self._runs.get()) is not None:
+            if isinstance(task, Host):
+                task.serve()
+                break
             lending.begin(task)
             cores = max(1, int(task.task.cpus))
             if cores != self._cores:
@@ -144,6 +152,25 @@ class Worker:
             os.getpid(),
             list(self._holding.values()),
             self._runner.names(),
+            self._hosting,
+        )
+
+    def _told_to_end(self) -> None:
+        """SIGTERM: it is for the hub to say when."""
+        self._leaving = True
+        self._dealer.post(Draining())
+
+    def _host_actor(self, order: HostActor) -> Host:
+        self._hosting = order.actor, order.incarnation
+        return Host(
+            order,
+            folder=self._folder,
+            prefix=self._spec.prefix,
+            logs=self._spec.logs,
+            interrupts=self._interrupts,
+            capture=self._capture,
+            blobs=self._blobs,
+            up=self._dealer.post,
         )
 
     def _on_lost(self) -> None:
@@ -176,5 +203,10 @@ class Worker:
                     self._runner.forget(digests)
                 case Shed(attempt):
                     self._runner.shed(attempt)
+                case HostActor():
+                    self._host = self._host_actor(message)
+                    self._runs.put(self._host)
+                case Stop() if self._host is not None:
+                    self._host.stop()
                 case Stop():
                     self._runs.put(None)

@@ -14,8 +14,8 @@ from typing import Any
 from cellmesh.scheduler.engines.contract import Engine, JobSpec, SessionSpec
 from cellmesh.scheduler.objects import codec, namespaces
 from cellmesh.scheduler.objects.cells import CellCode
-from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.scheduler.wire.messages import (
+    ActorInfo,
     Interpreter,
     Item,
     JobInfo,
@@ -118,6 +118,10 @@ class Recorder:
         """What the job printed and displayed."""
         return [c[1] for c in list(self.calls) if c[0] == "output" and c[1].job == job]
 
+    def actors(self, actor: int) -> list[ActorInfo]:
+        """What was told of an actor."""
+        return [c[1] for c in list(self.calls) if c[0] == "actor" and c[1].id == actor]
+
     def mesh(self) -> list[WorkerInfo]:
         """The latest word on the mesh."""
         return next((c[1] for c in reversed(list(self.calls)) if c[0] == "workers"), [])
@@ -146,10 +150,12 @@ def interpreter(**changes: Any) -> Interpreter:
 class Desk:
     """An open engine, its recorder, and short ways to launch work."""
 
-    def __init__(self, engine: Engine, name: str = "a test") -> None:
+    def __init__(self, engine: Engine, name: str = "a test", grace: float = 0.0) -> None:
         self.engine = engine
         self.told = Recorder()
-        self.survivors = engine.open(SessionSpec(f"conformance {name}", name, 0.0, interpreter()), self.told)
+        self.survivors = engine.open(
+            SessionSpec(f"conformance {name}", name, grace, interpreter()), self.told
+        )
 
     def mesh(self, size: int) -> list[WorkerInfo]:
         """Start mesh workers and wait for them."""

@@ -9,6 +9,7 @@ import pytest
 from core_script import A, W, over, pinned, task
 
 from cellmesh.scheduler.core import events as e
+from cellmesh.scheduler.core.actor_events import ActorSpec
 from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.replay import dump, load, replay
 from cellmesh.scheduler.core.state import Task, TaskState, Worker, WorkerState
@@ -40,6 +41,11 @@ EVENTS = [
     e.ClientLost(1.4, "c"),
     e.HubRecovered(1.5, 2, (W, W + 2)),
     e.WorkerReady(1.6, W, ((1, 2, A + 2),)),
+    e.ActorRequested(1.61, "c", 1, "s", 9, "llm", "Model", "same", ActorSpec(restarts=1)),
+    e.WorkerReady(1.62, 2_000_001, hosting=(9, 1)),
+    e.ActorUp(1.63, 2_000_001, 9, 1),
+    e.ActorRenewed(1.64, 9, "newer"),
+    e.ActorEndAsked(1.65, 9, "was stopped"),
     e.SessionReset(1.7, "s"),
     e.SessionEnded(1.8, "s"),
 ]
@@ -69,13 +75,13 @@ def test_the_story_of_a_task():
         "setup=False, parent=None, client=None)",
         "0.500 TasksSubmitted(job=1, tasks=(TaskSpec(index=1, size=2, pool=<Pool.TASK: 'task'>, worker=None, "
         "gpus=0, retries=1, cpus=1000, memory=0, priority=0, timeout=0.0),), last=True)",
-        "0.600 WorkerReady(worker=1000002, holding=())",
+        "0.600 WorkerReady(worker=1000002, holding=(), hosting=None)",
         f"    -> StartTask(worker=1000002, job=1, task=1, attempt={A + 1}, skip=(), careful=False)",
         f"0.800 ItemsReported(worker=1000002, job=1, task=1, attempt={A + 1}, "
         "items=((1, False, 1),), outcome=None, returned=None)",
         "    -> DeliverItems(job=1, task=1, worker=1000002, accepted=(0,))",
         "0.900 WorkerLost(worker=1000002, why=was killed by SIGSEGV, mark=None)",
-        "1.000 WorkerReady(worker=1000003, holding=())",
+        "1.000 WorkerReady(worker=1000003, holding=(), hosting=None)",
         f"    -> StartTask(worker=1000003, job=1, task=1, attempt={A + 3}, skip=(1,), careful=True)",
         "1.100 CancelRequested(job=1, tasks=(1,), force=False, queued=False)",
         f"    -> InterruptTask(worker=1000003, job=1, task=1, attempt={A + 3})",
@@ -83,7 +89,7 @@ def test_the_story_of_a_task():
     assert recorder.story(worker=W + 1)[0].startswith("0.500 TasksSubmitted")
     assert (
         recorder.story(worker=W + 1)[1]
-        == "    -> StartWorker(worker=1000002, session=s, number=None, gpus=())"
+        == "    -> StartWorker(worker=1000002, session=s, number=None, gpus=(), actor=None)"
     )
     assert recorder.events() == EVENTS[:13]
 

@@ -89,6 +89,7 @@ class Host:
             self._make()
         except BaseException as error:  # noqa: BLE001 - whatever the class does, its starter is told
             failure = self._calling.failure(error)
+            assert isinstance(failure, bytes)
             self._up(ActorUp(order.actor, order.incarnation, failure=failure))
             self._stopped.wait()
             return

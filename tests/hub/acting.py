@@ -1,0 +1,138 @@
+"""Actors as a client of the hub starts them, and what tests let them do.
+
+Owns no fixture. Calls, which are none of the hub's business, are made by hand over the actor's own socket.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import socket
+import time
+from typing import Any
+
+from conformance.recording import DEADLINE, Desk
+
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire import direct
+from cellmesh.scheduler.wire.framing import Framed
+from cellmesh.scheduler.wire.messages import ActorAnswer, ActorInfo, ActorOptions, StartActor
+
+
+class Counter:
+    """Remembers one number."""
+
+    def __init__(self, first: int = 0) -> None:
+        self.value = first
+
+    def add(self, more: int) -> int:
+        self.value += more
+        return self.value
+
+    def where(self) -> tuple[int, str, str]:
+        """Its process, a variable of its surroundings, and its devices."""
+        return os.getpid(), os.environ.get("FLAVOUR", ""), os.environ.get("CUDA_VISIBLE_DEVICES", "")
+
+    def shout(self, text: str) -> None:
+        print(text, flush=True)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Broken:
+    def __init__(self) -> None:
+        raise ValueError("no model at this path")
+
+
+def ask(
+    desk: Desk, kind: type, *args: Any, name: str = "", same: str = "1", replace: bool = False, **options: Any
+) -> ActorAnswer:
+    """Start one, as `kind.start(*args)` does."""
+    wanted = StartActor(
+        0,
+        desk.engine.new_job_id(),
+        name,
+        kind.__name__,
+        same,
+        desk.blob(kind),
+        codec.dumps((args, {})),
+        ActorOptions(**options),
+        replace=replace,
+    )
+    return desk.engine.actors().start(wanted)
+
+
+def start(desk: Desk, kind: type = Counter, *args: Any, **options: Any) -> ActorInfo:
+    """Start one, and wait until it answers calls."""
+    answer = ask(desk, kind, *args, **options)
+    assert answer.actor is not None, answer.why
+    return alive(desk, answer.actor.id)
+
+
+def alive(desk: Desk, actor: int, incarnation: int = 1) -> ActorInfo:
+    """How it is once it answers calls, in this life of its."""
+
+    def there() -> ActorInfo | None:
+        told = desk.told.actors(actor)
+        fit = [info for info in told if info.state == "alive" and info.incarnation >= incarnation]
+        return fit[-1] if fit else None
+
+    found: ActorInfo = desk.told.wait(there, f"life {incarnation} of actor {actor}")
+    return found
+
+
+def ended(desk: Desk, actor: int) -> ActorInfo:
+    """How it ended."""
+
+    def over() -> ActorInfo | None:
+        return next((info for info in desk.told.actors(actor) if info.state == "ended"), None)
+
+    found: ActorInfo = desk.told.wait(over, f"the end of actor {actor}")
+    return found
+
+
+class Caller:
+    """One caller of one actor, by hand."""
+
+    def __init__(self, info: ActorInfo) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(info.address)
+        self._road = Framed(self._socket, direct.FromHost)
+        self._numbers = itertools.count(1)
+        self._say(direct.Greet(direct.DIRECT, f"test-{os.getpid()}-{id(self)}", "a test"))
+        self.met = self._hear(direct.Met)
+
+    def _say(self, message: Any) -> None:
+        self._road.post(message)
+        self._road.send()
+
+    def _hear(self, kind: type) -> Any:
+        deadline = time.monotonic() + DEADLINE
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._socket], [], [], left)[0]:
+                for message in self._road.receive():
+                    if isinstance(message, kind):
+                        return message
+        raise AssertionError(f"no {kind.__name__} within {DEADLINE:g} s")
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Call it, and wait for the answer."""
+        self._say(direct.Call(next(self._numbers), method, codec.dumps((args, {}))))
+        answer = self._hear(direct.Answer)
+        value = codec.loads(answer.payload)
+        assert answer.state == "ok", value
+        return value
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._road.close()
+
+
+def once(info: ActorInfo, method: str, *args: Any) -> Any:
+    """One call of a caller that has no others."""
+    with Caller(info) as caller:
+        return caller.call(method, *args)
