@@ -8,6 +8,7 @@ import codecs
 import ctypes
 import fcntl
 import os
+import select
 import threading
 
 from .excerpt import Stream
@@ -27,6 +28,7 @@ class FdCapture:
         self._pipes: dict[int, Stream] = {}
         self._decoders: dict[int, codecs.IncrementalDecoder] = {}
         self._saved: list[tuple[int, int]] = []
+        self._poll = select.poll()
         streams: tuple[tuple[int, Stream], ...] = ((1, "stdout"), (2, "stderr"))
         for target, stream in streams:
             readable, writable = os.pipe()
@@ -40,6 +42,7 @@ class FdCapture:
             os.dup2(writable, target)
             os.close(writable)
             self._pipes[readable] = stream
+            self._poll.register(readable, select.POLLIN)
             self._decoders[readable] = codecs.getincrementaldecoder("utf-8")("replace")
 
     def attach(self, output: TaskOutput) -> None:
@@ -51,6 +54,11 @@ class FdCapture:
     def filenos(self) -> list[int]:
         """What to poll for reading."""
         return list(self._pipes)
+
+    def waits(self) -> bool:
+        """Whether something has been written that was not taken."""
+        self._libc.fflush(None)
+        return bool(self._poll.poll(0))
 
     def pump(self, fd: int) -> None:
         """Take what there is, at most one piece of it."""

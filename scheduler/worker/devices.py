@@ -131,6 +131,12 @@ def show_only(devices: Sequence[str]) -> None:
     os.environ.update(visibility(devices))
 
 
+def visible() -> list[str]:
+    """The ids of the devices that `show_only` has left to this process."""
+    found = _allowed("CUDA_VISIBLE_DEVICES") or []
+    return found + [f"{_AMD}{part}" for part in _allowed("HIP_VISIBLE_DEVICES") or [] if part != "-1"]
+
+
 def main() -> None:
     """For the hub, which loads no driver's library: say what there is, as JSON."""
     found = find()

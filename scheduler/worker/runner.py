@@ -47,13 +47,14 @@ class Runner:
         report: Callable[[Report], None],
         namespace: dict[str, Any] | None = None,
         logs: LogWriter | None = None,
+        output: TaskOutput | None = None,
         interrupts: Interrupts | None = None,
         capture: FdCapture | None = None,
         modules: LocalModules | None = None,
         before_first: Callable[[Callable[[str], None], Callable[[], None]], None] | None = None,
     ) -> None:
         self.interrupts = interrupts or Interrupts()
-        self.output = TaskOutput(
+        self.output = output or TaskOutput(
             number=number, prefix=prefix, emit=emit, logs=logs, interrupts=self.interrupts
         )
         self.streams = Streams(self.output)

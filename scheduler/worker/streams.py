@@ -44,7 +44,7 @@ class _Bytes(io.BufferedIOBase):
 class TaskStream(io.TextIOBase):
     """A text stream whose lines go to the task's output."""
 
-    def __init__(self, output: TaskOutput, kind: Stream, timer: "_Timer") -> None:
+    def __init__(self, output: TaskOutput, kind: Stream, timer: "Timer") -> None:
         self._output = output
         self._kind: Stream = kind
         self._timer = timer
@@ -133,7 +133,7 @@ class TaskStream(io.TextIOBase):
         self.forked = True
 
 
-class _Timer:
+class Timer:
     """Has text passed on that no newline follows; a thread that is started when first needed."""
 
     def __init__(self, flush: Any) -> None:
@@ -182,7 +182,7 @@ class Streams:
     """The three streams of one worker."""
 
     def __init__(self, output: TaskOutput) -> None:
-        self._timer = _Timer(self.flush)
+        self._timer = Timer(self.flush)
         self.stdout = TaskStream(output, "stdout", self._timer)
         self.stderr = TaskStream(output, "stderr", self._timer)
         self.stdin = NoInput()
@@ -219,4 +219,4 @@ class Streams:
         self.stderr.after_fork()
 
 
-__all__ = ["FdCapture", "NoInput", "Streams", "TaskStream"]
+__all__ = ["FdCapture", "NoInput", "Streams", "TaskStream", "Timer"]

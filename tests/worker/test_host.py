@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +45,6 @@ class Counter:
 
 
 Start = Callable[..., Hosted]
-
-
-@pytest.fixture
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Starts hosts, and ends those that are left."""
-    hosts: list[Hosted] = []
-
-    def begin(kind: type, *args: Any, **options: Any) -> Hosted:
-        hosts.append(Hosted(tmp_path_factory.mktemp("h"), kind, *args, **options))
-        return hosts[-1]
-
-    yield begin
-    for host in hosts:
-        host.kill()
 
 
 def test_calls_run_in_order_and_the_state_stays(start: Start) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from cellmesh.scheduler.objects import makers
-from cellmesh.scheduler.wire.direct import Answer, Call, Yielded
+from cellmesh.scheduler.wire.direct import Answer, Call, Said, Yielded
 from cellmesh.scheduler.wire.framing import Framed
-from cellmesh.scheduler.wire.messages import Payload, Ref
+from cellmesh.scheduler.wire.messages import Output, Payload, Ref
 
 
 class Entry:
@@ -69,6 +71,12 @@ class Caller:
         if type(payload) is Ref:
             self._lend(payload)
         self.say(Yielded(number, payload, count))
+
+    def said(self, number: int, output: Output) -> None:
+        """What a call printed or displayed."""
+        if type(output.data) is Ref:
+            self._lend(output.data)
+        self.say(Said(number, replace(output, job=0, task=0)))
 
     def took(self, names: list[str]) -> None:
         """These segments are in its hands."""

@@ -1,63 +1,132 @@
 """One call: its arguments, the method, and what comes of it.
 
-Owns what happens between an entry's turn and its answer. Never takes turns: `host.py` does; never lets an
-exception of the user's out. Read next: `living.py`, `stopping.py`, `../results.py`.
+Owns what happens between an entry's turn and its answer, in whichever thread has the turn. Never takes turns:
+`turns.py` does; never lets an exception of the user's out. Read next: `living.py`, `stopping.py`,
+`streaming.py`, `../results.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.scheduler.wire.direct import Took
 from cellmesh.scheduler.wire.messages import Payload, Ref
 from cellmesh.scheduler.worker import errors, results
 
+from . import memory
 from .callers import Entry
 from .living import Living
-from .stopping import InMain, is_stop
+from .overlapping import Overlapping
+from .stopping import InMain, InThread, is_stop
+from .streaming import Stream, drive
+from .voices import Voices, speaking
 
 _INSTEAD = "keep it in the actor (self.x = ...) and return what describes it"
 
+Stopping = InMain | InThread
+
 
 class Calling:
-    """Runs entries on the living object. `sources`: texts of cells, for tracebacks."""
+    """Runs entries on the living object. `sources`: texts of cells, for tracebacks.
+
+    `flush` has what was said sent; threads that nobody waits behind call it themselves.
+    """
 
     def __init__(
-        self, living: Living, stopping: InMain, label: str, prefix: str, sources: Mapping[str, str]
+        self,
+        living: Living,
+        voices: Voices,
+        flush: Callable[[], None],
+        label: str,
+        prefix: str,
+        sources: Mapping[str, str],
     ) -> None:
         self._living = living
-        self._stopping = stopping
+        self._voices = voices
+        self._flush = flush
         self._label = label
         self._prefix = prefix
         self._sources = sources
+        self.overlapping = Overlapping()
         self.done = 0
 
-    def run(self, entry: Entry) -> None:
-        """Run it to its answer, unless it was cancelled before."""
-        caller, call = entry.caller, entry.call
-        if not caller.take(entry):
-            return
-        stopping = self._stopping
+    def call(self, entry: Entry, stopping: Stopping) -> None:
+        """Run it: to its answer, or to where it goes on by itself."""
+        call = entry.call
+        speaking.set(entry)
         try:
             stopping.begin(entry)
             args, kwargs = arguments(entry)
-            payload = self.dump(self._living.method(call.method)(*args, **kwargs))
+            value = self._living.method(call.method)(*args, **kwargs)
+            kind = type(value)
+            if call.kind == "stream":
+                self._stream(entry, value, stopping)
+                return
+            if kind is CoroutineType:
+                stopping.end(entry)
+                self.overlapping.start([entry], self._await(entry, value))
+                return
+            payload = self.dump(value)
         except BaseException as error:  # noqa: BLE001 - SystemExit too: the actor lives on
-            stopping.end()
+            stopping.end(entry)
             self.failed(entry, error)
         else:
-            stopping.end()
-            self.done += 1
-            caller.answer(call.number, "ok", payload)
+            stopping.end(entry)
+            self.answered(entry, payload)
+
+    def batch(self, entries: list[Entry], stopping: Stopping) -> None:
+        """Run these calls of one method as one. Interrupted once all are cancelled."""
+        first = entries[0]
+        speaking.set(first)
+        try:
+            stopping.begin(first)
+            stop = first.stop
+            for entry in entries:
+                entry.stop = lambda _: stop(first) if all(each.cancelled for each in entries) else None
+            lists = _transposed([arguments(entry) for entry in entries])
+            values = self._living.method(first.call.method)(*lists)
+            if type(values) is CoroutineType:
+                stopping.end(first)
+                self.overlapping.start(entries, self._await_batch(entries, values))
+                return
+        except BaseException as error:  # noqa: BLE001 - SystemExit too: the actor lives on
+            stopping.end(first)
+            self._all_failed(entries, error)
+        else:
+            stopping.end(first)
+            self._deal(entries, values)
+
+    def go_on(self, entry: Entry, stopping: Stopping) -> None:
+        """A stream that rested has room again, or is to be closed."""
+        speaking.set(entry)
+        try:
+            stopping.begin(entry)
+            self._drive(entry, stopping)
+        except BaseException as error:  # noqa: BLE001 - as above
+            stopping.end(entry)
+            self.failed(entry, error)
 
     def dump(self, value: Any) -> Payload:
         """Pickle a result; what cannot be raises an error that says so."""
         return results.dump(value, self._prefix, instead=_INSTEAD)
 
+    def answered(self, entry: Entry, payload: Payload) -> None:
+        """It succeeded."""
+        self._voices.over(entry)
+        self.done += 1
+        entry.caller.answer(entry.call.number, "ok", payload)
+
     def failed(self, entry: Entry, error: BaseException) -> None:
         """It raised: that is the caller's; the actor lives on."""
+        if isinstance(getattr(entry.stream, "items", None), GeneratorType):
+            error = _closed(entry.stream.items, error)
+        self._voices.over(entry)
         self.done += 1
         if is_stop(error, entry):
             entry.caller.answer(entry.call.number, "cancelled")
@@ -67,8 +136,105 @@ class Calling:
 
     def failure(self, error: BaseException) -> Payload:
         """An exception as the record that goes to the caller."""
-        failure = errors.failure(error, worker=self._label, sources=self._sources)
-        return results.dump_failure(failure, self._prefix)
+        return results.dump_failure(self.explained(error), self._prefix)
+
+    def explained(self, error: BaseException) -> Failure:
+        """Everything of an exception that a person needs."""
+        memory.explain(error)
+        return errors.failure(error, worker=self._label, sources=self._sources)
+
+    # --- streams ---------------------------------------------------------------------------------
+
+    def _stream(self, entry: Entry, value: Any, stopping: Stopping) -> None:
+        """The method has given what to iterate over. In the scope of `call`'s except."""
+        waits = type(value) is AsyncGeneratorType
+        gathers = waits or isinstance(stopping, InMain)
+        stream = entry.stream = Stream(entry, value, self.dump, gathers=gathers)
+        if waits:
+            stopping.end(entry)
+            self.overlapping.start([entry], self._await_stream(entry, stream))
+            return
+        stream.items = iter(value)
+        self._drive(entry, stopping)
+
+    def _drive(self, entry: Entry, stopping: Stopping) -> None:
+        if drive(entry.stream, stopping.check, self._flush):
+            stopping.end(entry)
+            self.answered(entry, b"")
+        else:
+            stopping.end(entry)
+            self._flush()
+
+    # --- in the loop's thread --------------------------------------------------------------------
+
+    async def _await(self, entry: Entry, coroutine: Any) -> None:
+        try:
+            payload = self.dump(await coroutine)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self.failed(entry, error)
+        else:
+            self.answered(entry, payload)
+        self._flush()
+
+    async def _await_batch(self, entries: list[Entry], coroutine: Any) -> None:
+        try:
+            values = await coroutine
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._all_failed(entries, error)
+        else:
+            self._deal(entries, values)
+        self._flush()
+
+    async def _await_stream(self, entry: Entry, stream: Stream) -> None:
+        try:
+            async for item in stream.items:
+                if stream.add(item):
+                    self._flush()
+                elif stream.waits == 1:
+                    self.overlapping.when_idle(partial(self._send, stream))
+                await stream.has_room(self.overlapping.soon)
+            stream.send()
+        except BaseException as error:  # noqa: BLE001 - as above
+            await stream.items.aclose()
+            self.failed(entry, error)
+        else:
+            self.answered(entry, b"")
+        self._flush()
+
+    def _send(self, stream: Stream) -> None:
+        with suppress(Exception):  # what cannot be pickled the generator's end meets again
+            stream.send()
+        self._flush()
+
+    # --- batches ---------------------------------------------------------------------------------
+
+    def _deal(self, entries: list[Entry], values: Any) -> None:
+        """Each gets its own of what the method returned."""
+        try:
+            dealt = list(values)
+            if len(dealt) != len(entries):
+                raise ValueError(
+                    f"The batched method {entries[0].call.method!r} was given {len(entries)} calls and "
+                    f"returned {len(dealt)} results: it must return a list with one for each."
+                )
+        except Exception as error:  # noqa: BLE001 - iterating may raise anything
+            self._all_failed(entries, error)
+            return
+        for entry, value in zip(entries, dealt, strict=True):
+            try:
+                if isinstance(value, BaseException):
+                    raise value
+                payload = self.dump(value)
+            except BaseException as error:  # noqa: BLE001 - as above
+                self.failed(entry, error)
+            else:
+                self.answered(entry, payload)
+
+    def _all_failed(self, entries: list[Entry], error: BaseException) -> None:
+        trace = error.__traceback__
+        for entry in entries:
+            error.__traceback__ = trace
+            self.failed(entry, error)
 
 
 def arguments(entry: Entry) -> Any:
@@ -78,3 +244,20 @@ def arguments(entry: Entry) -> Any:
     if type(payload) is Ref:
         entry.caller.say(Took([], [payload.name]))
     return loaded
+
+
+def _closed(items: Any, error: BaseException) -> BaseException:
+    """Have a generator clean up after itself; the error that ended it, or the one that this raises."""
+    try:
+        items.close()
+    except BaseException as another:  # noqa: BLE001 - it is user code
+        return another
+    return error
+
+
+def _transposed(calls: list[Any]) -> list[list[Any]]:
+    """For each positional argument, the list of what the callers gave."""
+    counts = {len(args) for args, _ in calls}
+    if len(counts) != 1 or any(kwargs for _, kwargs in calls):
+        raise TypeError("Calls of a batched method must all give the same number of positional arguments.")
+    return [list(column) for column in zip(*(args for args, _ in calls), strict=True)]

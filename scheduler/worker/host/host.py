@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ import msgspec
 from cellmesh.scheduler.objects import codec, namespaces
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.actors import ActorUp, HostActor
-from cellmesh.scheduler.wire.direct import DIRECT, AskFacts, Call, CancelCall, Facts, Greet, Met, Took
+from cellmesh.scheduler.wire.direct import DIRECT, AskFacts, Call, CancelCall, Facts, Greet, Met, More, Took
 from cellmesh.scheduler.wire.framing import Framed
-from cellmesh.scheduler.wire.messages import Interpreter, Payload
+from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload
 from cellmesh.scheduler.worker import surroundings
 from cellmesh.scheduler.worker.descriptors import FdCapture
 from cellmesh.scheduler.worker.interrupts import Interrupts
@@ -29,11 +29,16 @@ from cellmesh.scheduler.worker.logs import LogWriter
 from cellmesh.scheduler.worker.runner import Runner
 from cellmesh.scheduler.worker.shell import adopt
 
+from . import memory, reloading
 from .callers import Caller, Entry
 from .calling import Calling
+from .cells import Cells
 from .door import Door
 from .living import Living
 from .stopping import InMain
+from .turns import Turns
+from .voices import Voices
+from .watching import Watch
 
 
 class Host:
@@ -60,7 +65,6 @@ class Host:
         self._logs = logs
         self._address = str(folder / f"a{order.actor:x}-{order.incarnation}")
         self._label = f"actor {order.name!r}" if order.name else f"an actor (pid {os.getpid()})"
-        self._queue: deque[Entry] = deque()
         self._callers: dict[str, Caller] = {}
         self._roads: dict[Framed, Caller] = {}
         self._stopped = threading.Event()
@@ -70,44 +74,69 @@ class Host:
         """Be the actor until told to stop."""
         order = self._order
         system.name_process(f"cellmesh-{order.name or 'actor'}")
-        runner = self._runner = Runner(
-            number=None,
-            label=self._label,
+        voices = self._voices = Voices(
             prefix=self._prefix,
-            emit=lambda output: None,
-            report=lambda report: None,
+            emit=self._cell_said,
+            say=self._said,
             logs=LogWriter(self._logs, f"a{order.actor}"),
             interrupts=self._interrupts,
             capture=self._capture,
         )
+        runner = self._runner = Runner(
+            number=None,
+            label=self._label,
+            prefix=self._prefix,
+            emit=lambda progress: None,
+            report=lambda report: self._cells.reported(report),
+            output=voices,
+            interrupts=self._interrupts,
+            capture=self._capture,
+        )
         adopt(runner)
-        self._living = Living("")
-        self._calling = Calling(
-            self._living, InMain(self._interrupts), self._label, self._prefix, runner.sources
+        voices.install(runner.streams)
+        living = self._living = Living("")
+        calling = self._calling = Calling(
+            living, voices, self._flush, self._label, self._prefix, runner.sources
         )
         try:
             self._make()
         except BaseException as error:  # noqa: BLE001 - whatever the class does, its starter is told
-            failure = self._calling.failure(error)
-            assert isinstance(failure, bytes)
+            runner.output.settle()
+            failure = codec.dumps(calling.explained(error))
+            assert isinstance(failure, bytes)  # as it has no prefix
             self._up(ActorUp(order.actor, order.incarnation, failure=failure))
             self._stopped.wait()
             return
         door = self._door = Door(self._address, self._hear, self._lost)
+        stopping = InMain(self._interrupts)
+        self._cells = Cells(runner, living, calling, stopping)
+        turns = self._turns = Turns(
+            calling,
+            living,
+            voices,
+            stopping,
+            door.flush,
+            door.wait,
+            self._other,
+            order.options.threads,
+        )
+        turns.watch = Watch(door, self._flush_streams)
         self._up(ActorUp(order.actor, order.incarnation, self._address))
         try:
             while not self._stopped.is_set():
-                self._turns()
+                turns.take()
                 door.flush()
                 door.wait(None)
         finally:
+            calling.overlapping.close()
             door.close()
             runner.close()
 
-    def stop(self) -> None:
+    def stop(self, *, leaving: bool = False) -> None:
         """Have `serve` return. Any thread."""
         self._stopped.set()
         if self._door is not None:
+            self._turns.stopped = True
             self._door.wake()
 
     def _make(self) -> None:
@@ -122,22 +151,68 @@ class Host:
         args, kwargs = codec.loads(order.payload)
         self._living.become(kind(*args, **kwargs))
 
-    # --- turns -----------------------------------------------------------------------------------
+    # --- what is no call -------------------------------------------------------------------------
 
-    def _turns(self) -> None:
-        queue = self._queue
-        while queue and not self._stopped.is_set():
-            self._calling.run(queue.popleft())
+    def _other(self, entry: Entry) -> None:
+        match entry.call.kind:
+            case "cell":
+                self._cells.run(entry)
+            case "reload":
+                self._aside(entry, self._reload)
+            case _:
+                self._aside(entry, self._save)
+
+    def _aside(self, entry: Entry, work: Callable[[Entry], Any]) -> None:
+        try:
+            value = work(entry)
+        except BaseException as error:  # noqa: BLE001 - it runs code of the user's class
+            self._calling.failed(entry, error)
+        else:
+            self._calling.answered(entry, codec.dumps(value))
+
+    def _reload(self, entry: Entry) -> None:
+        reloading.reload(self._living, entry.call.payload, self._runner.namespace)
+        for caller in list(self._callers.values()):
+            self._meet(caller)
+
+    def _save(self, entry: Entry) -> int:
+        raise NotImplementedError
+
+    # --- what the actor says ---------------------------------------------------------------------
+
+    def _said(self, entry: Entry, output: Output) -> None:
+        entry.caller.said(entry.call.number, output)
+        self._flush()
+
+    def _cell_said(self, output: Output) -> None:
+        entry = self._voices.in_main
+        if entry is not None:
+            self._said(entry, output)
+
+    def _flush(self) -> None:
+        if self._door is not None:
+            self._door.flush()
+
+    def _flush_streams(self) -> bool:
+        """While a method runs for long: send what its stream has gathered; whether it is one."""
+        entry = self._voices.in_main
+        stream = None if entry is None else entry.stream
+        if stream is not None and stream.waits:
+            with suppress(Exception):  # what cannot be pickled the main thread meets again
+                stream.send()
+        self._flush()
+        return stream is not None
 
     # --- what callers say; in whichever thread reads ---------------------------------------------
 
     def _hear(self, road: Framed, messages: list[Any]) -> None:
         caller = self._roads.get(road)
+        waiting = self._turns.waiting
         for message in messages:
             if type(message) is Call and caller is not None:
                 entry = Entry(caller, message)
                 caller.waiting[message.number] = entry
-                self._queue.append(entry)
+                waiting.append(entry)
             elif type(message) is Greet:
                 caller = self._greeted(road, message)
             elif caller is not None:
@@ -147,12 +222,15 @@ class Host:
         match message:
             case CancelCall(number):
                 self._cancel(caller, number)
+            case More(number, items):
+                if (entry := caller.running.get(number)) is not None and entry.stream is not None:
+                    self._room(entry, items)
             case Took(_, names):
                 caller.took(names)
             case AskFacts(request):
                 running = sum(len(each.running) for each in self._callers.values())
                 queued = sum(len(each.waiting) for each in self._callers.values())
-                caller.say(Facts(request, self._calling.done, queued, running, 0, 0.0))
+                caller.say(Facts(request, self._calling.done, queued, running, memory.held(), 0.0))
 
     def _greeted(self, road: Framed, greet: Greet) -> Caller:
         if greet.protocol != DIRECT:
@@ -162,9 +240,12 @@ class Host:
             caller = self._callers[greet.caller] = Caller(greet.caller, greet.name, len(self._callers))
         caller.road = road
         self._roads[road] = caller
+        self._meet(caller)
+        return caller
+
+    def _meet(self, caller: Caller) -> None:
         names, streams, retry = self._living.described()
         caller.say(Met(self._order.actor, self._order.incarnation, names, streams, retry, []))
-        return caller
 
     def _cancel(self, caller: Caller, number: int) -> None:
         if caller.waiting.pop(number, None) is not None:
@@ -173,8 +254,22 @@ class Host:
             entry.cancelled = True
             if entry.stop is not None:
                 entry.stop(entry)
+            if entry.stream is not None and entry.stream.wake is None:
+                self._room(entry, 0)
+
+    def _room(self, entry: Entry, items: int) -> None:
+        """A stream may go on, or must be closed."""
+        stream = entry.stream
+        if stream.add_room(items):
+            if stream.wake is not None:
+                stream.wake()
+            else:
+                self._turns.waiting.append(entry)
 
     def _lost(self, road: Framed) -> None:
         caller = self._roads.pop(road, None)
         if caller is not None and caller.road is road:
             caller.gone()
+            for number, entry in list(caller.running.items()):
+                if entry.stream is not None:
+                    self._cancel(caller, number)  # nobody takes its items

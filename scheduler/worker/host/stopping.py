@@ -7,11 +7,16 @@ user's code of the call that is meant, or nothing. Never decides who is interrup
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
+import threading
 from itertools import count
 
 from cellmesh.scheduler.worker.interrupts import Interrupts
 
 from .callers import Entry
+
+_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class InMain:
@@ -38,7 +43,7 @@ class InMain:
         if self._interrupts.pending:
             self._interrupts.check()
 
-    def end(self) -> None:
+    def end(self, entry: Entry) -> None:
         """From now on it cannot."""
         self._interrupts.end()
 
@@ -46,6 +51,37 @@ class InMain:
         self._interrupts.request(entry.attempt)
 
 
+class InThread:
+    """Of calls in this one of several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entry: Entry | None = None
+        self._thread = ctypes.c_ulong(threading.get_ident())
+
+    def begin(self, entry: Entry) -> None:
+        """From now on it can be interrupted; raises if it was meanwhile."""
+        with self._lock:
+            self._entry = entry
+            entry.stop = self._stop
+        if entry.cancelled:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Nothing had to wait: exceptions come by themselves."""
+
+    def end(self, entry: Entry) -> None:
+        """From now on it cannot; one that is under way is called back."""
+        with self._lock:
+            self._entry = None
+            _raise_in(self._thread, None)
+
+    def _stop(self, entry: Entry) -> None:
+        with self._lock:
+            if self._entry is entry:
+                _raise_in(self._thread, ctypes.py_object(KeyboardInterrupt))
+
+
 def is_stop(error: BaseException, entry: Entry) -> bool:
     """Whether this is what a cancel raised, and no exception of the code's own."""
-    return entry.cancelled and isinstance(error, KeyboardInterrupt)
+    return entry.cancelled and isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
