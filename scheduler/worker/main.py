@@ -167,6 +167,7 @@ class Worker:
             folder=self._folder,
             prefix=self._spec.prefix,
             logs=self._spec.logs,
+            alone=self._spec.alone,
             interrupts=self._interrupts,
             capture=self._capture,
             blobs=self._blobs,
@@ -207,6 +208,6 @@ class Worker:
                     self._host = self._host_actor(message)
                     self._runs.put(self._host)
                 case Stop() if self._host is not None:
-                    self._host.stop()
+                    self._host.stop(leaving=self._leaving)
                 case Stop():
                     self._runs.put(None)

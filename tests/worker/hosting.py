@@ -62,8 +62,8 @@ def up(message):
     (folder / "failure").write_bytes(message.failure)
     os.write(answer, msgspec.json.encode([message.address, len(message.failure) > 0]) + b"\\n")
 
-host = Host(order, folder=folder, prefix={prefix!r}, logs=str(folder), interrupts=interrupts, capture=capture,
-            blobs={{"class": (folder / "class").read_bytes()}}, up=up)
+host = Host(order, folder=folder, prefix={prefix!r}, logs=str(folder), alone=[], interrupts=interrupts,
+            capture=capture, blobs={{"class": (folder / "class").read_bytes()}}, up=up)
 threading.Thread(target=lambda: (os.read(orders, 1), host.stop()), daemon=True).start()
 host.serve()
 makers.close_maker({prefix!r})

@@ -24,6 +24,7 @@ from cellmesh.scheduler.wire.framing import Framed
 from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload
 from cellmesh.scheduler.worker import surroundings
 from cellmesh.scheduler.worker.descriptors import FdCapture
+from cellmesh.scheduler.worker.handover import await_memory
 from cellmesh.scheduler.worker.interrupts import Interrupts
 from cellmesh.scheduler.worker.logs import LogWriter
 from cellmesh.scheduler.worker.runner import Runner
@@ -51,6 +52,7 @@ class Host:
         folder: Path,
         prefix: str,
         logs: str,
+        alone: list[str],
         interrupts: Interrupts,
         capture: FdCapture,
         blobs: Mapping[str, Payload],
@@ -63,6 +65,7 @@ class Host:
         self._interrupts = interrupts
         self._capture = capture
         self._logs = logs
+        self._alone = alone
         self._address = str(folder / f"a{order.actor:x}-{order.incarnation}")
         self._label = f"actor {order.name!r}" if order.name else f"an actor (pid {os.getpid()})"
         self._callers: dict[str, Caller] = {}
@@ -146,6 +149,8 @@ class Host:
             assert isinstance(context, bytes)
             surroundings.apply(msgspec.msgpack.decode(context, type=Interpreter))
         os.environ.update(order.options.env)
+        if self._alone:
+            await_memory(self._alone, self._voices.note, self._interrupts.check)
         kind = namespaces.loads(self._blobs[order.blob], self._runner.namespace)
         self._living.title = kind.__qualname__
         args, kwargs = codec.loads(order.payload)
