@@ -35,15 +35,15 @@ def collected(arrivals: Arrivals) -> list[Any]:
         bad += count
         values.extend([None] * count)
     if bad:
-        raise frames.fresh(_first_failure(errors, bad, values))
+        raise frames.fresh(first_failure(errors, bad, values))
     error = arrivals.source_error()
     if error is not None:
         raise frames.fresh(error)
     return values
 
 
-def _first_failure(errors: dict[int, BaseException], bad: int, values: list[Any]) -> BaseException:
-    """The failure of the lowest index; a cancellation only if there is nothing else."""
+def first_failure(errors: dict[int, BaseException], bad: int, values: list[Any]) -> BaseException:
+    """What to raise of a map: the failure of the lowest index; a cancellation only if there is nothing else."""
     total = len(values)
     cancelled = sum(isinstance(error, CancelledError) for error in errors.values())
     real = [index for index, error in errors.items() if not isinstance(error, CancelledError)]

@@ -142,9 +142,26 @@ class Caller:
 
     # --- waiting ------------------------------------------------------------------------------------
 
-    def wait(self, done: Callable[[], bool], timeout: float | None, title: str) -> None:
+    def wait(
+        self,
+        done: Callable[[], bool],
+        timeout: float | None,
+        title: str,
+        *,
+        progress: Callable[[], tuple[int, int | None]] | None = None,
+        quiet: bool = False,
+    ) -> None:
         """Wait until `done()`, which must become true through this actor; TimeoutError if it does not."""
-        waits.until(self.session, done, timeout, title, first=self._read_until, why=self.why)
+        waits.until(
+            self.session,
+            done,
+            timeout,
+            title,
+            first=self._read_until,
+            why=self.why,
+            count=progress,
+            quiet=quiet,
+        )
 
     async def wait_async(self, done: Callable[[], bool]) -> None:
         """`wait` in a coroutine."""

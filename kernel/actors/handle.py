@@ -5,6 +5,7 @@ itself. Read next: `caller.py`, `future.py`.
 """
 
 import difflib
+from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
 from cellmesh.kernel import attaching, packing
@@ -15,6 +16,9 @@ from .caller import Caller
 from .directory import directory_of
 from .errors import ActorDied
 from .future import ActorFuture
+from .mapped import MethodResults
+from .pending import Kind
+from .streams import FIRST_ROOM, Flow, Stream
 
 END_SECONDS = 10.0
 
@@ -86,17 +90,40 @@ class Method:
         return f"{self._handle._caller.title}.{self._name}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        handle = self._handle
+        if self._streams:
+            return Stream(self._send(args, kwargs, "stream", Flow, FIRST_ROOM))
+        return self._send(args, kwargs, "call", ActorFuture)
+
+    def map(self, *iterables: Iterable[Any]) -> MethodResults:
+        """Call it with the items of these, as the built-in `map` does; returns their results on their way."""
+        if not iterables:
+            raise TypeError(f"{self.title}.map needs something to iterate over: {self.title}.map(xs).")
+        if self._streams:
+            raise TypeError(f"{self.title} is a generator, which cannot be mapped: call it for each item.")
+        rows: Any = zip(*iterables, strict=False)
+        if all(isinstance(iterable, Sized) for iterable in iterables):
+            rows = list(rows)
+        return MethodResults(self._handle._caller, f"{self.title}.map", rows, self)
+
+    def _send(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        kind: Kind,
+        taker: Callable[[Caller, int, str], Any],
+        room: int = 0,
+    ) -> Any:
+        handle, title = self._handle, self.title
         caller = handle._caller
         prefix = caller.session.check().engine.object_prefix()
         try:
             packed = packing.pack((args, kwargs), prefix)
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
-            given = [(f"argument {i} of `{self.title}`", part) for i, part in enumerate(args, start=1)]
-            given += [(f"argument `{name}` of `{self.title}`", part) for name, part in kwargs.items()]
+            given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
+            given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]
             raise packing.explained(error, given) from None
         return caller.call(
-            self._name, packed, lambda number: ActorFuture(caller, number, self.title), life=handle._life
+            self._name, packed, lambda number: taker(caller, number, title), kind, room, handle._life
         )
 
     def __repr__(self) -> str:

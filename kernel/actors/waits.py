@@ -20,8 +20,14 @@ def until(
     *,
     first: Callable[[Callable[[], bool], float], bool],
     why: Callable[[], str],
+    count: Callable[[], tuple[int, int | None]] | None = None,
+    quiet: bool = False,
 ) -> None:
-    """Wait until `done()`; TimeoutError if it takes too long. `first` may wait itself, for a moment."""
+    """Wait until `done()`; TimeoutError if it takes too long.
+
+    `first` may wait itself, for a moment. `count` tells how much of how much is done, `why` why it lasts.
+    Nothing is shown if it is `quiet`.
+    """
     deadline = waiting.deadline_of(timeout)
     with lending.lent():
         if first(done, progress.FIRST if timeout is None else min(progress.FIRST, timeout)):
@@ -30,8 +36,9 @@ def until(
 
         def row(seconds: float) -> ProgressRow:
             taken = int(time.monotonic() - begun + progress.FIRST)
-            ending = "done" if done() else ""
-            return ProgressRow("", title, int(done()), 1, 0, taken, 0.0, None, done(), ending, why())
+            over = done()
+            so_far, total = count() if count is not None else (int(over), 1)
+            return ProgressRow("", title, so_far, total, 0, taken, 0.0, None, over, "done", why())
 
         bar = progress.Progress(session, row)
         try:
@@ -40,9 +47,12 @@ def until(
                     if deadline is not None and time.monotonic() >= deadline:
                         because = f" ({why()})" if why() else ""
                         raise TimeoutError(f"{title}: no answer within {timeout:g} s{because}.")
-                    bar.show()
+                    if not quiet:
+                        bar.show()
         except KeyboardInterrupt:
-            bar.stop("stopped")
+            if not quiet:
+                bar.stop("stopped")
             raise
         finally:
-            bar.pause()
+            if not quiet:
+                bar.pause()

@@ -1,0 +1,147 @@
+"""`h.method.map(xs)`: many calls of one method, and their results in order.
+
+Owns how far ahead an iterable without a length is taken. Every call is a Future of its own; the actor runs
+them as it runs all calls. Read next: `handle.py`, `future.py`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sized
+from typing import Any
+
+from cellmesh.kernel.collecting import first_failure
+from cellmesh.kernel.gathering import as_completed
+from cellmesh.scheduler.objects import frames
+
+from .caller import Caller
+from .future import ActorFuture
+
+AHEAD = 256
+"""Calls that are made before somebody takes the results of those before, if nobody knows how many there are."""
+
+
+class MethodResults:
+    """The results of a method's map, while it runs and after.
+
+    for y in h.embed.map(xs): ...             # in order, as they come
+    h.embed.map(xs).result()                  # the list of all; raises the first failure
+    """
+
+    def __init__(self, caller: Caller, title: str, items: Any, call: Callable[..., ActorFuture]) -> None:
+        self._caller = caller
+        self._title = title
+        self._call = call
+        self._futures: list[ActorFuture] = []
+        self._items: Iterator[Any] | None = iter(items)
+        self._total: int | None = len(items) if isinstance(items, Sized) else None
+        self._feed(AHEAD if self._total is None else self._total)
+
+    # --- shape ----------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self._total is None:
+            raise TypeError(
+                "The number of items is not known yet: they come from an iterable without a length."
+            )
+        return self._total
+
+    def __repr__(self) -> str:
+        done, total = self.progress()
+        failed = sum(future.failed() for future in self._futures)
+        state = "finished" if self.done() else "running"
+        told = f", {failed} failed" if failed else ""
+        return f"<cellmesh.Results {self._title}: {done}/{'?' if total is None else total}{told}, {state}>"
+
+    def progress(self) -> tuple[int, int | None]:
+        """(items that are done or failed, items in all or None)."""
+        return sum(future.done() for future in self._futures), self._total
+
+    def done(self) -> bool:
+        """Whether everything is over."""
+        return self._items is None and all(future.done() for future in self._futures)
+
+    def cancel(self) -> None:
+        """Drop what is queued and interrupt what runs; what has finished stays."""
+        self._items = None
+        self._total = len(self._futures)
+        for future in reversed(self._futures):
+            future.cancel()
+
+    # --- taking ---------------------------------------------------------------------------------------
+
+    def result(self, timeout: float | None = None) -> list[Any]:
+        """The list of all results, in order; raises the first failure if there is one."""
+        self._feed(None)
+        self._wait(self.done, timeout)
+        return self._all()
+
+    def as_completed(self) -> Iterator[tuple[int, Any]]:
+        """`(index, value)` of each item as it comes; a failed one raises."""
+        self._feed(None)
+        place = {id(future): index for index, future in enumerate(self._futures)}
+        for future in as_completed(self._futures):
+            yield place[id(future)], future.result()
+
+    def __iter__(self) -> Iterator[Any]:
+        index = 0
+        while self._there(index):
+            self._wait(self._futures[index].done, None)
+            yield self._futures[index].result()
+            index += 1
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        index = 0
+        while self._there(index):
+            yield await self._futures[index]
+            index += 1
+
+    def __getitem__(self, index: int) -> Any:
+        if index < 0:
+            index += len(self)
+        if index < 0 or not self._there(index):
+            raise IndexError(f"There is no item {index} in {self!r}.")
+        return self._futures[index].result()
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        self._feed(None)
+        yield from self._caller.wait_async(self.done).__await__()
+        return self._all()
+
+    # ------------------------------------------------------------------------------------------------
+
+    def _there(self, index: int) -> bool:
+        if self._total is None:
+            self._feed(index + AHEAD - len(self._futures))
+        return index < len(self._futures)
+
+    def _feed(self, count: int | None) -> None:
+        """Make so many calls more, or all."""
+        while self._items is not None and (count is None or count > 0):
+            try:
+                arguments = next(self._items)
+            except StopIteration:
+                self._items = None
+                self._total = len(self._futures)
+                return
+            self._futures.append(self._call(*arguments))
+            count = None if count is None else count - 1
+        if self._total is not None and len(self._futures) >= self._total:
+            self._items = None
+
+    def _wait(self, done: Callable[[], bool], timeout: float | None) -> None:
+        try:
+            self._caller.wait(done, timeout, self._title, progress=self.progress)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+
+    def _all(self) -> list[Any]:
+        values: list[Any] = []
+        errors: dict[int, BaseException] = {}
+        for index, future in enumerate(self._futures):
+            try:
+                values.append(future.result())
+            except Exception as error:  # noqa: BLE001 - whatever the method raised; it is raised below
+                values.append(None)
+                errors[index] = error
+        if errors:
+            raise frames.fresh(first_failure(errors, len(errors), values))
+        return values
