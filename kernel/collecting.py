@@ -43,7 +43,7 @@ def collected(arrivals: Arrivals) -> list[Any]:
 
 
 def first_failure(errors: dict[int, BaseException], bad: int, values: list[Any]) -> BaseException:
-    """What to raise of a map: the failure of the lowest index; a cancellation only if there is nothing else."""
+    """Of a map: the failure of the lowest index; a cancellation only if there is nothing else."""
     total = len(values)
     cancelled = sum(isinstance(error, CancelledError) for error in errors.values())
     real = [index for index, error in errors.items() if not isinstance(error, CancelledError)]

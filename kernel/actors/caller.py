@@ -11,16 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cellmesh.kernel import cells, outcomes, packing
+from cellmesh.kernel import cells, packing
 from cellmesh.kernel.packing import Packed
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.objects import makers
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorInfo
-from cellmesh.scheduler.wire.messages import Item, Payload, Ref
+from cellmesh.scheduler.wire.messages import Payload, Ref
 
 from . import waits
 from .errors import died
+from .inbox import Inbox
 from .pending import Kind, Pending
 from .roads import Road
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from .directory import Directory, Life
 
 MEET_SECONDS = 0.5
-TOOK_AT_LEAST = 64
-"""Answers after which the actor is told that they have come, even if there is nothing else to say."""
 
 
 class Caller:
@@ -47,8 +46,7 @@ class Caller:
         self._count = 0
         self._queue: deque[Pending] = deque()  # not sent
         self._sent: dict[int, Pending] = {}
-        self._took: list[int] = []
-        self._took_names: list[str] = []
+        self._inbox = Inbox(lambda took: self._post(took, prompt=bool(took.names)))
         self._facts: dict[int, direct.Facts] = {}
 
     @property
@@ -262,33 +260,17 @@ class Caller:
                     self._on_met(message)
                 case direct.Facts(request):
                     self._facts[request] = message
-        if self._took_names or len(self._took) >= TOOK_AT_LEAST:
-            took, names = self._took, self._took_names
-            self._took, self._took_names = [], []
-            self._post(direct.Took(took, names), prompt=bool(names))
+        self._inbox.tell()
 
     def _on_answer(self, number: int, state: str, payload: Payload) -> None:
-        self._took.append(number)
         one = self._sent.pop(number, None)
-        if isinstance(payload, Ref):
-            self._took_names.append(payload.name)
-        if one is None:
-            return  # it was cancelled, or is answered twice
-        self._free(one)
-        if state == "cancelled":
-            one.taker.cancel()
-        elif isinstance(payload, Ref) and state == "ok":  # loaded now: it is gone with the actor's process
-            value, error = outcomes.value_of(Item(0, True, payload), one.taker.title)
-            one.taker.give(value) if error is None else one.taker.fail(error)
-        else:
-            one.taker.settle(Item(0, state == "ok", payload))
+        if one is not None:
+            self._free(one)
+        self._inbox.answer(None if one is None else one.taker, number, state, payload)
 
     def _on_yielded(self, number: int, payload: Payload, count: int) -> None:
-        if isinstance(payload, Ref):
-            self._took_names.append(payload.name)
         one = self._sent.get(number)
-        if one is not None:
-            one.taker.take(payload, count)
+        self._inbox.yielded(None if one is None else one.taker, payload, count)
 
     def _on_met(self, met: direct.Met) -> None:
         with self._lock:

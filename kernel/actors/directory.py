@@ -90,7 +90,7 @@ class Directory:
     def drop(self, actor: int) -> None:
         """Nothing refers to it any more."""
         if actor not in self._lives:
-            self.session.engine.actors.end(actor, "nothing referred to it any more")
+            self.session.engine.actors.end(actor, "ended, as nothing referred to it any more")
 
     def said(self, caller: Caller, pending: Pending | None, output: Output) -> None:
         """A call printed or displayed something: it goes to the cell that made it."""

@@ -25,5 +25,5 @@ def died(info: ActorInfo, title: str, doing: str = "") -> BaseException:
             f"The process of {title} died {doing} ({again}). Whether the call had an effect is not known; "
             "@cm.method(retry=True) would have run it again."
         )
-    why = info.why or "it has ended"
-    return ActorDied(f"{title}: {why}")
+    named = f'The actor "{info.name}"' if info.name else f"An actor ({title})"
+    return ActorDied(f"{named} {info.why or 'has ended'}")

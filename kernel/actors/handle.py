@@ -14,7 +14,7 @@ from cellmesh.scheduler.wire.actors import ActorInfo
 
 from .caller import Caller
 from .directory import directory_of
-from .errors import ActorDied
+from .errors import died
 from .future import ActorFuture
 from .mapped import MethodResults
 from .pending import Kind
@@ -39,7 +39,7 @@ class Handle:
     def stop(self) -> None:
         """End the actor: its process ends, and gives back what it held. Calls that wait fail."""
         engine = self._caller.session.engine
-        engine.actors.end(self._caller.info.id, "it was stopped")
+        engine.actors.end(self._caller.info.id, "was stopped")
         self._caller.session.bell.wait(lambda: self._caller.info.state == "ended", END_SECONDS)
 
     def __getattr__(self, name: str) -> "Method":
@@ -135,5 +135,5 @@ def restored(info: ActorInfo, known: Members | None) -> Handle:
     session = attaching.current()
     answer = session.engine.actors.find("", info.id)
     if answer.actor is None:
-        raise ActorDied(f"{info.name or info.title}: {answer.why}")
+        raise died(info, info.name or info.title)
     return Handle(directory_of(session).caller(answer.actor), known)

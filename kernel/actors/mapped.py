@@ -15,7 +15,7 @@ from .caller import Caller
 from .future import ActorFuture
 
 AHEAD = 256
-"""Calls that are made before somebody takes the results of those before, if nobody knows how many there are."""
+"""Calls that are made before somebody takes the first results, if nobody knows how many there will be."""
 
 
 class MethodResults:

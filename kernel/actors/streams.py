@@ -1,11 +1,12 @@
 """What a generator method yields, as it comes: `for token in h.generate(prompt)`.
 
-Owns how far ahead of its consumer the generator may be. Leaving the loop ends it in the actor, too. Never sends
-by itself. Read next: `caller.py`, `handle.py`.
+Owns how far ahead of its consumer the generator may be. Leaving the loop ends it in the actor, too. Never
+sends by itself. Read next: `caller.py`, `handle.py`.
 """
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
@@ -93,7 +94,7 @@ class Flow:
         """It shall not go on."""
         if self._over:
             return False
-        self.fail(outcomes.CancelledError(f"{self.title} was cancelled."))
+        self.fail(CancelledError(f"{self.title} was cancelled."))
         self.caller.withdraw(self.number)
         self.caller.session.bell.ring()
         return True
@@ -166,4 +167,3 @@ def _error(item: Item, title: str) -> BaseException:
     error = outcomes.value_of(item, title)[1]
     assert error is not None
     return error
-

@@ -53,7 +53,7 @@ class InlineActor:
             self._object = codec.loads(kind)(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - it is the starter's, with its own traceback
             failed = self._failure(error)
-            self.end(f"{wanted.title}.__init__ failed", failure=failed)
+            self.end("was not started: its __init__ failed", failure=failed)
 
     def end(self, why: str, *, failure: bytes = b"") -> ActorInfo:
         """It is no more; what it is now."""
@@ -163,7 +163,7 @@ class InlineActors(Lives):
             )
             return ActorAnswer(wanted.request, None, why)
         if living is not None:
-            self.end(living.info.id, "it was replaced")
+            self.end(living.info.id, "was replaced")
         made = self._actors[wanted.actor] = InlineActor(wanted, self._blobs[wanted.blob])
         return ActorAnswer(wanted.request, made.info, fresh=True)
 
@@ -201,7 +201,7 @@ class InlineActors(Lives):
     def close(self) -> None:
         """End all."""
         for one in self._living():
-            one.end("its notebook left the inline engine")
+            one.end("ended as its notebook left the inline engine")
         self._actors.clear()
 
     def _living(self) -> "list[InlineActor]":

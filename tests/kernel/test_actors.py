@@ -29,11 +29,6 @@ class Counter:
 """
 
 
-@pytest.fixture(params=["inline"])
-def engine_name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def plain(text: str) -> str:
     """Without colours."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
@@ -86,7 +81,7 @@ def test_an_exception_is_the_callers_and_the_actor_lives_on(counter: Kernel) -> 
     shown = counter.run("h.fail().result()")
     assert shown.error == "ValueError: ('no', 2)"
     assert "raise ValueError" in plain(shown.traceback)
-    assert "on actor" in plain(shown.traceback)
+    assert " actor" in plain(shown.traceback)
     assert counter.ok("h.add().result()").result == "3"
 
 
@@ -131,9 +126,8 @@ def test_the_list_shows_itself_as_a_table(counter: Kernel) -> None:
 
 def test_one_that_is_stopped_says_so(counter: Kernel) -> None:
     counter.ok("h = Counter.start(name='c')\nh.add().result()\nh.stop()")
-    assert counter.run("h.add().result()").error.startswith("ActorDied: c: ")
-    assert "stopped" in counter.run("h.add().result()").error
-    assert "There is no actor" in counter.run("cm.get_actor('c')").error
+    assert counter.run("h.add().result()").error.startswith('ActorDied: The actor "c" was stopped')
+    assert '"c"' in counter.run("cm.get_actor('c')").error
     assert counter.ok("cm.actors()").result.startswith("No actors")
 
 
@@ -153,3 +147,18 @@ def test_a_failed_constructor_is_what_calls_raise(counter: Kernel) -> None:
     shown = counter.run("Bad.start().f().result()")
     assert shown.error.startswith("ZeroDivisionError")
     assert "1 / 0" in plain(shown.traceback)
+
+
+def test_a_method_is_mapped(counter: Kernel) -> None:
+    counter.ok("h = Counter.start()")
+    assert counter.ok("h.add.map([1, 2, 3]).result(), list(h.add.map(iter([1, 1])))").result == (
+        "([1, 3, 6], [7, 8])"
+    )
+    assert counter.ok("sorted(h.add.map([0] * 3).as_completed()), h.add.map([0])[0]").result == (
+        "([(0, 8), (1, 8), (2, 8)], 8)"
+    )
+    assert counter.ok("await h.add.map([0, 0])").result == "[8, 8]"
+    shown = counter.run("h.add.map([1, 'x', 2]).result()")
+    assert shown.error.startswith("TypeError")
+    assert "1 of 3 items failed" in plain(shown.traceback)
+    assert "is not iterable" in counter.run("h.add.map(3)").error
