@@ -11,7 +11,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from cellmesh.scheduler.engines.contract import EngineError
-from cellmesh.scheduler.worker.logs import LogRecord, read_logs
+from cellmesh.scheduler.objects.logbook import LogRecord, read_logs
 from cellmesh.widgets.views import MeshView
 
 from . import api, attaching, reattaching, targets

@@ -25,6 +25,7 @@ from cellmesh.scheduler.core.actor_events import (
 from cellmesh.scheduler.core.actors import DETACHED
 from cellmesh.scheduler.core.ids import ActorId, ClientId, SessionId, WorkerId
 from cellmesh.scheduler.core.tables import ActorState
+from cellmesh.scheduler.objects.logbook import read_logs
 from cellmesh.scheduler.wire import folders, messages as msg
 
 from .lives import Life
@@ -33,6 +34,9 @@ from .store import SessionRecord
 if TYPE_CHECKING:
     from .hub import Hub
     from .kernels import Client
+
+LAST_LINES = 10
+"""So many lines of its log are told when it has died."""
 
 Asked = (
     msg.StartActor | msg.FindActor | msg.ListActors | msg.EndActor | msg.FollowActor | msg.RenewActor
@@ -160,6 +164,10 @@ def process_gone(hub: Hub, actor: ActorId, peak: int) -> None:
     if life is not None:
         life.address = ""
         life.last_words = f" (peak memory {peak / 1e6:,.0f} MB)" if peak else ""
+        said = read_logs(hub.orders.logs(life.session), f"a{actor}", tail=LAST_LINES)
+        lines = "".join(record.text for record in said).splitlines()
+        if lines:
+            life.last_words += ". It said last:\n" + "\n".join(f"    {line}" for line in lines)
 
 
 def carry_out(hub: Hub, command: cmd.AnswerActor | cmd.HostActor | cmd.TellActor | cmd.ForgetActor) -> None:

@@ -212,7 +212,7 @@ def test_setup_cells_run_on_new_workers(desk: Desk) -> None:
 
 @pytest.mark.promise("logs")
 def test_everything_printed_is_in_the_log(desk: Desk) -> None:
-    from cellmesh.scheduler.worker.logs import read_logs
+    from cellmesh.scheduler.objects.logbook import read_logs
 
     desk.mesh(1)
     job = desk.cell("for i in range(5000): print(i)")

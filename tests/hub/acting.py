@@ -61,7 +61,7 @@ def ask(
         ActorOptions(**options),
         replace=replace,
     )
-    return desk.engine.actors().start(wanted)
+    return desk.engine.actors.start(wanted)
 
 
 def start(desk: Desk, kind: type = Counter, *args: Any, **options: Any) -> ActorInfo:

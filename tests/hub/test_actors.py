@@ -42,13 +42,13 @@ def test_an_actor_keeps_its_state_from_call_to_call_and_ends_when_asked(desk: De
         pid, flavour, _ = caller.call("where")
     assert (pid, flavour) == (info.pid, "sweet")
     assert pid != os.getpid()
-    desk.engine.actors().end(info.id, "was stopped by h.stop()")
+    desk.engine.actors.end(info.id, "was stopped by h.stop()")
     assert ended(desk, info.id).why.startswith("was stopped by h.stop() at ")
     assert leftovers.wait_until_gone([info.pid]) == []
-    answer = desk.engine.actors().find("", info.id)
+    answer = desk.engine.actors.find("", info.id)
     assert answer.actor is not None
     assert answer.actor.state == "ended"
-    assert desk.engine.actors().all() == []
+    assert desk.engine.actors.all() == []
 
 
 def test_a_class_that_cannot_be_made_is_its_starters_error_and_not_tried_again(desk: Desk) -> None:
@@ -70,8 +70,8 @@ def test_a_name_finds_the_living_one_if_it_was_started_alike(desk: Desk) -> None
     assert other.actor is None
     assert "%mesh reload llm" in other.why
     assert "replace=True" in other.why
-    assert desk.engine.actors().find("llm").actor == first
-    assert 'Did you mean "llm"?' in desk.engine.actors().find("lm").why
+    assert desk.engine.actors.find("llm").actor == first
+    assert 'Did you mean "llm"?' in desk.engine.actors.find("lm").why
     replaced = ask(desk, Counter, 7, name="llm", same="2", replace=True)
     assert replaced.actor is not None
     assert replaced.fresh
@@ -86,7 +86,8 @@ def test_a_dead_actor_tells_when_why_and_what_it_said_last(desk: Desk) -> None:
     why = ended(desk, info.id).why
     assert why.startswith("was killed by SIGKILL at ")
     assert "peak memory" in why
-    assert "was killed by SIGKILL" in desk.engine.actors().find("llm").why
+    assert "loading layer 7" in why
+    assert "was killed by SIGKILL" in desk.engine.actors.find("llm").why
 
 
 def test_a_process_that_dies_is_replaced_while_restarts_are_left(desk: Desk) -> None:
@@ -104,7 +105,7 @@ def test_what_this_machine_can_never_give_is_refused_at_once(desk: Desk) -> None
     assert ask(desk, Counter, gpus=1).why == "needs 1 GPU; this machine has 0"
     assert ask(desk, Counter, cpus=3).why == "needs 3 cores; the pool has 2"
     assert ask(desk, Counter, gpus=-1).why.startswith("gpus=-1: an actor takes")
-    assert desk.engine.actors().all() == []
+    assert desk.engine.actors.all() == []
 
 
 def test_cores_are_held_for_life_and_who_waits_is_told_by_whom(desk: Desk) -> None:
@@ -112,7 +113,7 @@ def test_cores_are_held_for_life_and_who_waits_is_told_by_whom(desk: Desk) -> No
     answer = ask(desk, Counter, cpus=1)
     assert answer.actor is not None
     assert (answer.actor.state, answer.actor.why) == ("waiting", "waiting for 1 core, held by actor big")
-    desk.engine.actors().end(big.id, "")
+    desk.engine.actors.end(big.id, "")
     alive(desk, answer.actor.id)
     assert desk.engine.status().slots_used == 1
     assert desk.value(desk.call(abs, -3)) == 3
@@ -125,7 +126,7 @@ def test_unnamed_ones_end_with_their_kernel_named_ones_stay(folder: Path, runtim
     first.engine.close(end_session=False)
     assert leftovers.wait_until_gone([unnamed.pid]) == []
     second = Desk(EmbeddedEngine(folder), grace=600.0)
-    answer = second.engine.actors().find("llm")
+    answer = second.engine.actors.find("llm")
     assert answer.actor == named
     assert once(named, "add", 1) == 6
     pids = [process.pid for process in leftovers.processes(runtime)]

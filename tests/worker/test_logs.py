@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cellmesh.scheduler.worker.logs import LogWriter, read_logs
+from cellmesh.scheduler.objects.logbook import read_logs
+from cellmesh.scheduler.worker.logs import LogWriter
 
 
 def _texts(folder: Path, **query: object) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from worker.running import Local, in_worker
 
-from cellmesh.scheduler.worker.logs import LogWriter, read_logs
+from cellmesh.scheduler.objects.logbook import read_logs
+from cellmesh.scheduler.worker.logs import LogWriter
 
 
 def test_a_printed_line_is_one_message() -> None:
