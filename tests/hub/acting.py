@@ -21,10 +21,14 @@ from cellmesh.scheduler.wire.messages import ActorAnswer, ActorInfo, ActorOption
 
 
 class Counter:
-    """Remembers one number."""
+    """Remembers one number (or something large)."""
 
-    def __init__(self, first: int = 0) -> None:
+    def __init__(self, first: Any = 0) -> None:
         self.value = first
+
+    def size(self) -> int:
+        """Of what it was started with."""
+        return len(self.value)
 
     def add(self, more: int) -> int:
         self.value += more
@@ -119,11 +123,24 @@ class Caller:
 
     def call(self, method: str, *args: Any) -> Any:
         """Call it, and wait for the answer."""
-        self._say(direct.Call(next(self._numbers), method, codec.dumps((args, {}))))
+        self.begin(method, *args)
         answer = self._hear(direct.Answer)
         value = codec.loads(answer.payload)
         assert answer.state == "ok", value
         return value
+
+    def begin(self, method: str, *args: Any) -> None:
+        """Call it, and do not wait."""
+        self._say(direct.Call(next(self._numbers), method, codec.dumps((args, {}))))
+
+    def until_busy(self) -> None:
+        """Wait until a call runs."""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            self._say(direct.AskFacts(next(self._numbers)))
+            if self._hear(direct.Facts).running:
+                return
+        raise AssertionError("nothing runs")
 
     def __enter__(self) -> Caller:
         return self

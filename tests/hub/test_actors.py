@@ -15,6 +15,7 @@ from hub.acting import Broken, Caller, Counter, alive, ask, ended, once, start
 from cellmesh.scheduler.engines.embedded import EmbeddedEngine
 from cellmesh.scheduler.nursery.start import ensure_hub
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire.messages import ActorOptions, Ref, StartActor
 from tests.support import leftovers
 
 
@@ -133,3 +134,131 @@ def test_unnamed_ones_end_with_their_kernel_named_ones_stay(folder: Path, runtim
     second.engine.close(end_session=True)
     assert leftovers.wait_until_gone(pids) == []
     assert leftovers.files(runtime) == []
+
+
+def test_detached_ones_outlive_their_session_and_end_when_told(folder: Path, runtime: Path) -> None:
+    first = Desk(EmbeddedEngine(folder), "first")
+    info = start(first, Counter, 5, name="llm", detached=True, restarts=1)
+    first.engine.close(end_session=True)
+    second = Desk(EmbeddedEngine(folder), "second")
+    pids = [process.pid for process in leftovers.processes(runtime)]
+    assert second.engine.actors.find("llm").actor == info
+    assert [found.name for found in second.engine.actors.all()] == ["llm"]
+    assert once(info, "add", 1) == 6
+    os.kill(info.pid, signal.SIGKILL)
+    again = alive(second, info.id, 2)  # its class and arguments are still there
+    assert once(again, "add", 1) == 6
+    second.engine.close(end_session=True)
+    third = Desk(EmbeddedEngine(folder), "third")
+    assert once(again, "add", 1) == 7
+    third.engine.actors.end(info.id, "")
+    third.engine.close(end_session=True)
+    assert leftovers.wait_until_gone(pids) == []
+    assert leftovers.files(runtime) == []
+
+
+def test_a_large_class_and_large_arguments_outlive_who_brought_them(folder: Path, runtime: Path) -> None:
+    first = Desk(EmbeddedEngine(folder), "first")
+    prefix = first.engine.object_prefix()
+    wanted = StartActor(
+        0,
+        first.engine.new_job_id(),
+        "",
+        "Counter",
+        "1",
+        first.blob(Counter),
+        codec.dumps((([0] * 200_000,), {}), prefix),
+        ActorOptions(detached=True, restarts=1),
+    )
+    assert isinstance(wanted.payload, Ref)
+    answer = first.engine.actors.start(wanted)
+    assert answer.actor is not None
+    info = alive(first, answer.actor.id)
+    first.engine.close(end_session=True)
+    second = Desk(EmbeddedEngine(folder), "second")
+    second.engine.actors.find("", info.id)
+    os.kill(info.pid, signal.SIGKILL)
+    assert once(alive(second, info.id, 2), "size") == 200_000
+    second.engine.actors.end(info.id, "")
+    ended(second, info.id)
+    pids = [process.pid for process in leftovers.processes(runtime)]
+    second.engine.close(end_session=True)
+    assert leftovers.wait_until_gone(pids) == []
+    assert leftovers.files(runtime) == []
+
+
+def test_one_that_is_told_to_end_goes_on_elsewhere_without_counting(desk: Desk) -> None:
+    info = start(desk, Counter, restarts=1)
+    os.kill(info.pid, signal.SIGTERM)
+    second = alive(desk, info.id, 2)
+    os.kill(second.pid, signal.SIGKILL)
+    alive(desk, info.id, 3)
+    frail = start(desk, Counter)
+    os.kill(frail.pid, signal.SIGTERM)
+    assert ended(desk, frail.id).why.startswith("was told to end (SIGTERM) at ")
+
+
+def test_one_that_is_stopped_is_waited_for(desk: Desk) -> None:
+    info = start(desk, Counter, 5, name="llm")
+    os.kill(info.pid, signal.SIGSTOP)
+    desk.told.wait(lambda: ("notice", "actor llm was stopped (SIGSTOP)") in desk.told.calls, "word of it")
+    os.kill(info.pid, signal.SIGCONT)
+    desk.told.wait(lambda: ("notice", "actor llm goes on (SIGCONT)") in desk.told.calls, "word of it")
+    assert once(info, "add", 1) == 6
+
+
+def test_a_method_that_does_not_end_does_not_keep_its_actor(desk: Desk) -> None:
+    info = start(desk, Counter)
+    with Caller(info) as caller:
+        caller.begin("sleep", 600)
+        caller.until_busy()
+        desk.engine.actors.end(info.id, "")
+        assert leftovers.wait_until_gone([info.pid]) == []
+
+
+def test_reset_ends_the_sessions_actors(desk: Desk) -> None:
+    info = start(desk, Counter, name="llm")
+    desk.engine.reset()
+    assert ended(desk, info.id).why.startswith("was ended by %mesh reset at ")
+    assert start(desk, Counter, name="llm").id != info.id
+
+
+def test_status_lists_actors_apart_from_workers(desk: Desk) -> None:
+    info = start(desk, Counter, name="llm")
+    (session,) = desk.engine.status().sessions
+    assert session.actors == [info]
+    assert session.task_workers == []
+
+
+def test_an_actor_survives_the_hubs_death_and_its_callers_do_not_notice(desk: Desk) -> None:
+    info = start(desk, Counter, name="llm", restarts=1)
+    with Caller(info) as caller:
+        assert caller.call("add", 1) == 1
+        os.kill(desk.engine.status().pid, signal.SIGKILL)
+        assert [caller.call("add", 1) for _ in range(100)] == list(range(2, 102))
+        found = desk.engine.actors.find("llm").actor
+        assert found == info
+        assert caller.call("add", 1) == 102
+    os.kill(info.pid, signal.SIGKILL)
+    assert once(alive(desk, info.id, 2), "add", 1) == 1
+
+
+def test_a_death_while_the_hub_is_away_is_seen(desk: Desk) -> None:
+    mortal, other = start(desk, Counter), start(desk, Counter, restarts=1)
+    nursery, hub = desk.engine.status().nursery, desk.engine.status().pid
+    os.kill(nursery, signal.SIGSTOP)  # nobody starts a new hub meanwhile
+    os.kill(hub, signal.SIGKILL)
+    os.kill(mortal.pid, signal.SIGKILL)
+    os.kill(other.pid, signal.SIGKILL)
+    os.kill(nursery, signal.SIGCONT)
+    ended(desk, mortal.id)
+    alive(desk, other.id, 2)
+
+
+def test_one_that_was_starting_when_the_hub_died_is_there_once(desk: Desk) -> None:
+    for _ in range(3):
+        answer = ask(desk, Counter)
+        assert answer.actor is not None
+        os.kill(desk.engine.status().pid, signal.SIGKILL)
+        assert once(alive(desk, answer.actor.id), "add", 1) == 1
+    assert len(desk.engine.actors.all()) == 3
