@@ -33,6 +33,7 @@ class CellOptions:
     local: bool = False
     push: tuple[str, ...] = ()
     setup: bool = False
+    actor: str = ""
 
 
 def parse(line: str, magic: str = "%%distributed") -> CellOptions:
@@ -194,6 +195,20 @@ def _unknown(option: str, magic: str) -> str:
 
 
 def _agree(options: CellOptions, magic: str) -> None:
+    if options.actor:
+        others = {
+            "--over": options.over,
+            "--workers": options.workers is not None,
+            "-n": options.size is not None,
+            "--gpus": options.gpus is not None,
+            "--local": options.local,
+            "--setup": options.setup,
+        }
+        if magic == "%%rank":
+            raise UsageError(f"{magic}: a cell in an actor is %%distributed --actor {options.actor}")
+        for option, given in others.items():
+            if given:
+                raise UsageError(f"{magic}: {option} is for mesh workers, not with --actor")
     if options.over and not options.item_name:
         raise UsageError(f"{magic}: --over needs --as NAME: the name that each element gets in the cell")
     if options.item_name and not options.over:
@@ -249,6 +264,7 @@ _VALUES: dict[str, tuple[str, bool, Callable[[str, str], Any]]] = {
     "--workers": ("workers", True, parse_spec),
     "--timeout": ("timeout", False, _seconds),
     "--push": ("push", True, _names),
+    "--actor": ("actor", False, _text),
     "-n": ("size", False, _size),
 }
-_LATER = ("--actor", "--spmd")
+_LATER = ("--spmd",)

@@ -57,6 +57,11 @@ def distributed(shell: Any, magic: str, line: str, body: str) -> BaseException |
         celltext.check_local(cell)
     try:
         session = attaching.current()
+        if options.actor:
+            from .actors import cell as inside  # here: notebooks without actors do not pay for them
+
+            inside.run(session, shell, magic, options, cell)
+            return None
         values = _values(shell, options, cell, magic) if options.over else None
         prepared = _prepare(session, shell, magic, options, cell)
         if values is None:
@@ -76,7 +81,8 @@ def distributed(shell: Any, magic: str, line: str, body: str) -> BaseException |
             own = own.tb_next
         if own is None and isinstance(error, KeyboardInterrupt):
             return error.with_traceback(None)  # the magic's own line is shown anyway
-        return error.with_traceback(own) if own else tracebacks.at_line(error, cell.filename, cell.magic_line)
+        at: int = getattr(error, "line", cell.magic_line)  # of what cannot be pickled
+        return error.with_traceback(own) if own else tracebacks.at_line(error, cell.filename, at)
     finally:
         tracebacks.restore(cell.filename)
 

@@ -22,6 +22,7 @@ class MeshMagics(Magics):
 
         %%distributed [options]
         %%distributed --over EXPR --as NAME [--out NAME]   once per element of EXPR, load-balanced
+        %%distributed --actor NAME [--out NAME]            inside that actor's process; `self` is the object
 
         What the cell uses and the notebook has is sent by itself.
 

@@ -38,6 +38,7 @@ class Caller:
         self.session: Session = directory.session
         self.info = info
         self.met: direct.Met | None = None
+        self.names: set[str] = set()  # that cells of this notebook have assigned there
         self._directory = directory
         self._name = f"{self.session.engine.new_job_id():x}-{os.getpid():x}"
         self._local = self.session.engine.actors.local(info.id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellmesh.kernel.futures import Future
 from cellmesh.kernel.outputs import Speaker
+from cellmesh.kernel.session import Session
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
@@ -24,6 +25,11 @@ class ActorFuture(Future):
         self.cell = caller.session.hooks.current
         self.attended = False  # somebody has waited for it, or looked at its result
         self._caller = caller
+
+    @property
+    def session(self) -> Session:
+        """In which it was called."""
+        return self._session
 
     @property
     def title(self) -> str:

@@ -6,13 +6,11 @@ order in which any engine makes them. Read next: `inline_job.py`, `inline_worker
 """
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
-from typing import Any
 
 import msgspec
 
@@ -34,7 +32,7 @@ from cellmesh.scheduler.worker.modules import LocalModules
 from .contract import Capacity, Engine, EngineError, JobSpec, SessionSpec, Sink, Survivors
 from .inline_actor import InlineActors
 from .inline_job import InlineJob
-from .inline_worker import InlineMesh, InlineWorker
+from .inline_worker import InlineMesh, InlineWorker, shell
 
 
 class InlineEngine(Engine):
@@ -263,7 +261,7 @@ class InlineEngine(Engine):
                 Run(next(self._attempts), job, task, self._context),
                 self._blobs,
                 self._jobs.get(job),
-                _shell(),
+                shell(),
             )
 
     def _settle(self, record: InlineJob, task: int, state: str, why: str, worker: int | None) -> None:
@@ -288,9 +286,3 @@ class InlineEngine(Engine):
             task_workers=[os.getpid()],
             jobs=jobs,
         )
-
-
-def _shell() -> Any:
-    """The notebook's IPython, if there is one; a plain script never imports it for this."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None

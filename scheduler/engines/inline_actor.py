@@ -4,6 +4,7 @@ Owns the objects, and what is answered to the messages that an actor's process w
 breakpoints in methods work. Never restarts anything. Read next: `inline.py`, `../wire/direct.py`.
 """
 
+import builtins
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +18,14 @@ from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.members import members_of
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, StartActor
-from cellmesh.scheduler.wire.messages import Payload
+from cellmesh.scheduler.wire.messages import Item, Output, Payload, Run, TaskWire
 from cellmesh.scheduler.worker import errors
 from cellmesh.scheduler.worker.interrupts import Interrupts
 from cellmesh.scheduler.worker.loops import Loop
+from cellmesh.scheduler.worker.runner import Runner
 
 from .contract import Lives
+from .inline_worker import shell
 
 Tell = Callable[[direct.FromHost], None]
 
@@ -35,6 +38,7 @@ class InlineActor:
         self._loop = Loop(Interrupts())
         self._object: Any = None
         self._streams: dict[int, Iterator[Any]] = {}
+        self._namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}  # of cells
         self._done = self._running = 0
         self.info = ActorInfo(
             id=wanted.actor,
@@ -90,6 +94,9 @@ class InlineActor:
                 self._object.__class__ = codec.loads(payload)
                 answer(self._met())
                 value = None
+            elif kind == "cell":
+                self._cell(number, payload, answer)
+                return
             elif kind in ("call", "stream"):
                 args, kwargs = codec.loads(payload)
                 value = getattr(self._object, method)(*args, **kwargs)
@@ -110,6 +117,27 @@ class InlineActor:
             answer(direct.Answer(number, "failed", self._failure(error)))
         finally:
             self._running -= 1
+
+    def _cell(self, number: int, payload: Payload, answer: Tell) -> None:
+        code, blobs = codec.loads(payload)
+        items: list[Item] = []
+        runner = Runner(
+            number=None,
+            label=f"actor {self.wanted.name!r} (inline)",
+            prefix="",
+            emit=lambda told: answer(direct.Said(number, told)) if isinstance(told, Output) else None,
+            report=lambda report: items.extend(report.items),
+            namespace=self._namespace,
+        )
+        self._namespace["self"] = self._object
+        try:
+            with runner.streams.borrowed(), runner.notebook.borrowed(shell()):
+                runner.run(Run(number, 0, TaskWire(0, "cell", codec.dumps(code)), ""), blobs)
+        finally:
+            runner.close()
+        if not items:  # the notebook's Stop, taken by the runner
+            raise KeyboardInterrupt
+        answer(direct.Answer(number, "ok" if items[0].ok else "failed", items[0].payload))
 
     def _more(self, number: int, items: int, answer: Tell) -> None:
         stream = self._streams.get(number)

@@ -5,6 +5,7 @@ Read next: `inline.py`, `cellmesh/scheduler/worker/runner.py`.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -147,3 +148,9 @@ class InlineMesh:
     def infos(self) -> list[WorkerInfo]:
         """As a client sees them."""
         return [worker.info() for _, worker in sorted(self._workers.items())]
+
+
+def shell() -> Any:
+    """The notebook's IPython, if there is one; a plain script never imports it for this."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None

@@ -96,7 +96,7 @@ def test_rank_with_workers_twice() -> None:
     ("line", "said"),
     [
         ("--bakground", "%%distributed: there is no option --bakground; did you mean --background?"),
-        ("--actor llm", "%%distributed: --actor is not in this version yet"),
+        ("--actor", "%%distributed: --actor needs a value"),
         ("--spmd -n 4", "%%distributed: --spmd is not in this version yet"),
         ("-n 0", "%%distributed -n: a mesh needs at least one worker (%mesh stop ends them all)"),
         ("-n two", "%%distributed -n: 'two' is not a whole number"),

@@ -1,0 +1,87 @@
+"""`%%distributed --actor`: cells inside an actor's process."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .conftest import Kernel
+
+MODEL = """
+%load_ext cellmesh
+import cellmesh as cm
+
+@cm.actor(name="llm")
+class Model:
+    def __init__(self):
+        self.weights = [1, 2, 3]
+    def total(self):
+        return sum(self.weights)
+h = Model.start()
+"""
+
+
+@pytest.fixture
+def model(kernel: Kernel) -> Kernel:
+    kernel.ok(MODEL)
+    return kernel
+
+
+def test_self_is_the_live_object(model: Kernel) -> None:
+    shown = model.ok(
+        "%%distributed --actor llm\nself.weights.append(4)\nprint('now', len(self.weights))\nself.total()"
+    )
+    assert "now 4" in shown.stdout
+    assert "10" in shown.stdout
+    assert model.ok("h.total().result()").result == "10"
+
+
+def test_names_stay_there_and_what_the_notebook_has_is_sent(model: Kernel) -> None:
+    model.ok("scale = 10\ndef times(x):\n    return x * scale")
+    model.ok("%%distributed --actor llm\nkept = times(self.total())")
+    model.ok("%%distributed --actor llm --out got\nkept + 1")
+    assert model.ok("got").result == "61"
+    assert "kept" in model.run("kept").error
+
+
+def test_a_method_is_patched(model: Kernel) -> None:
+    model.ok("%%distributed --actor llm\ntype(self).total = lambda self: -1")
+    assert model.ok("h.total().result()").result == "-1"
+
+
+def test_an_error_is_at_the_cells_own_line(model: Kernel) -> None:
+    shown = model.run("%%distributed --actor llm\nx = 1\nself.weights['no']")
+    assert shown.error.startswith("TypeError")
+    trace = re.sub(r"\x1b\[[0-9;]*m", "", shown.traceback)
+    assert "----> 3 self.weights['no']" in trace
+    assert "llm" in trace
+    assert model.ok("h.total().result()").result == "6"
+
+
+def test_rich_output_is_in_the_cell(model: Kernel) -> None:
+    shown = model.ok(
+        "%%distributed --actor llm\nfrom IPython.display import HTML, display\ndisplay(HTML('<b>w</b>'))"
+    )
+    assert any("<b>w</b>" in str(m["content"]["data"].get("text/html")) for m in shown.of("display_data"))
+
+
+def test_bad_input_is_one_line(model: Kernel) -> None:
+    assert '"nobody"' in model.run("%%distributed --actor nobody\n1").stderr
+    assert "--over is for mesh workers" in model.run("%%distributed --actor llm --over [1] --as x\nx").stderr
+    assert "is %%distributed --actor llm" in model.run("%%rank [0] --actor llm\n1").stderr
+    shown = model.run("import threading\nlock = threading.Lock()")
+    shown = model.run("%%distributed --actor llm\nlock.acquire()")
+    assert shown.error.startswith("CannotPickleError: `lock`")
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_stop_interrupts_the_cell_and_keeps_the_state(model: Kernel) -> None:
+    shown = model.start(
+        "%%distributed --actor llm\nimport time\nself.weights = [7]\nprint('on')\ntime.sleep(600)"
+    )
+    model.wait_until(lambda: "on" in shown.stdout)
+    model.interrupt()
+    model.finish(shown)
+    assert shown.error.startswith("KeyboardInterrupt")
+    assert model.ok("h.total().result()", timeout=20).result == "7"
