@@ -141,7 +141,12 @@ def loads(payload: Payload | tuple[str, int]) -> Any:
             return pickle.loads(payload)
         return Unpickler(io.BytesIO(payload)).load()
     ref = Ref(*payload) if isinstance(payload, tuple) else payload
-    pickled, *buffers = layout.buffers_of(segments.view(ref))
+    return loads_whole(segments.view(ref))
+
+
+def loads_whole(content: memoryview) -> Any:
+    """The object out of a segment's content."""
+    pickled, *buffers = layout.buffers_of(content)
     return Unpickler(io.BytesIO(pickled), buffers=buffers).load()
 
 

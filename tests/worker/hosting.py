@@ -6,6 +6,7 @@ Owns starting it, asking it and killing it. Nothing of the hub or the kernel is 
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import subprocess
@@ -71,31 +72,44 @@ makers.close_maker({prefix!r})
 
 
 class Hosted:
-    """An actor's process. `kind` is its class; made anew in `folder`, it is the next incarnation."""
+    """An actor's process, which may be started again and again in one `folder`."""
 
-    def __init__(self, folder: Path, kind: type, *args: Any, incarnation: int = 1, **options: Any) -> None:
+    def __init__(self, folder: Path, kind: type, *args: Any, **options: Any) -> None:
         self.folder = folder
-        self.prefix = f"cm-host{folder.name[-8:]}-{incarnation}-"
-        (folder / "home").mkdir(exist_ok=True)
+        self.incarnation = 0
+        (folder / "home").mkdir()
         cloudpickle.register_pickle_by_value(sys.modules[kind.__module__])
         (folder / "class").write_bytes(cloudpickle.dumps(kind))
+        self._payload = codec.dumps((args, {}))
+        self._options = ActorOptions(**options)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the next incarnation."""
+        self.incarnation += 1
+        self.prefix = f"cm-host{self.folder.name[-8:]}-{self.incarnation}-"
         order = HostActor(
             actor=7,
-            incarnation=incarnation,
+            incarnation=self.incarnation,
             name="llm",
             blob="class",
-            payload=codec.dumps((args, {})),
-            options=ActorOptions(**options),
+            payload=self._payload,
+            options=self._options,
             context="",
-            home=str(folder / "home"),
+            home=str(self.folder / "home"),
         )
-        (folder / "order").write_bytes(msgspec.msgpack.encode(order))
-        code = _PROCESS.format(root=str(ROOT), folder=str(folder), prefix=self.prefix)
+        (self.folder / "order").write_bytes(msgspec.msgpack.encode(order))
+        code = _PROCESS.format(root=str(ROOT), folder=str(self.folder), prefix=self.prefix)
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self.process.stdout is not None
         self.address, self.failed = json.loads(self.process.stdout.readline() or '["", true]')
+
+    def again(self) -> None:
+        """Kill it, and start the next incarnation."""
+        self.kill()
+        self.begin()
 
     def failure(self) -> Any:
         """What its starter is told."""
@@ -133,6 +147,8 @@ class Line:
         self.said: list[tuple[int, str, str]] = []
         self.others: list[Any] = []
         self.met: Met | None = None
+        self.freed: list[str] = []
+        self.prefix = ""
         self.number = 0
         self.tell(Greet(DIRECT, id, id))
         self.until(lambda: self.met)
@@ -188,8 +204,17 @@ class Line:
             for message in self.road.receive():
                 self._heard(message)
 
+    def segment(self, *args: Any) -> Ref:
+        """Arguments in a segment of this caller's own."""
+        self.prefix = f"cm-line{os.getpid():x}-1-"
+        makers.open_maker(self.prefix, Path("/tmp"))
+        payload = codec.dumps((args, {}), self.prefix)
+        assert isinstance(payload, Ref)
+        return payload
+
     def close(self) -> None:
         self.road.close()
+        makers.close_maker(self.prefix)
 
     def __del__(self) -> None:
         self.close()
@@ -214,6 +239,6 @@ class Line:
                 self.said.append((number, output.kind, output.text or bytes(output.data).decode()))
             case Took(_, names):
                 makers.freed(names)
-                self.others.append(message)
+                self.freed += names
             case _:
                 self.others.append(message)

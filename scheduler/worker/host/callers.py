@@ -7,6 +7,7 @@ anything. Read next: `door.py`, `calling.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ from cellmesh.scheduler.wire.messages import Output, Payload, Ref
 class Entry:
     """One call, from its arrival to its answer."""
 
-    __slots__ = ("attempt", "call", "caller", "cancelled", "stop", "stream", "voice")
+    __slots__ = ("attempt", "call", "caller", "cancelled", "stop", "stream", "voice", "whole")
 
     def __init__(self, caller: Caller, call: Call) -> None:
         self.caller = caller
@@ -30,15 +31,19 @@ class Entry:
         self.stop: Any = None  # interrupts it, once it runs
         self.stream: Any = None  # once it yields
         self.voice: Any = None  # where it prints, once it has
+        self.whole: bytes | None = None  # what was in the segment of its payload, if that may be gone
 
 
 class Caller:
     """One that greeted. It may go and come again: the same `id` is the same caller."""
 
-    def __init__(self, id: str, name: str, index: int) -> None:
+    def __init__(self, id: str, name: str, begins: Callable[[Caller, Call], None] | None = None) -> None:
         self.id = id
         self.name = name
-        self.index = index  # of its marks
+        self._begins = begins  # told of each call before it runs
+        self.place = 0  # of its marks
+        self.done = 0  # with replay: the last call that is part of the state
+        self.kept: dict[int, Answer] | None = None  # with replay: answers that it has not taken
         self.road: Framed | None = None  # None: it is gone
         self.waiting: dict[int, Entry] = {}
         self.running: dict[int, Entry] = {}
@@ -51,6 +56,8 @@ class Caller:
         if self.waiting.pop(number, None) is None:
             self.running.pop(number, None)
             return False
+        if self._begins is not None:
+            self._begins(self, entry.call)
         return True
 
     def say(self, message: Any) -> None:
@@ -64,7 +71,10 @@ class Caller:
         self.running.pop(number, None)
         if type(payload) is Ref:
             self._lend(payload)
-        self.say(Answer(number, state, payload))
+        answer = Answer(number, state, payload)
+        if self.kept is not None:
+            self.kept[number] = answer
+        self.say(answer)
 
     def yielded(self, number: int, payload: Payload, count: int) -> None:
         """The next items of a stream."""
@@ -72,14 +82,21 @@ class Caller:
             self._lend(payload)
         self.say(Yielded(number, payload, count))
 
+    def unclaimed(self) -> list[Answer]:
+        """Answers that were kept for it."""
+        return list((self.kept or {}).values())
+
     def said(self, number: int, output: Output) -> None:
         """What a call printed or displayed."""
         if type(output.data) is Ref:
             self._lend(output.data)
         self.say(Said(number, replace(output, job=0, task=0)))
 
-    def took(self, names: list[str]) -> None:
-        """These segments are in its hands."""
+    def took(self, numbers: list[int], names: list[str]) -> None:
+        """These answers and these segments are in its hands."""
+        if self.kept is not None:
+            for number in numbers:
+                self.kept.pop(number, None)
         mine = [name for name in names if name in self._lent]
         self._lent.difference_update(mine)
         makers.freed(mine)
@@ -87,9 +104,9 @@ class Caller:
     def gone(self) -> None:
         """It hung up: nobody takes what was sent any more."""
         self.road = None
-        self.took(list(self._lent))
+        self.took([], list(self._lent))
 
     def _lend(self, payload: Ref) -> None:
         self._lent.add(payload.name)
         if self.road is None:
-            self.took([payload.name])
+            self.took([], [payload.name])

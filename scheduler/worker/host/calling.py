@@ -1,21 +1,24 @@
 """One call: its arguments, the method, and what comes of it.
 
-Owns what happens between an entry's turn and its answer, in whichever thread has the turn. Never takes turns:
-`turns.py` does; never lets an exception of the user's out. Read next: `living.py`, `stopping.py`,
+Owns what happens between an entry's turn and its answer, in whichever thread has the turn. Never takes
+turns: `turns.py` does; never lets an exception of the user's out. Read next: `living.py`, `stopping.py`,
 `streaming.py`, `../results.py`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
+from msgspec.structs import replace
+
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.failures import Failure
-from cellmesh.scheduler.wire.direct import Took
+from cellmesh.scheduler.wire.direct import Answer, Took
 from cellmesh.scheduler.wire.messages import Payload, Ref
 from cellmesh.scheduler.worker import errors, results
 
@@ -30,6 +33,10 @@ from .voices import Voices, speaking
 _INSTEAD = "keep it in the actor (self.x = ...) and return what describes it"
 
 Stopping = InMain | InThread
+
+
+class StreamLostError(RuntimeError):
+    """A stream was not taken to its end before its process died."""
 
 
 class Calling:
@@ -49,12 +56,13 @@ class Calling:
     ) -> None:
         self._living = living
         self._voices = voices
-        self._flush = flush
+        self.flush = flush
         self._label = label
         self._prefix = prefix
         self._sources = sources
         self.overlapping = Overlapping()
         self.done = 0
+        self.cut = False  # a call was interrupted somewhere: no replay does the same
 
     def call(self, entry: Entry, stopping: Stopping) -> None:
         """Run it: to its answer, or to where it goes on by itself."""
@@ -112,6 +120,16 @@ class Calling:
             stopping.end(entry)
             self.failed(entry, error)
 
+    def exhaust(self, entry: Entry, stopping: Stopping) -> None:
+        """Run a stream of an earlier life to its end, for the state's sake: its items are lost."""
+        caller, number = entry.caller, entry.call.number
+        entry.call = replace(entry.call, room=sys.maxsize)
+        self.call(entry, stopping)
+        self.overlapping.settle()
+        if caller.kept is not None and caller.kept[number].state == "ok":
+            lost = StreamLostError("The actor died while it streamed; its state is as after the stream.")
+            caller.kept[number] = Answer(number, "failed", self.failure(lost))
+
     def dump(self, value: Any) -> Payload:
         """Pickle a result; what cannot be raises an error that says so."""
         return results.dump(value, self._prefix, instead=_INSTEAD)
@@ -129,6 +147,7 @@ class Calling:
         self._voices.over(entry)
         self.done += 1
         if is_stop(error, entry):
+            self.cut = True
             entry.caller.answer(entry.call.number, "cancelled")
         else:
             entry.caller.answer(entry.call.number, "failed", self.failure(error))
@@ -158,12 +177,12 @@ class Calling:
         self._drive(entry, stopping)
 
     def _drive(self, entry: Entry, stopping: Stopping) -> None:
-        if drive(entry.stream, stopping.check, self._flush):
+        if drive(entry.stream, stopping.check, self.flush):
             stopping.end(entry)
             self.answered(entry, b"")
         else:
             stopping.end(entry)
-            self._flush()
+            self.flush()
 
     # --- in the loop's thread --------------------------------------------------------------------
 
@@ -174,7 +193,7 @@ class Calling:
             self.failed(entry, error)
         else:
             self.answered(entry, payload)
-        self._flush()
+        self.flush()
 
     async def _await_batch(self, entries: list[Entry], coroutine: Any) -> None:
         try:
@@ -183,13 +202,13 @@ class Calling:
             self._all_failed(entries, error)
         else:
             self._deal(entries, values)
-        self._flush()
+        self.flush()
 
     async def _await_stream(self, entry: Entry, stream: Stream) -> None:
         try:
             async for item in stream.items:
                 if stream.add(item):
-                    self._flush()
+                    self.flush()
                 elif stream.waits == 1:
                     self.overlapping.when_idle(partial(self._send, stream))
                 await stream.has_room(self.overlapping.soon)
@@ -199,12 +218,12 @@ class Calling:
             self.failed(entry, error)
         else:
             self.answered(entry, b"")
-        self._flush()
+        self.flush()
 
     def _send(self, stream: Stream) -> None:
         with suppress(Exception):  # what cannot be pickled the generator's end meets again
             stream.send()
-        self._flush()
+        self.flush()
 
     # --- batches ---------------------------------------------------------------------------------
 
@@ -240,6 +259,8 @@ class Calling:
 def arguments(entry: Entry) -> Any:
     """(args, kwargs) of a call; large ones are mapped first, and then said to be taken."""
     payload = entry.call.payload
+    if entry.whole is not None:
+        return codec.loads_whole(memoryview(bytearray(entry.whole)))
     loaded = codec.loads(payload)
     if type(payload) is Ref:
         entry.caller.say(Took([], [payload.name]))

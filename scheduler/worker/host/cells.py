@@ -1,7 +1,7 @@
 """`%%distributed --actor`: a cell inside the actor's process, `self` being the live object.
 
-Owns nothing of how a cell runs: the runner does that, as in any worker, with its namespace, capture
-and Stop. Read next: `../runner.py`.
+Owns nothing of how a cell runs: the runner does that, as in any worker, with its namespace, capture and
+Stop. Read next: `../runner.py`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Cells:
         if done:
             entry.caller.answer(number, "ok" if done[0].ok else "failed", done[0].payload)
         else:
+            self._calling.cut = True
             entry.caller.answer(number, "cancelled")
         self._calling.done += 1
 

@@ -1,8 +1,8 @@
 """The socket that callers come to, read by whichever thread has nothing else to do.
 
 Owns listening, the connections and their polling. The main thread reads by itself while it is idle, so that
-a call costs no wake-up of another thread; while it runs a method for long, `watching.py` reads in its place.
-Never looks into messages. Read next: `callers.py`, `watching.py`.
+a call costs no wake-up of another thread; while it runs a method for long, `watching.py` reads in its
+place. Never looks into messages. Read next: `callers.py`, `watching.py`.
 """
 
 import os

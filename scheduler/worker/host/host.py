@@ -1,8 +1,8 @@
 """An actor's process, from the order to be it to its end.
 
-Owns the object's making, who is heard, and whose turn it is: calls run in the order of their arrival, one
-at a time, in the main thread. Never restarts anything: the hub starts the next process. Read next: `door.py`,
-`callers.py`, `calling.py`.
+Owns the object's making or its return, and what the main thread does when no call has its turn. Never
+restarts anything: the hub starts the next process. Read next: `hearing.py`, `turns.py`, `calling.py`,
+`lasting.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import msgspec
 from cellmesh.scheduler.objects import codec, namespaces
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.actors import ActorUp, HostActor
-from cellmesh.scheduler.wire.direct import DIRECT, AskFacts, Call, CancelCall, Facts, Greet, Met, More, Took
-from cellmesh.scheduler.wire.framing import Framed
+from cellmesh.scheduler.wire.direct import AskFacts, Facts, Said
 from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload
 from cellmesh.scheduler.worker import surroundings
 from cellmesh.scheduler.worker.descriptors import FdCapture
@@ -31,10 +30,12 @@ from cellmesh.scheduler.worker.runner import Runner
 from cellmesh.scheduler.worker.shell import adopt
 
 from . import memory, reloading
-from .callers import Caller, Entry
+from .callers import Entry
 from .calling import Calling
 from .cells import Cells
 from .door import Door
+from .hearing import Hearing
+from .lasting import Lasting
 from .living import Living
 from .stopping import InMain
 from .turns import Turns
@@ -68,15 +69,50 @@ class Host:
         self._alone = alone
         self._address = str(folder / f"a{order.actor:x}-{order.incarnation}")
         self._label = f"actor {order.name!r}" if order.name else f"an actor (pid {os.getpid()})"
-        self._callers: dict[str, Caller] = {}
-        self._roads: dict[Framed, Caller] = {}
         self._stopped = threading.Event()
+        self._leaving = False
         self._door: Door | None = None
 
     def serve(self) -> None:
         """Be the actor until told to stop."""
         order = self._order
         system.name_process(f"cellmesh-{order.name or 'actor'}")
+        self._settle_in()
+        try:
+            self._make()
+            self._replay()
+        except BaseException as error:  # noqa: BLE001 - whatever the class does, its starter is told
+            self._voices.settle()
+            failure = codec.dumps(self._calling.explained(error))
+            assert isinstance(failure, bytes)  # as it has no prefix
+            self._up(ActorUp(order.actor, order.incarnation, failure=failure))
+            self._stopped.wait()
+            return
+        door = self._door = Door(self._address, self._hearing.hear, self._hearing.lost)
+        self._turns.open(door, Watch(door, self._send_streams))
+        self._up(ActorUp(order.actor, order.incarnation, self._address))
+        try:
+            while not self._stopped.is_set():
+                self._turns.take()
+                door.flush()
+                door.wait(self._rest())
+                self._rested(door)
+        finally:
+            self._leave()
+            door.close()
+
+    def stop(self, *, leaving: bool = False) -> None:
+        """Have `serve` return; if its machine goes away, its state is written first. Any thread."""
+        self._leaving = leaving
+        self._stopped.set()
+        if self._door is not None:
+            self._turns.stopped = True
+            self._door.wake()
+
+    # --- the beginning ---------------------------------------------------------------------------
+
+    def _settle_in(self) -> None:
+        order = self._order
         voices = self._voices = Voices(
             prefix=self._prefix,
             emit=self._cell_said,
@@ -97,50 +133,18 @@ class Host:
         )
         adopt(runner)
         voices.install(runner.streams)
+        prefix = "" if order.options.replay else self._prefix  # a segment would not outlive the process
         living = self._living = Living("")
-        calling = self._calling = Calling(
-            living, voices, self._flush, self._label, self._prefix, runner.sources
-        )
-        try:
-            self._make()
-        except BaseException as error:  # noqa: BLE001 - whatever the class does, its starter is told
-            runner.output.settle()
-            failure = codec.dumps(calling.explained(error))
-            assert isinstance(failure, bytes)  # as it has no prefix
-            self._up(ActorUp(order.actor, order.incarnation, failure=failure))
-            self._stopped.wait()
-            return
-        door = self._door = Door(self._address, self._hear, self._lost)
-        stopping = InMain(self._interrupts)
+        calling = self._calling = Calling(living, voices, self._flush, self._label, prefix, runner.sources)
+        stopping = self._stopping = InMain(self._interrupts)
         self._cells = Cells(runner, living, calling, stopping)
-        turns = self._turns = Turns(
-            calling,
-            living,
-            voices,
-            stopping,
-            door.flush,
-            door.wait,
-            self._other,
-            order.options.threads,
+        self._lasting = Lasting(order, living, self._note)
+        self._turns = Turns(
+            calling, living, voices, stopping, self._other, self._between, order.options.threads
         )
-        turns.watch = Watch(door, self._flush_streams)
-        self._up(ActorUp(order.actor, order.incarnation, self._address))
-        try:
-            while not self._stopped.is_set():
-                turns.take()
-                door.flush()
-                door.wait(None)
-        finally:
-            calling.overlapping.close()
-            door.close()
-            runner.close()
-
-    def stop(self, *, leaving: bool = False) -> None:
-        """Have `serve` return. Any thread."""
-        self._stopped.set()
-        if self._door is not None:
-            self._turns.stopped = True
-            self._door.wake()
+        self._hearing = Hearing(
+            (order.actor, order.incarnation), living, self._lasting, self._turns, self._facts
+        )
 
     def _make(self) -> None:
         order = self._order
@@ -154,7 +158,40 @@ class Host:
         kind = namespaces.loads(self._blobs[order.blob], self._runner.namespace)
         self._living.title = kind.__qualname__
         args, kwargs = codec.loads(order.payload)
-        self._living.become(kind(*args, **kwargs))
+        thing = self._lasting.restored(kind, args, kwargs)
+        self._living.become(kind(*args, **kwargs) if thing is None else thing)
+
+    def _replay(self) -> None:
+        for entry in self._lasting.missed():
+            self._turns.again(entry)
+        self._calling.cut = False
+
+    # --- when no call has its turn ---------------------------------------------------------------
+
+    def _rest(self) -> float | None:
+        """How long to wait for callers, if none comes."""
+        checkpoints = self._lasting.checkpoints
+        if self._calling.done != checkpoints.seen:
+            checkpoints.active(self._calling.done)
+        due = checkpoints.due()
+        return None if due is None or self._lasting.busy else due
+
+    def _rested(self, door: Door) -> None:
+        checkpoints = self._lasting.checkpoints
+        if checkpoints.due() == 0 and not self._turns.waiting and not self._lasting.busy:
+            checkpoints.begin(door)
+
+    def _between(self) -> None:
+        self._lasting.between(self._calling.cut)
+        self._calling.cut = False
+
+    def _leave(self) -> None:
+        self._calling.overlapping.close()
+        checkpoints = self._lasting.checkpoints
+        checkpoints.close()
+        if self._leaving and checkpoints.background:
+            checkpoints.save_if_possible()
+        self._runner.close()
 
     # --- what is no call -------------------------------------------------------------------------
 
@@ -177,11 +214,24 @@ class Host:
 
     def _reload(self, entry: Entry) -> None:
         reloading.reload(self._living, entry.call.payload, self._runner.namespace)
-        for caller in list(self._callers.values()):
-            self._meet(caller)
+        self._hearing.meet_all()
+        self._calling.cut = True  # what was logged is of the old code
 
     def _save(self, entry: Entry) -> int:
-        raise NotImplementedError
+        return self._lasting.checkpoints.save()
+
+    def _facts(self, asked: AskFacts) -> Facts:
+        callers = list(self._lasting.callers.values())
+        checkpoints = self._lasting.checkpoints
+        return Facts(
+            asked.request,
+            self._calling.done,
+            sum(len(caller.waiting) for caller in callers),
+            sum(len(caller.running) for caller in callers),
+            memory.held(),
+            checkpoints.written,
+            checkpoints.why_off,
+        )
 
     # --- what the actor says ---------------------------------------------------------------------
 
@@ -194,11 +244,19 @@ class Host:
         if entry is not None:
             self._said(entry, output)
 
-    def _flush(self) -> None:
-        if self._door is not None:
-            self._door.flush()
+    def _note(self, text: str) -> None:
+        self._hearing.tell_all(Said(0, Output(0, 0, None, "note", text)))
+        self._flush()
 
-    def _flush_streams(self) -> bool:
+    def _flush(self) -> None:
+        door = self._door
+        if door is None:
+            return
+        door.flush()
+        if self._lasting.checkpoints.background and threading.current_thread() is not threading.main_thread():
+            door.wake()  # it may be quiet now
+
+    def _send_streams(self) -> bool:
         """While a method runs for long: send what its stream has gathered; whether it is one."""
         entry = self._voices.in_main
         stream = None if entry is None else entry.stream
@@ -207,74 +265,3 @@ class Host:
                 stream.send()
         self._flush()
         return stream is not None
-
-    # --- what callers say; in whichever thread reads ---------------------------------------------
-
-    def _hear(self, road: Framed, messages: list[Any]) -> None:
-        caller = self._roads.get(road)
-        waiting = self._turns.waiting
-        for message in messages:
-            if type(message) is Call and caller is not None:
-                entry = Entry(caller, message)
-                caller.waiting[message.number] = entry
-                waiting.append(entry)
-            elif type(message) is Greet:
-                caller = self._greeted(road, message)
-            elif caller is not None:
-                self._told(caller, message)
-
-    def _told(self, caller: Caller, message: Any) -> None:
-        match message:
-            case CancelCall(number):
-                self._cancel(caller, number)
-            case More(number, items):
-                if (entry := caller.running.get(number)) is not None and entry.stream is not None:
-                    self._room(entry, items)
-            case Took(_, names):
-                caller.took(names)
-            case AskFacts(request):
-                running = sum(len(each.running) for each in self._callers.values())
-                queued = sum(len(each.waiting) for each in self._callers.values())
-                caller.say(Facts(request, self._calling.done, queued, running, memory.held(), 0.0))
-
-    def _greeted(self, road: Framed, greet: Greet) -> Caller:
-        if greet.protocol != DIRECT:
-            raise EOFError
-        caller = self._callers.get(greet.caller)
-        if caller is None:
-            caller = self._callers[greet.caller] = Caller(greet.caller, greet.name, len(self._callers))
-        caller.road = road
-        self._roads[road] = caller
-        self._meet(caller)
-        return caller
-
-    def _meet(self, caller: Caller) -> None:
-        names, streams, retry = self._living.described()
-        caller.say(Met(self._order.actor, self._order.incarnation, names, streams, retry, []))
-
-    def _cancel(self, caller: Caller, number: int) -> None:
-        if caller.waiting.pop(number, None) is not None:
-            caller.answer(number, "cancelled")
-        elif (entry := caller.running.get(number)) is not None:
-            entry.cancelled = True
-            if entry.stop is not None:
-                entry.stop(entry)
-            if entry.stream is not None and entry.stream.wake is None:
-                self._room(entry, 0)
-
-    def _room(self, entry: Entry, items: int) -> None:
-        """A stream may go on, or must be closed."""
-        stream = entry.stream
-        if stream.add_room(items):
-            if stream.wake is not None:
-                stream.wake()
-            else:
-                self._turns.waiting.append(entry)
-
-    def _lost(self, road: Framed) -> None:
-        caller = self._roads.pop(road, None)
-        if caller is not None and caller.road is road:
-            caller.gone()
-            for number, entry in list(caller.running.items()):
-                if entry.stream is not None:
-                    self._cancel(caller, number)  # nobody takes its items

@@ -22,7 +22,6 @@ class Overlapping:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.count = 0  # of those that run; changed by the loop's thread and the one that starts
 
     def start(self, entries: list[Entry], coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it in this thread's context. Each of the entries can be cancelled; all are, and it is."""
@@ -51,6 +50,11 @@ class Overlapping:
         """Have this called once the coroutine that asks really waits for something."""
         self._running().call_soon(then)
 
+    def settle(self) -> None:
+        """Wait until nothing runs. Not in the loop's thread."""
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
+
     def close(self) -> None:
         """Cancel what runs, and end the thread."""
         loop, thread = self._loop, self._thread
@@ -65,6 +69,10 @@ class Overlapping:
             self._thread = threading.Thread(target=self._run, name="cellmesh-async", daemon=True)
             self._thread.start()
         return self._loop
+
+    async def _settle(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _run(self) -> None:
         loop = self._loop

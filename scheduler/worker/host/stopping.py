@@ -1,8 +1,8 @@
 """How a running call is interrupted, by where it runs.
 
 Owns the two ways: a signal in the main thread, an asynchronous exception in others. An interrupt hits the
-user's code of the call that is meant, or nothing. Never decides who is interrupted. Read next: `calling.py`,
-`../interrupts.py`.
+user's code of the call that is meant, or nothing. Never decides who is interrupted. Read next:
+`calling.py`, `../interrupts.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A generator method, item by item: as many at a time as its caller has room for.
 
 Owns the items between the generator and their sending. The first goes at once; those that follow quickly
-travel together. A generator whose caller has no room rests, and other calls have their turn: a consumer that
-calls the actor between two items must not wait for itself. Never sends by itself. Read next: `calling.py`.
+travel together. A generator whose caller has no room rests, and other calls have their turn: a consumer
+that calls the actor between two items must not wait for itself. Never sends by itself. Read next:
+`calling.py`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from .callers import Caller, Entry
 from .calling import Calling
+from .door import Door
 from .living import Living
 from .stopping import InMain, InThread
 from .voices import Voices
@@ -24,7 +25,7 @@ _SEND = 0.001  # answers gather so long while further calls wait
 
 
 class Turns:
-    """`wait` reads what callers say, for so many seconds at most; `other` runs what is no call."""
+    """`other` runs what is no call; `between` is called now and then between two calls."""
 
     def __init__(
         self,
@@ -32,21 +33,18 @@ class Turns:
         living: Living,
         voices: Voices,
         stopping: InMain,
-        flush: Callable[[], None],
-        wait: Callable[[float | None], None],
         other: Callable[[Entry], None],
+        between: Callable[[], None],
         threads: int,
     ) -> None:
         self._calling = calling
         self._living = living
         self._voices = voices
         self._stopping = stopping
-        self._flush = flush
-        self._wait = wait
         self._other = other
+        self._between = between
         self.waiting: deque[Entry] = deque()
         self.stopped = False
-        self.watch: Watch | None = None  # reads while the main thread is busy
         self._pool: queue.SimpleQueue[list[Entry]] | None = None
         if threads > 1:
             self._pool = queue.SimpleQueue()
@@ -54,10 +52,26 @@ class Turns:
                 name = f"cellmesh-call-{number}"
                 threading.Thread(target=self._work, args=(self._pool,), name=name, daemon=True).start()
 
+    def open(self, door: Door, watch: Watch) -> None:
+        """From now on callers come by this door; `watch` reads while the main thread is busy."""
+        self._door = door
+        self._watch = watch
+
+    def again(self, entry: Entry) -> None:
+        """Run a call of an earlier life; nobody listens yet."""
+        if entry.call.kind == "call" and entry.call.method in self._living.batches:
+            self._calling.batch([entry], self._stopping)
+        elif entry.call.kind == "call":
+            self._calling.call(entry, self._stopping)
+        elif entry.call.kind == "stream":
+            self._calling.exhaust(entry, self._stopping)
+        else:
+            self._other(entry)
+        self._calling.overlapping.settle()
+
     def take(self) -> None:
         """Run what waits."""
-        waiting, watch, voices = self.waiting, self.watch, self._voices
-        assert watch is not None
+        waiting, watch, voices, door = self.waiting, self._watch, self._voices, self._door
         sent = time.perf_counter()
         while waiting and not self.stopped:
             entry = waiting.popleft()
@@ -79,10 +93,13 @@ class Turns:
                 self._run(entries, self._stopping)
             voices.in_main = None
             watch.end()
+            if self._calling.cut:
+                self._between()
             now = time.perf_counter()
             if now - sent > _SEND:
-                self._flush()
-                self._wait(0)
+                door.flush()
+                self._between()
+                door.wait(0)
                 sent = now
 
     def _run(self, entries: list[Entry], stopping: InMain | InThread) -> None:
@@ -105,8 +122,8 @@ class Turns:
             left = end - time.perf_counter()
             if len(entries) >= most or left <= 0 or self.stopped:
                 return entries
-            self._flush()
-            self._wait(left)
+            self._door.flush()
+            self._door.wait(left)
 
     def _pick(self, method: str, most: int, entries: list[Entry]) -> None:
         behind: set[Caller] = set()
@@ -130,9 +147,8 @@ class Turns:
             entries = pool.get()
             try:
                 self._run(entries, stopping)
-                self._flush()
             except KeyboardInterrupt:  # it came between the method's end and its answer
                 for entry in entries:
                     if entry.caller.running.get(entry.call.number) is entry:
                         self._calling.failed(entry, KeyboardInterrupt())
-                self._flush()
+            self._calling.flush()

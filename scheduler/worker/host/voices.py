@@ -1,8 +1,9 @@
 """What a call prints and displays goes to its caller, and to the actor's log.
 
 Owns the way from `print` in a method to `Said`: each call that prints has a voice of its own, so calls that
-overlap do not mix. What C code prints is taken as the word of the call in the main thread. What nobody called
-for goes to the log alone. Never decides how much is shown: `../excerpt.py` does. Read next: `calling.py`.
+overlap do not mix. What C code prints is taken as the word of the call in the main thread. What nobody
+called for goes to the log alone. Never decides how much is shown: `../excerpt.py` does. Read next:
+`calling.py`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,190 @@
+"""When the actor's state is written down, and by whom.
+
+Owns the file `checkpoint` in the actor's home: whole or not at all. In the background it is written after
+half a second of quiet, by a forked child where that is safe, and so rarely that it takes a twentieth of the
+time. What cannot be written turns it off, with one line that says why. Never knows what a state is. Read
+next: `state.py`, `replaying.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cellmesh.scheduler.wire import system
+
+from . import state
+from .door import Door
+
+QUIET = 0.5
+_SHARE = 20  # the time that a checkpoint took passes so many times before the next
+_OURS = ("cellmesh-", "MainThread")
+
+
+class Checkpoints:
+    """Of one actor. `about` answers what is written with the state; `note` tells people a line.
+
+    `background`: also by itself, not only on demand.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        thing: Callable[[], Any],
+        about: Callable[[], dict[str, Any]],
+        saved: Callable[[dict[str, Any]], None],
+        note: Callable[[str], None],
+        *,
+        background: bool,
+        may_fork: bool,
+    ) -> None:
+        self._path = home / "checkpoint"
+        self._thing = thing
+        self._about = about
+        self._saved = saved
+        self._note = note
+        self._may_fork = may_fork and system.LINUX
+        self._child: tuple[int, int, dict[str, Any], float] | None = None
+        self._quiet_since = 0.0
+        self._not_before = 0.0
+        self._dirty = False
+        self.background = background
+        self.seen = 0  # calls that had run when it last was active
+        self.written = 0.0  # wall clock of the last
+        self.why_off = ""
+
+    def active(self, calls: int) -> None:
+        """So many calls have run: it is quiet from now on."""
+        self.seen = calls
+        self._dirty = True
+        self._quiet_since = time.monotonic()
+
+    def due(self) -> float | None:
+        """Seconds until one is due; None: not until something runs."""
+        if not self._dirty or not self.background or self._child is not None:
+            return None
+        return max(0.0, max(self._quiet_since + QUIET, self._not_before) - time.monotonic())
+
+    def begin(self, door: Door) -> None:
+        """Write one in the background."""
+        self._dirty = False
+        if not self._forks():
+            self.save_if_possible()
+            return
+        about, begun = self._about(), time.monotonic()
+        readable, writable = os.pipe()
+        parent = os.getpid()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there are threads: ours, and none of them is needed
+            pid = os.fork()
+        if pid == 0:
+            _write_in_child(self._path, self._thing(), about, writable, parent)
+        os.close(writable)
+        self._child = pid, readable, about, begun
+        door.read_also(readable, lambda: self._ended(door))
+
+    def save(self, limit: int | None = None) -> int:
+        """Write one now; its size. Raises what pickling the state raises."""
+        begun, about = time.monotonic(), self._about()
+        size = _write(self._path, self._thing(), about, limit)
+        self._wrote(about, begun)
+        return size
+
+    def save_if_possible(self) -> None:
+        """Write one now; what cannot be written turns checkpoints off."""
+        try:
+            self.save(state.LIMIT)
+        except Exception as error:  # noqa: BLE001 - pickling runs the user's code
+            self._off(_told(error))
+
+    def close(self) -> None:
+        """End a child that still writes."""
+        if self._child is not None:
+            os.kill(self._child[0], 9)
+            os.waitpid(self._child[0], 0)
+
+    def _forks(self) -> bool:
+        """Whether a child may write: there is nothing of a GPU, and no thread but ours to hold a lock."""
+        torch = sys.modules.get("torch")
+        if not self._may_fork or (torch is not None and torch.cuda.is_initialized()):
+            return False
+        return all(thread.name.startswith(_OURS) for thread in threading.enumerate())
+
+    def _ended(self, door: Door) -> None:
+        assert self._child is not None
+        pid, readable, about, begun = self._child
+        self._child = None
+        door.read_no_more(readable)
+        with open(readable, "rb") as file:
+            trouble = file.read().decode()
+        _, status = os.waitpid(pid, 0)
+        if status == 0 and not trouble:
+            self._wrote(about, begun)
+        else:
+            self._off(trouble or f"the process that wrote it ended with status {status}")
+
+    def _wrote(self, about: dict[str, Any], begun: float) -> None:
+        now = time.monotonic()
+        self._not_before = now + _SHARE * (now - begun)
+        self.written = time.time()
+        self._saved(about)
+
+    def _off(self, why: str) -> None:
+        self.background = False
+        self.why_off = f"Checkpoints are off: {why}"
+        self._note(self.why_off)
+
+
+def load(home: Path, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The object of the last checkpoint, and what was written with it; FileNotFoundError if there is none."""
+    with (home / "checkpoint").open("rb") as file:
+        about = pickle.load(file)
+        return state.read(file, kind, args, kwargs), about
+
+
+def _write(path: Path, thing: Any, about: dict[str, Any], limit: int | None) -> int:
+    temporary = path.with_suffix(".new")
+    try:
+        with temporary.open("wb") as file:
+            pickle.dump(about, file)
+            state.write(thing, file, limit)
+            size = file.tell()
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return size
+
+
+def _write_in_child(path: Path, thing: Any, about: dict[str, Any], answer: int, parent: int) -> None:
+    """In the forked child; never returns."""
+    status = 1
+    try:
+        gc.disable()  # what it would collect is the parent's
+        system.die_with_parent(parent)
+        _write(path, thing, about, state.LIMIT)
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - the parent is told
+        os.write(answer, _told(error).encode()[:4096])
+    finally:
+        os._exit(status)
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, state.TooLargeError):
+        return (
+            f"the state is larger than {state.LIMIT >> 20:,} MiB. Write one when it suits (%mesh save), or "
+            "say what is needed of it (__checkpoint__, __restore__)."
+        )
+    return (
+        f"the state cannot be pickled ({type(error).__name__}: {error}). Say what is needed of it "
+        "(__checkpoint__, __restore__)."
+    )

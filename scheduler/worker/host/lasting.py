@@ -1,0 +1,118 @@
+"""What of an actor outlives its process: its state, the marks of begun calls, the log of calls.
+
+Owns the use of the actor's home, and the callers, whose numbers are part of that. Never decides when:
+`host.py` does. Read next: `begun.py`, `checkpoints.py`, `replaying.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cellmesh.scheduler.wire.actors import HostActor
+from cellmesh.scheduler.wire.direct import Answer, Call
+
+from .begun import Begun
+from .callers import Caller, Entry
+from .checkpoints import Checkpoints, load
+from .living import Living
+from .replaying import LONG, Log
+
+
+class Lasting:
+    """Of one actor. `note` tells people a line."""
+
+    def __init__(self, order: HostActor, living: Living, note: Callable[[str], None]) -> None:
+        options = order.options
+        self._home = Path(order.home)
+        self.callers: dict[str, Caller] = {}
+        self._begun = Begun(self._home) if options.restarts and not options.replay else None
+        self._log = Log(self._home) if options.replay else None
+        self._written: dict[str, Any] = {}
+        self.checkpoints = Checkpoints(
+            self._home,
+            lambda: living.object,
+            self._about,
+            self._saved,
+            note,
+            background=options.restarts > 0 and options.checkpoint,
+            may_fork=options.gpus == 0,
+        )
+
+    def restored(self, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The object in the state of its last checkpoint; None if there is none."""
+        try:
+            thing, self._written = load(self._home, kind, args, kwargs)
+        except FileNotFoundError:
+            return None
+        for name, (done, kept) in self._written.get("callers", {}).items():
+            caller = self.caller(name, name)
+            caller.done = done
+            caller.kept = {number: Answer(number, *answer) for number, answer in kept.items()}
+        return thing
+
+    def missed(self) -> Iterator[Entry]:
+        """With replay: the calls that ran after the last checkpoint, to be run again."""
+        if self._log is None:
+            return
+        for logged in self._log.since(self._written.get("generation", 0)):
+            caller = self.caller(logged.caller, logged.caller)
+            caller.done = logged.call.number
+            entry = Entry(caller, logged.call)
+            entry.whole = logged.whole
+            yield entry
+
+    def caller(self, id: str, name: str) -> Caller:
+        """Known, or new."""
+        caller = self.callers.get(id)
+        if caller is None:
+            begins = self._begins if self._log is not None or self._begun is not None else None
+            caller = self.callers[id] = Caller(id, name, begins)
+            if self._begun is not None:
+                caller.place = self._begun.place_of(id)
+            if self._log is not None:
+                caller.kept = {}
+        caller.name = name
+        return caller
+
+    def begun_before(self, caller: Caller) -> list[int]:
+        """The highest number that an earlier life had begun of the caller's calls, if any."""
+        number = 0 if self._begun is None else self._begun.earlier.get(caller.id, 0)
+        return [number] if number else []
+
+    @property
+    def busy(self) -> bool:
+        """Whether any call runs, or rests."""
+        return any(caller.running for caller in self.callers.values())
+
+    def between(self, cut: bool) -> None:
+        """Between two calls: write down what no replay would lead to, or what would take it too long."""
+        if self._log is not None and not self.busy and (cut or self._log.size > LONG):
+            self.checkpoints.save_if_possible()
+
+    def _begins(self, caller: Caller, call: Call) -> None:
+        if self._log is not None:
+            if call.kind != "save":
+                self._log.append(caller.id, call)
+            caller.done = call.number
+        elif self._begun is not None:
+            self._begun.mark(caller.place, call.number)
+
+    def _about(self) -> dict[str, Any]:
+        about: dict[str, Any] = {"wall": time.time()}
+        if self._log is not None:
+            about["generation"] = self._log.next_generation()
+            about["callers"] = {
+                caller.id: (
+                    caller.done,
+                    {each.number: (each.state, each.payload) for each in caller.unclaimed()},
+                )
+                for caller in list(self.callers.values())
+            }
+        return about
+
+    def _saved(self, about: dict[str, Any]) -> None:
+        if self._log is not None:
+            self._log.forget(about["generation"])

@@ -1,0 +1,98 @@
+"""The log of calls, by which an actor that died ends in the exact state.
+
+Owns the files `calls.<n>` in the actor's home: each call is appended before it runs, and a checkpoint
+begins a new file. After a death, what was logged since the last checkpoint runs again, in the same order.
+Never runs a call by itself. Read next: `checkpoints.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.wire.direct import Call
+from cellmesh.scheduler.wire.messages import Ref
+
+LONG = 64 << 20
+"""A log of so many bytes is worth a checkpoint, quiet or not."""
+
+_LENGTH = struct.Struct("<I")
+
+
+class Logged(msgspec.Struct, frozen=True, array_like=True):
+    """A call as it is in the log. `whole` is the content of a segment, which does not outlive its maker."""
+
+    caller: str
+    call: Call
+    whole: bytes | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Logged).decode
+
+
+class Log:
+    """The log in this folder. It goes on in a new file, numbered `generation`."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.generation = max(self._generations(), default=0) + 1
+        self.size = 0
+        self._fd = self._open()
+
+    def append(self, caller: str, call: Call) -> None:
+        """This call is about to run."""
+        whole = bytes(segments.view(call.payload)) if isinstance(call.payload, Ref) else None
+        data = _encode(Logged(caller, call, whole))
+        data = _LENGTH.pack(len(data)) + data
+        self.size += len(data)
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def next_generation(self) -> int:
+        """The state is about to be written down: what follows belongs to a new file, of this number."""
+        os.close(self._fd)
+        self.generation += 1
+        self.size = 0
+        self._fd = self._open()
+        return self.generation
+
+    def forget(self, generation: int) -> None:
+        """The state was written down: files before this one are not needed any more."""
+        for number in self._generations():
+            if number < generation:
+                self._path(number).unlink()
+
+    def since(self, generation: int) -> Iterator[Logged]:
+        """What was logged from this file on, but for our own, in order."""
+        for number in sorted(self._generations()):
+            if generation <= number < self.generation:
+                yield from _read(self._path(number))
+
+    def _generations(self) -> list[int]:
+        return [int(path.suffix[1:]) for path in self._home.glob("calls.*")]
+
+    def _path(self, generation: int) -> Path:
+        return self._home / f"calls.{generation}"
+
+    def _open(self) -> int:
+        return os.open(
+            self._path(self.generation), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
+
+
+def _read(path: Path) -> Iterator[Logged]:
+    data = path.read_bytes()
+    offset = 0
+    while len(data) - offset >= _LENGTH.size:
+        (length,) = _LENGTH.unpack_from(data, offset)
+        offset += _LENGTH.size
+        if len(data) - offset < length:
+            return  # its writer was killed over it, so it has not run
+        yield _decode(data[offset : offset + length])
+        offset += length

@@ -1,0 +1,323 @@
+"""What of an actor outlives its process: state, marks and log; and new code for the living object."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+from worker.hosting import Hosted, Line
+
+from cellmesh.scheduler.objects import codec, segments
+from cellmesh.scheduler.objects.cells import CellCode
+from cellmesh.scheduler.wire import system
+from cellmesh.scheduler.wire.direct import AskFacts, Call, CancelCall, Facts
+
+Start = Callable[..., Hosted]
+
+
+class Model:
+    """What the tests call."""
+
+    made = 0
+
+    def __init__(self, size: int = 10) -> None:
+        type(self).made += 1
+        self.weights = np.zeros(size)
+        self.me = self
+        self.steps = 0
+
+    def step(self) -> int:
+        self.steps += 1
+        self.weights += 1
+        return self.steps
+
+    def seen(self) -> tuple[int, float, bool, int]:
+        return self.steps, float(self.weights.sum()), self.me is self, type(self).made
+
+    def lock(self) -> None:
+        self.held = threading.Lock()
+
+    def sleep(self, seconds: float) -> None:
+        print("asleep", flush=True)
+        time.sleep(seconds)
+        self.steps += 1000
+
+    def count_up(self, count: int) -> Iterator[int]:
+        for _ in range(count):
+            self.steps += 1
+            yield self.steps
+
+
+class Careful:
+    """Says itself what is needed of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lock = threading.Lock()
+        self.n = 0
+
+    def add(self) -> int:
+        self.n += 1
+        return self.n
+
+    def seen(self) -> tuple[str, int]:
+        return self.name, self.n
+
+    def __checkpoint__(self) -> int:
+        return self.n
+
+    def __restore__(self, n: int) -> None:
+        self.n = n
+
+
+def facts(line: Line) -> Facts:
+    line.others.clear()
+    line.tell(AskFacts(1))
+    line.until(lambda: line.others)
+    found = line.others[0]
+    assert isinstance(found, Facts)
+    return found
+
+
+def held(host: Hosted) -> list[str]:
+    """Its segments that somebody may need."""
+    names = [path.name for path in system.shared_memory_folder().glob(f"{host.prefix}*")]
+    return [name for name in names if not segments.has_mark(name, segments.FREE)]
+
+
+def checkpointed(line: Line) -> None:
+    """Wait for one in the background."""
+    while not facts(line).checkpoint:
+        time.sleep(0.05)
+
+
+def test_the_state_is_there_again_after_a_death(start: Start) -> None:
+    host = start(Model, restarts=3)
+    line = Line(host.address)
+    assert [line.ask("step") for _ in range(3)] == [1, 2, 3]
+    checkpointed(line)
+    host.again()
+    line = Line(host.address)
+    assert line.ask("seen") == (3, 30.0, True, 0)
+    assert line.ask("step") == 4
+
+
+def test_without_restarts_nothing_is_written_unless_asked(start: Start) -> None:
+    host = start(Model)
+    line = Line(host.address)
+    line.ask("step")
+    assert not list((host.folder / "home").iterdir())
+    size = line.value(line.send("", b"", kind="save"))
+    assert (host.folder / "home" / "checkpoint").stat().st_size == size
+    host.again()
+    assert Line(host.address).ask("step") == 2
+
+
+def test_a_state_that_cannot_be_pickled_turns_checkpoints_off_with_one_line(start: Start) -> None:
+    line = Line(start(Model, restarts=1).address)
+    line.ask("lock")
+    line.until(lambda: line.said)
+    number, kind, text = line.said[0]
+    assert (number, kind) == (0, "note")
+    assert "Checkpoints are off: the state cannot be pickled" in text
+    assert facts(line).note == text
+    assert "lock" in line.failure(line.send("", b"", kind="save")).message
+    assert line.ask("step") == 1
+
+
+def test_a_class_says_itself_what_is_needed_of_it(start: Start) -> None:
+    host = start(Careful, "x", restarts=1)
+    line = Line(host.address)
+    line.ask("add")
+    checkpointed(line)
+    host.again()
+    assert Line(host.address).ask("seen") == ("x", 1)
+
+
+def test_the_next_life_knows_which_calls_had_begun(start: Start) -> None:
+    host = start(Model, restarts=1)
+    line = Line(host.address, "one")
+    line.ask("step")
+    line.call("sleep", 60)
+    line.call("step")
+    line.until(lambda: line.said)
+    host.again()
+    line, other = Line(host.address, "one"), Line(host.address, "other")
+    assert line.met is not None
+    assert line.met.begun == [2]
+    assert other.met is not None
+    assert other.met.begun == []
+
+
+def test_replayed_calls_run_once_whenever_the_process_dies(start: Start) -> None:
+    host = start(Model, 1, restarts=99, replay=True)
+    lines: dict[str, Line] = {}
+    wanted, seed = 10_000, random.randrange(1 << 30)
+    chance = random.Random(seed)
+    sent = {"one": 0, "other": 0}
+    deaths = 0
+
+    def connect() -> None:
+        for id in ("one", "other"):
+            before = lines.get(id)
+            line = lines[id] = Line(host.address, id)
+            if before is not None:
+                line.answers.update({n: a for n, a in before.answers.items() if n not in line.answers})
+            line.number = sent[id]
+            assert line.met is not None
+            for number in range(line.met.done + 1, sent[id] + 1):
+                if number not in line.answers:
+                    line.tell(Call(number, "step", codec.dumps(((), {})), again=True))
+
+    connect()
+    while sum(sent.values()) < wanted:
+        for id, line in lines.items():
+            for _ in range(chance.randrange(400)):
+                if sum(sent.values()) < wanted:
+                    sent[id] = line.call("step")
+        if chance.random() < 0.2:
+            time.sleep(chance.random() * 0.05)
+            deaths += 1
+            host.again()
+            connect()
+    for id, line in lines.items():
+        line.until(lambda id=id, line=line: len(line.answers) == sent[id])
+    values = sorted(
+        codec.loads(answer.payload) for line in lines.values() for answer in line.answers.values()
+    )
+    assert values == list(range(1, wanted + 1)), f"seed {seed}, {deaths} deaths"
+    assert lines["one"].ask("seen")[:2] == (wanted, float(wanted))
+
+
+def test_a_replayed_state_begins_at_the_last_checkpoint(start: Start) -> None:
+    host = start(Model, restarts=9, replay=True)
+    line = Line(host.address)
+    for _ in range(100):
+        line.ask("step")
+    checkpointed(line)
+    line.ask("step")
+    number = line.call("sleep", 60)
+    line.until(lambda: line.said)
+    line.tell(CancelCall(number))
+    assert line.answer(number).state == "cancelled"
+    stream = line.stream("count_up", 5, room=2)
+    line.until(lambda: len(line.items.get(stream, ())) == 2)
+    host.again()
+    line = Line(host.address)
+    assert line.failure(stream).type_name == "StreamLostError"
+    line.number = stream
+    assert line.ask("seen")[0] == 106
+
+
+def cell(line: Line, source: str, **names: Any) -> int:
+    blobs = {name: codec.dumps(value) for name, value in names.items()}
+    code = CellCode(source, "/tmp/ipykernel_1/1.py", 1, tuple((name, name) for name in names))
+    return line.send("", codec.dumps((code, blobs)), kind="cell")
+
+
+def test_a_cell_runs_inside_the_actor(start: Start) -> None:
+    line = Line(start(Model).address)
+    number = cell(line, "print('hello', by)\nself.steps += by\nx = self.steps\nx", by=5)
+    assert line.value(number) == 5
+    assert [(kind, text) for _, kind, text in line.said[:1]] == [("stdout", "hello 5\n")]
+    assert json.loads(line.said[1][2])["data"]["text/plain"] == "5"
+    assert line.value(cell(line, "x + await __import__('asyncio').sleep(0, 1)")) == 6
+    assert line.ask("step") == 6
+    failure = line.failure(cell(line, "y = 1\n1 / 0"))
+    assert (failure.type_name, failure.frames[-1].lineno) == ("ZeroDivisionError", 3)
+    number = cell(line, "import time\nprint('on')\ntime.sleep(60)")
+    line.until(lambda: line.said[-1][2] == "on\n")
+    line.tell(CancelCall(number))
+    assert line.answer(number).state == "cancelled"
+    assert line.value(cell(line, "y")) == 1
+
+
+def reload(line: Line, kind: type) -> int:
+    kind.__qualname__ = "Model"
+    return line.send("", cloudpickle.dumps(kind), kind="reload")
+
+
+def test_new_code_moves_onto_the_living_object(start: Start) -> None:
+    class Better:
+        def __init__(self) -> None:
+            raise AssertionError("the object lives already")
+
+        def step(self) -> str:
+            self.steps: int
+            self.steps += 10
+            return f"better {self.steps}"
+
+        def extra(self) -> None:
+            pass
+
+    line = Line(start(Model).address)
+    line.ask("step")
+    assert line.value(reload(line, Better)) is None
+    assert line.met is not None
+    assert "extra" in line.met.methods
+    assert line.ask("step") == "better 11"
+
+
+def test_a_reload_that_fails_leaves_the_object_as_it_is(start: Start) -> None:
+    class Slotted:
+        __slots__ = ("steps",)
+
+    line = Line(start(Model).address)
+    line.ask("step")
+    failure = line.failure(reload(line, Slotted))
+    assert failure.type_name == "ReloadError"
+    assert "replace=True" in failure.message
+    assert line.failure(line.send("", codec.dumps(7), kind="reload")).type_name == "ReloadError"
+    assert line.ask("step") == 2
+
+
+def test_large_arguments_and_results_pass_through_shared_memory(start: Start) -> None:
+    class Echo:
+        def double(self, x: Any) -> Any:
+            return 2 * x
+
+    host = start(Echo)
+    line = Line(host.address)
+    sent = line.segment(np.ones(1 << 20))
+    number = line.send("double", sent)
+    assert line.value(number).sum() == 2 << 20
+    line.until(lambda: sent.name in line.freed)
+    while held(host):
+        facts(line)
+
+
+def test_a_caller_that_is_gone_leaves_no_segment(start: Start) -> None:
+    class Large:
+        def make(self) -> Any:
+            return np.ones(1 << 20)
+
+    host = start(Large)
+    line, other = Line(host.address), Line(host.address, "other")
+    line.answer(line.call("make"))
+    assert held(host)
+    line.close()
+    while held(host):
+        facts(other)
+
+
+@pytest.mark.gpu
+def test_a_full_gpu_is_explained_and_the_actor_stays(start: Start) -> None:
+    class Hungry:
+        def eat(self, gigabytes: int) -> int:
+            import torch
+
+            return int(torch.empty(gigabytes << 30, dtype=torch.uint8, device="cuda").numel())
+
+    line = Line(start(Hungry, gpus=1).address)
+    assert line.ask("eat", 1) == 1 << 30
+    failure = line.failure(line.call("eat", 10_000))
+    assert failure.type_name == "OutOfMemoryError"
+    assert any("MiB in use" in note for note in failure.notes)
+    assert line.ask("eat", 1) == 1 << 30
