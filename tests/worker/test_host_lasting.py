@@ -266,12 +266,12 @@ def test_new_code_moves_onto_the_living_object(start: Start) -> None:
 
 
 def test_a_reload_that_fails_leaves_the_object_as_it_is(start: Start) -> None:
-    class Slotted:
-        __slots__ = ("steps",)
+    class Other(list[int]):
+        pass
 
     line = Line(start(Model).address)
     line.ask("step")
-    failure = line.failure(reload(line, Slotted))
+    failure = line.failure(reload(line, Other))
     assert failure.type_name == "ReloadError"
     assert "replace=True" in failure.message
     assert line.failure(line.send("", codec.dumps(7), kind="reload")).type_name == "ReloadError"
