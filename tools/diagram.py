@@ -12,9 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from cellmesh.scheduler.core.tables import (  # noqa: E402
+    ACTOR_TRANSITIONS,
     TASK_TRANSITIONS,
     TERMINAL,
     WORKER_TRANSITIONS,
+    ActorState,
     TaskState,
     WorkerState,
 )
@@ -38,7 +40,7 @@ def render() -> str:
     """The whole file."""
     return "\n".join(
         [
-            "# States of tasks and workers",
+            "# States of tasks, workers and actors",
             "",
             "Drawn by `tools/diagram.py` from the tables in `scheduler/core/tables.py`; do not edit.",
             "",
@@ -50,6 +52,11 @@ def render() -> str:
             "A worker is forgotten when its exit has been seen, which is the end of `ending`.",
             "",
             *diagram(WorkerState, frozenset(WORKER_TRANSITIONS), frozenset({WorkerState.ENDING})),
+            "## Actors",
+            "",
+            "Each time that it starts it has another process; it is forgotten when it has ended.",
+            "",
+            *diagram(ActorState, frozenset(ACTOR_TRANSITIONS), frozenset({ActorState.ENDED})),
         ]
     )
 

@@ -174,7 +174,10 @@ def _serve_mesh(turn: Turn, session: Session) -> bool:
         return False
     number = next(iter(session.idle_mesh))
     worker = turn.state.workers[session.idle_mesh.pop(number)]
-    session.own_work.pop(number, None)
+    if number in session.own_work:
+        del session.own_work[number]
+        if session.ready_pinned[number].first().spec is turn.kept:
+            turn.kept = None  # who was first in line has lost the worker that it was to run on
     start(turn, session, worker, queue.pop())
     return True
 

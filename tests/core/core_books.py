@@ -6,13 +6,18 @@ Owns the counting. Never changes anything in the world. Read next: `core_world.p
 from collections import Counter
 
 from cellmesh.scheduler.core import commands as c
-from cellmesh.scheduler.core.state import TERMINAL, TaskState
+from cellmesh.scheduler.core.tables import ACTOR_TRANSITIONS, TERMINAL, ActorState, TaskState
+
+_AFTER_ANSWER = (ActorState.ALIVE, ActorState.RESTARTING)  # the answer to its start says that it starts
 
 
 class Books:
     def __init__(self):
         self.delivered = Counter()
         self.settled = {}
+        self.actors = {}  # the state that was told last
+        self.forgotten = Counter()
+        self.requests = Counter()
 
     def take(self, command, event):
         """This command came of this event."""
@@ -30,6 +35,23 @@ class Books:
                 self.delivered[job, task, item] += 1
                 assert self.delivered[job, task, item] == 1, f"delivered, and lost: {command}"
                 assert why
+            case c.AnswerActor(client, request, actor, why, fresh):
+                assert (client, request) == (event.client, event.request)
+                assert (actor is None) == bool(why), "an actor, or why there is none"
+                assert (actor == event.actor and self.actors.get(actor) is None) or not fresh
+                self.requests[request] += 1
+                if fresh:
+                    self.actors[actor] = ActorState.WAITING
+            case c.TellActor(actor, state):
+                before = self.actors[actor]
+                assert before is not ActorState.ENDED, f"told after its end: {command}"
+                assert before is state or (before, state) in ACTOR_TRANSITIONS or state in _AFTER_ANSWER, (
+                    command
+                )
+                self.actors[actor] = state
+            case c.ForgetActor(actor):
+                assert self.actors[actor] is ActorState.ENDED, f"forgotten alive: {command}"
+                self.forgotten[actor] += 1
             case c.SettleTask(job, task, state, why):
                 assert (job, task) not in self.settled, f"settled twice: {command}"
                 assert state in TERMINAL
@@ -37,3 +59,9 @@ class Books:
                     command
                 )
                 self.settled[job, task] = state
+
+    def prove_actors(self):
+        """Each has ended once, and nothing is kept of it."""
+        for actor, state in self.actors.items():
+            assert state is ActorState.ENDED
+            assert self.forgotten[actor] == 1

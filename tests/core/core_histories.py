@@ -6,6 +6,7 @@ Owns the choice of what happens; `draw(n)` gives a number below n, from Hypothes
 from core_world import World
 
 from cellmesh.scheduler.core import events as e
+from cellmesh.scheduler.core.actor_events import ActorEndAsked, ActorRenewed, ActorRequested, ActorSpec
 from cellmesh.scheduler.core.events import Outcome, Pool, TaskSpec
 
 SESSIONS = ("red", "green", "blue")
@@ -18,6 +19,7 @@ class History:
         self.world = World(cpus=1 + draw(3), gpus=gpus, memory=4, least=draw(3), most=draw(4))
         self.clients = 0
         self.jobs = 0
+        self.requests = 0
         self.sent = {}  # job -> its events, to be sent again
         self.old = []  # messages of workers, to be received again
         self.steps = [
@@ -29,6 +31,9 @@ class History:
             (5, self.wait),
             (1, self.abandon),
             (6, self.give_back),
+            (3, self.start_actor),
+            (1, self.end_actor),
+            (4, self.come_up),
             (2, self.pause),
             (1, self.drain),
             (4, self.cancel),
@@ -133,6 +138,32 @@ class History:
         process = self.pick(p for p in self.world.processes.values() if p.greeted and not p.paused)
         if process:
             self.world.drain_one(process)
+
+    def start_actor(self):
+        self.requests += 1
+        name = self.pick(("", "", "llm", "other"))
+        spec = ActorSpec(
+            self.pick((0, 0, 500, 1000)),
+            self.pick((0, 0, 1000, 2000)),
+            self.pick((0, 0, 3)),
+            self.draw(3),
+            self.draw(4) == 0,
+        )
+        what = name, "Model", str(self.draw(2)), spec, self.draw(5) == 0
+        self.world.tell(ActorRequested(0, "client1", self.requests, self.session(), self.requests, *what))
+
+    def end_actor(self):
+        actor = 1 + self.draw(self.requests + 1)
+        if self.draw(3):
+            self.world.tell(ActorEndAsked(0, actor, "was stopped"))
+        else:
+            self.world.tell(ActorRenewed(0, actor, str(self.draw(2))))
+
+    def come_up(self):
+        hosts = [p for p in self.world.processes.values() if p.hosting and not p.up and not p.paused]
+        process = self.pick(hosts)
+        if process:
+            self.world.come_up(process, failed=self.draw(6) == 0)
 
     def abandon(self):
         if self.world.left:

@@ -22,6 +22,9 @@ class Process:
     paused: bool = False
     asked: bool = False  # told to stop while it could not hear it
     draining: bool = False
+    host: bool = False  # it is to be an actor's
+    hosting: tuple | None = None  # (actor, incarnation)
+    up: bool = False  # has said that it answers calls, or cannot
 
 
 def runs_of(items, succeeded):

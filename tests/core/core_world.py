@@ -10,11 +10,12 @@ from core_books import Books
 from core_processes import Process, runs_of
 
 from cellmesh.scheduler.core import commands as c, events as e
+from cellmesh.scheduler.core.actor_events import ActorEndAsked, ActorUp
 from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.events import Outcome
 from cellmesh.scheduler.core.invariants import check
 from cellmesh.scheduler.core.replay import dump, load, replay
-from cellmesh.scheduler.core.state import TaskState
+from cellmesh.scheduler.core.state import ActorState, TaskState
 
 
 class World:
@@ -90,7 +91,14 @@ class World:
         match command:
             case c.StartWorker(worker):
                 assert worker not in self.processes, "ids never repeat"
-                self.processes[worker] = Process(worker)
+                self.processes[worker] = Process(worker, host=command.actor is not None)
+            case c.HostActor(worker, actor, incarnation):
+                process = self.processes.get(worker)
+                if process is not None:
+                    assert process.greeted, "an order for a host that has not said hello"
+                    assert process.host, "an order for a worker"
+                    assert process.hosting is None, "two actors in one process"
+                    process.hosting = (actor, incarnation)
             case c.StopWorker(worker) | c.KillWorker(worker):
                 if worker in self.processes:
                     process = self.processes[worker]
@@ -105,6 +113,7 @@ class World:
                 if process is not None:  # else it has died and the news is on its way
                     assert process.greeted, "work for a worker that has not said hello"
                     assert process.run is None, "two tasks on one worker"
+                    assert not process.host, "a task for an actor's process"
                     size = self.state.jobs[job].tasks[task].spec.size
                     process.run, process.careful = (job, task, attempt), careful
                     process.todo = [item for item in range(size) if item not in skip]
@@ -129,7 +138,12 @@ class World:
 
     def greet(self, process):
         process.greeted = True
-        self.wire.append(e.WorkerReady(0, process.id, self.holding(process)))
+        self.wire.append(e.WorkerReady(0, process.id, self.holding(process), process.hosting))
+
+    def come_up(self, process, failed=False):
+        """The actor answers calls, or cannot be made."""
+        process.up = True
+        self.wire.append(ActorUp(0, process.id, *process.hosting, failed))
 
     def holding(self, process):
         unread = [
@@ -200,7 +214,7 @@ class World:
         self.core = twin
         self.timers.clear()
         self.epoch += 1
-        kept = (e.ItemsReported, e.TaskWaiting, e.WorkerDraining)
+        kept = (e.ItemsReported, e.TaskWaiting, e.WorkerDraining, ActorUp)
         self.wire = [m for m in self.wire if isinstance(m, kept) and m.worker in self.processes]
         living = tuple(self.processes)
         for process in self.processes.values():
@@ -229,6 +243,8 @@ class World:
                     self.die(process)
                 elif not process.greeted:
                     self.greet(process)
+                elif process.hosting and not process.up:
+                    self.come_up(process)
                 elif process.interrupted:
                     self.report(process, 0, outcome=Outcome.INTERRUPTED)
                 elif process.waits:
@@ -239,7 +255,7 @@ class World:
             if self.left:
                 self.abandon()
                 continue
-            soon = ("overdue", "rejoin", "paused", "drain", "shed")
+            soon = ("overdue", "rejoin", "paused", "drain", "shed", "ending")
             timer = next((t for t in sorted(self.timers) if t.startswith(soon)), None)
             if timer is None:
                 return
@@ -251,7 +267,8 @@ class World:
             return False
         if process.waits and not process.interrupted and not process.doomed:
             return not any(not self.state.jobs[job].finished for job in self.children(process))
-        return process.doomed or not process.greeted or process.run is not None
+        comes_up = process.hosting is not None and not process.up
+        return process.doomed or not process.greeted or comes_up or process.run is not None
 
     def children(self, process):
         """The jobs of its task that are known."""
@@ -267,6 +284,15 @@ class World:
         for job in list(self.state.jobs.values()):
             if not job.sealed:
                 self.tell(e.TasksSubmitted(0, job.id, (), True))
+        self.drain()
+        for actor in list(self.state.actors.values()):
+            told = self.books.actors[actor.id]
+            assert told is actor.state or actor.state is ActorState.STARTING, f"what was told last: {actor}"
+            process = self.processes.get(actor.worker)
+            starts = process is not None and process.paused
+            assert actor.state is ActorState.ALIVE or actor.why or starts, f"waits untold: {actor}"
+        while self.state.actors:
+            self.tell(ActorEndAsked(0, next(iter(self.state.actors)), "was stopped"))
         self.drain()
         for session in list(self.state.sessions.values()):
             open_jobs = [job for job in session.jobs if not self.state.jobs[job].finished]
@@ -288,6 +314,10 @@ class World:
             self.tell(e.SessionEnded(0, session.id))
         self.drain()
         state = self.state
+        assert not state.actors
+        assert not state.names
+        assert not state.homeless
+        self.books.prove_actors()
         assert not state.workers
         assert not self.processes
         assert not state.jobs
