@@ -8,7 +8,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from cellmesh.scheduler.engines.contract import EngineError
-from cellmesh.scheduler.wire.messages import JobInfo, WorkerInfo
+from cellmesh.scheduler.wire.messages import ActorInfo, JobInfo, WorkerInfo
 from cellmesh.scheduler.wire.version import VERSION
 from cellmesh.widgets.viewmodel import job_state
 
@@ -61,6 +61,7 @@ def greeting(session: Session) -> list[str]:
     jobs = sorted((job for job in session.survivors.jobs if not job.cancelled), key=lambda job: job.finished)
     if workers:
         lines.append(f"found {_workers(workers)}")
+    lines += [_actor(info) for info in session.engine.actors.all() if info.name]
     lines += [_job(job) for job in jobs[:2]]
     if len(jobs) > 2:
         more = len(jobs) - 2
@@ -82,6 +83,12 @@ def _workers(workers: tuple[WorkerInfo, ...]) -> str:
     shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
     count = f"{len(workers)} mesh worker{'s' * (len(workers) != 1)}"
     return f"{count} with: {shown}" if shown else f"{count}, without variables"
+
+
+def _actor(info: ActorInfo) -> str:
+    where = " detached" if info.options.detached else ""
+    get = f'cm.get_actor("{info.name}")'
+    return f"found{where} actor {info.name} ({info.title}), which is {info.state}: {get} has it"
 
 
 def _job(job: JobInfo) -> str:

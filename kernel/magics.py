@@ -60,6 +60,9 @@ class MeshMagics(Magics):
         %mesh jobs                          this notebook's jobs
         %mesh attach [N]                    results of a job that survived a restart: r = %mesh attach 3
         %mesh logs [--worker N] [--job N] [--tail N]
+        %mesh actors                        actors: what they hold, what they have done
+        %mesh free NAME                     end an actor; what it held is free
+        %mesh reload NAME                   move an actor to its class as it is now; it keeps its state
         %mesh connect embedded|inline       use another engine
         """
         return mesh_magic.run(self.shell, line)

@@ -14,14 +14,17 @@ from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.objects.logbook import LogRecord, read_logs
 from cellmesh.widgets.views import MeshView
 
-from . import api, attaching, reattaching, targets
+from . import api, attaching, reattaching, stop, targets
+from .actors import listing, reloading
+from .actors.directory import directory_of
 from .arguments import near, split
 from .jobs import Job
 from .session import Session
 
 TAIL = 200
 _ENGINES = ("embedded", "inline")
-_LATER = ("actors", "free", "reload", "debug")
+_LATER = ("debug",)
+_TEXTS = ("engine", "NAME")
 
 
 def run(shell: Any, line: str) -> Any:
@@ -69,7 +72,7 @@ def _read(command: str, words: list[str], known: tuple[str, ...]) -> Options:
             raise UsageError(f"{name}: {word!r} is not understood{hint}")
         if key in found:
             raise UsageError(f"{name}: {key} is given twice")
-        if key != "engine":
+        if key not in _TEXTS:
             if not value.isdigit():
                 raise UsageError(f"{name}: {key} needs a number, not {value!r}")
             found[key] = int(value)
@@ -185,6 +188,31 @@ def _print_records(records: Iterable[LogRecord]) -> bool:
     return bool(label)
 
 
+def _actors(session: Session, options: Options) -> Any:
+    return listing.actors()
+
+
+def _free(session: Session, options: Options) -> None:
+    found = listing.find(session, _name("free", options))
+    held = f"; GPU {', '.join(found.gpus)} is free" if found.gpus else ""
+    directory_of(session).caller(found).end("was freed")
+    print(f"cellmesh: actor {found.name or found.title} has ended{held}")
+
+
+def _reload(session: Session, options: Options) -> None:
+    name = _name("reload", options)
+    shell = stop.shell()
+    title = reloading.reload(session, name, shell.user_ns if shell is not None else {})
+    print(f"cellmesh: actor {name} goes on with the class {title} as it is now")
+
+
+def _name(command: str, options: Options) -> str:
+    if "NAME" not in options:
+        raise UsageError(f"%mesh {command}: which actor? For example %mesh {command} llm (%mesh actors)")
+    name: str = options["NAME"]
+    return name
+
+
 def _connect(options: Options) -> None:
     engine = options.get("engine", "")
     if not engine:
@@ -209,5 +237,8 @@ _COMMANDS: dict[str, tuple[Callable[[Session, Options], Any], tuple[str, ...]]] 
     "jobs": (_jobs, ()),
     "attach": (_attach, ("N",)),
     "logs": (_logs, ("--worker", "--job", "--tail")),
+    "actors": (_actors, ()),
+    "free": (_free, ("NAME",)),
+    "reload": (_reload, ("NAME",)),
     "connect": (_status, ("engine",)),
 }

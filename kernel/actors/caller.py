@@ -28,7 +28,7 @@ from .roads import Road
 if TYPE_CHECKING:
     from .directory import Directory, Life
 
-MEET_SECONDS = 0.5
+END_SECONDS = 10.0
 
 
 class Caller:
@@ -47,8 +47,8 @@ class Caller:
         self._count = 0
         self._queue: deque[Pending] = deque()  # not sent
         self._sent: dict[int, Pending] = {}
-        self._inbox = Inbox(lambda took: self._post(took, prompt=bool(took.names)))
-        self._facts: dict[int, direct.Facts] = {}
+        self._inbox = Inbox(lambda took: self.post(took, prompt=bool(took.names)))
+        self.facts: dict[int, direct.Facts] = {}  # answers to questions of `listing.py`
 
     @property
     def title(self) -> str:
@@ -94,7 +94,7 @@ class Caller:
     def pump(self) -> None:
         """Send what can be sent, in order."""
         with self._lock:
-            while self._queue and self._queue[0].ready and self._open():
+            while self._queue and self._queue[0].ready and self.open:
                 one = self._queue.popleft()
                 if one.taker.done():  # cancelled, or its arguments failed
                     self._free(one)
@@ -102,15 +102,18 @@ class Caller:
                 self._sent[one.number] = one
                 self._send(one, again=False)
 
-    def _open(self) -> bool:
+    @property
+    def open(self) -> bool:
+        """Whether it hears what is posted now."""
         return self._local is not None or (self._road is not None and self.met is not None)
 
     def _send(self, one: Pending, *, again: bool) -> None:
         alone = len(self._sent) == 1
         one.sent = True
-        self._post(direct.Call(one.number, one.method, one.payload, one.kind, again, one.room), prompt=alone)
+        self.post(direct.Call(one.number, one.method, one.payload, one.kind, again, one.room), prompt=alone)
 
-    def _post(self, message: direct.ToHost, *, prompt: bool) -> None:
+    def post(self, message: direct.ToHost, *, prompt: bool) -> None:
+        """Say something to the actor."""
         if self._local is not None:
             self._local.take(message, lambda answer: self._take([answer]))
         elif self._road is not None:
@@ -118,13 +121,13 @@ class Caller:
 
     def more(self, number: int, items: int) -> None:
         """A stream has room again."""
-        self._post(direct.More(number, items), prompt=True)
+        self.post(direct.More(number, items), prompt=True)
 
     def withdraw(self, number: int) -> None:
         """A call is not wanted any more."""
         with self._lock:
             if number in self._sent:
-                self._post(direct.CancelCall(number), prompt=True)
+                self.post(direct.CancelCall(number), prompt=True)
                 return
         self.pump()  # it may have been what the others queue behind
 
@@ -192,7 +195,7 @@ class Caller:
             if info.state == "ended":
                 self._end()
             elif self._local is not None:
-                self._post(direct.Greet(direct.DIRECT, self._name, self.session.spec.name), prompt=True)
+                self.post(direct.Greet(direct.DIRECT, self._name, self.session.spec.name), prompt=True)
             elif info.state == "alive" and (
                 self._road is None or (before.address, before.incarnation) != (info.address, info.incarnation)
             ):
@@ -225,6 +228,11 @@ class Caller:
         for one in failed:
             self._free(one)
             one.taker.fail(died(self.info, self.title))
+
+    def end(self, why: str) -> None:
+        """End the actor; waits until its process has ended, for a while."""
+        self.session.engine.actors.end(self.info.id, why)
+        self.session.bell.wait(lambda: self.info.state == "ended", END_SECONDS)
 
     def close(self) -> None:
         """This process leaves."""
@@ -260,7 +268,7 @@ class Caller:
                 case direct.Met():
                     self._on_met(message)
                 case direct.Facts(request):
-                    self._facts[request] = message
+                    self.facts[request] = message
         self._inbox.tell()
 
     def _on_answer(self, number: int, state: str, payload: Payload) -> None:
@@ -296,21 +304,3 @@ class Caller:
         if isinstance(one.payload, Ref):
             makers.freed([one.payload.name])
         one.payload = b""
-
-    # --- asking -------------------------------------------------------------------------------------
-
-    def ask_facts(self) -> int:
-        """Ask how it is; the number of the question, 0 if it cannot be asked."""
-        if self._local is None and self.info.state == "alive":
-            self.session.bell.wait(lambda: self.met is not None, MEET_SECONDS)
-        if not self._open():
-            return 0
-        request = self.session.engine.new_job_id()
-        self._post(direct.AskFacts(request), prompt=True)
-        return request
-
-    def facts(self, request: int, timeout: float) -> direct.Facts | None:
-        """The answer; None if it does not come in time."""
-        if request:
-            self.session.bell.wait(lambda: request in self._facts, timeout)
-        return self._facts.pop(request, None)

@@ -19,10 +19,19 @@ _IGNORED = {*VERBS, MARK, "__dict__", "__weakref__", "__firstlineno__", "__stati
 
 
 def same(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> str:
-    """Equal for equal class, arguments and options, also in another kernel."""
-    told = _Digest()
+    """Equal for equal class, arguments and options, also in another kernel; parts for each of the three."""
     asked = {name: value for name, value in options.items() if name != "name"}
-    told.add(kind, args, sorted(kwargs.items()), sorted(asked.items(), key=lambda one: one[0]))
+    return f"{_of(kind)}-{_of(args, sorted(kwargs.items()))}-{_of(sorted(asked.items()))}"
+
+
+def with_class(before: str, kind: type) -> str:
+    """The digest of what was started with the same arguments and options, of this class."""
+    return f"{_of(kind)}-{before.partition('-')[2]}"
+
+
+def _of(*values: Any) -> str:
+    told = _Digest()
+    told.add(*values)
     return told.hexdigest()
 
 

@@ -20,8 +20,6 @@ from .mapped import MethodResults
 from .pending import Kind
 from .streams import FIRST_ROOM, Flow, Stream
 
-END_SECONDS = 10.0
-
 
 class Handle:
     """An actor, wherever it lives.
@@ -38,9 +36,7 @@ class Handle:
 
     def stop(self) -> None:
         """End the actor: its process ends, and gives back what it held. Calls that wait fail."""
-        engine = self._caller.session.engine
-        engine.actors.end(self._caller.info.id, "was stopped")
-        self._caller.session.bell.wait(lambda: self._caller.info.state == "ended", END_SECONDS)
+        self._caller.end("was stopped")
 
     def __getattr__(self, name: str) -> "Method":
         if name.startswith("_"):

@@ -6,11 +6,17 @@ Owns who is asked for the table, and for how long. Read next: `cellmesh/widgets/
 import time
 
 from cellmesh.kernel import attaching
+from cellmesh.kernel.session import Session
+from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.wire import direct
+from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.widgets.actors import ActorsView, actor_row
 
+from .caller import Caller
 from .directory import directory_of
 from .handle import Handle
 
+MEET_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
 """In which actors tell how they are; one that is busy in C code is listed without that."""
 
@@ -22,9 +28,33 @@ def actors() -> ActorsView[Handle]:
     directory = directory_of(session)
     callers = [directory.caller(info) for info in session.engine.actors.all()]
     deadline = time.monotonic() + ANSWER_SECONDS
-    asked = [(caller, caller.ask_facts()) for caller in callers]
-    rows = []
-    for caller, request in asked:
-        facts = caller.facts(request, max(0.0, deadline - time.monotonic()))
-        rows.append(actor_row(caller.info, facts))
+    asked = [(caller, _ask(caller)) for caller in callers]
+    session.bell.wait(
+        lambda: all(not request or request in caller.facts for caller, request in asked),
+        deadline - time.monotonic(),
+    )
+    rows = [actor_row(caller.info, caller.facts.pop(request, None)) for caller, request in asked]
     return ActorsView(tuple(Handle(caller) for caller in callers), tuple(rows))
+
+
+def _ask(caller: Caller) -> int:
+    """The number of the question how it is; 0 if it cannot be asked."""
+    if caller.info.state == "alive" and not caller.open:
+        caller.session.bell.wait(lambda: caller.open, MEET_SECONDS)
+    if not caller.open:
+        return 0
+    request = caller.session.engine.new_job_id()
+    caller.post(direct.AskFacts(request), prompt=True)
+    return request
+
+
+def find(session: Session, name: str) -> ActorInfo:
+    """The actor of this name; one without a name is found by its process, as the table shows it."""
+    if name.isdigit():
+        found = [info for info in session.engine.actors.all() if str(info.pid) == name]
+        if found:
+            return found[0]
+    answer = session.engine.actors.find(name)
+    if answer.actor is None:
+        raise EngineError(answer.why)
+    return answer.actor

@@ -51,6 +51,7 @@ class InlineActor:
             cell=wanted.cell,
             opened=time.time(),
             options=wanted.options,
+            same=wanted.same,
         )
         try:
             args, kwargs = codec.loads(wanted.payload)
@@ -219,6 +220,7 @@ class InlineActors(Lives):
         found = self._actors.get(actor)
         if found is not None:
             found.wanted = msgspec.structs.replace(found.wanted, same=same)
+            found.info = msgspec.structs.replace(found.info, same=same)
 
     def follow(self, actor: int, follow: bool = True) -> None:
         """There is one client, and it is told of all."""

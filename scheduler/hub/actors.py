@@ -256,4 +256,5 @@ def _info(life: Life, actor: ActorId, state: str, why: str) -> msg.ActorInfo:
         opened=life.opened,
         options=life.start.options,
         failure=life.failure,
+        same=life.start.same,
     )

@@ -140,6 +140,7 @@ class ActorInfo(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     opened: float = 0.0  # wall clock
     options: ActorOptions = ActorOptions()
     failure: bytes = b""  # ended because it could not be made: the pickled `Failure`
+    same: str = ""  # digest of class source and arguments, as it was started or reloaded last
 
 
 class SessionInfo(Wire, frozen=True):

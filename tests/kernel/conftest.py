@@ -7,6 +7,7 @@ import os
 import queue
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,21 +145,28 @@ def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def kernel(engine_name: str, tmp_path: Path) -> Iterator[Kernel]:
-    """A fresh kernel, in a folder of its own, that has not loaded cellmesh yet."""
+@contextmanager
+def started(engine_name: str, folder: Path) -> Iterator[Kernel]:
+    """A fresh kernel in this folder, that has not loaded cellmesh yet."""
     environ = dict(os.environ)
     environ["CELLMESH_ENGINE"] = engine_name
     checkout = str(Path(__file__).resolve().parents[2])
     environ["PYTHONPATH"] = os.pathsep.join([checkout, *environ.get("PYTHONPATH", "").split(os.pathsep)])
-    environ["IPYTHONDIR"] = str(tmp_path / "ipython")
-    environ["JUPYTER_RUNTIME_DIR"] = str(tmp_path / "runtime")
+    environ["IPYTHONDIR"] = str(folder / "ipython")
+    environ["JUPYTER_RUNTIME_DIR"] = str(folder / "runtime")
     environ.pop("CELLMESH_DOORBELL", None)
     environ.pop("JPY_SESSION_NAME", None)
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env=environ, cwd=str(tmp_path))
+    manager.start_kernel(env=environ, cwd=str(folder))
     running = Kernel(manager)
     try:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture
+def kernel(engine_name: str, tmp_path: Path) -> Iterator[Kernel]:
+    """A fresh kernel, in a folder of its own, that has not loaded cellmesh yet."""
+    with started(engine_name, tmp_path) as running:
+        yield running

@@ -85,3 +85,22 @@ def test_stop_interrupts_the_cell_and_keeps_the_state(model: Kernel) -> None:
     model.finish(shown)
     assert shown.error.startswith("KeyboardInterrupt")
     assert model.ok("h.total().result()", timeout=20).result == "7"
+
+
+def test_reload_moves_the_living_object_to_the_new_code(model: Kernel) -> None:
+    model.ok("%%distributed --actor llm\nself.weights = [5]")
+    model.ok(MODEL.rpartition("h = ")[0].replace("return sum(self.weights)", "return -sum(self.weights)"))
+    assert "reload llm" in model.run("Model.start()").error
+    assert "as it is now" in model.ok("%mesh reload llm").stdout
+    assert model.ok("h.total().result(), Model.start().total().result()").result == "(-5, -5)"
+    assert "Nope" in model.run("%mesh reload Nope").stderr
+    model.ok("del Model")
+    assert "Run the cell that defines it" in model.run("%mesh reload llm").stderr
+
+
+def test_free_ends_it_and_the_list_is_a_table(model: Kernel) -> None:
+    assert "llm" in model.ok("%mesh actors").result
+    assert "which actor?" in model.run("%mesh free").stderr
+    assert "has ended" in model.ok("%mesh free llm").stdout
+    assert model.ok("%mesh actors").result.startswith("No actors")
+    assert "was freed" in model.run("h.total().result()").error

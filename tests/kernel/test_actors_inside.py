@@ -1,0 +1,93 @@
+"""Actors used from tasks and from other actors, and what becomes of them as kernels restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Kernel, started
+
+COUNTER = """
+%load_ext cellmesh
+import cellmesh as cm
+
+@cm.actor
+class Counter:
+    def __init__(self, n=0):
+        self.n = n
+    def add(self, k=1):
+        self.n += k
+        return self.n
+    def say(self):
+        print("it has", self.n)
+"""
+
+
+@pytest.fixture
+def counter(kernel: Kernel) -> Kernel:
+    kernel.ok(COUNTER)
+    return kernel
+
+
+def test_a_handle_travels_to_tasks(counter: Kernel) -> None:
+    counter.ok("h = Counter.start(5)")
+    assert counter.ok("cm.submit(lambda h, k: h.add(k).result(), h, 10).result()").result == "15"
+    assert counter.ok("sorted(cm.map(lambda k: h.add(k).result(), [1, 1]).result())").result == "[16, 17]"
+
+
+def test_a_handle_travels_to_actors_and_back(counter: Kernel) -> None:
+    counter.ok(
+        "@cm.actor\nclass Boss:\n"
+        "    def __init__(self, h): self.h = h\n"
+        "    def ask(self, k): return self.h.add(k).result()\n"
+        "    def mine(self): return self.h\n"
+        "    def talk(self): self.h.say().result()\n"
+        "h = Counter.start()\nb = Boss.start(h)"
+    )
+    assert counter.ok("b.ask(3).result(), b.mine().result().add(1).result()").result == "(3, 4)"
+    assert "it has 4" in counter.ok("b.talk().result()").stdout
+
+
+def test_a_task_starts_one_and_finds_one(counter: Kernel) -> None:
+    counter.ok("def begin():\n    return Counter.start(7, name='t').add().result()")
+    assert counter.ok("cm.submit(begin).result(), cm.get_actor('t').add().result()").result == "(8, 9)"
+    assert counter.ok("cm.submit(lambda: cm.get_actor('t').add().result()).result()").result == "10"
+
+
+def test_what_a_task_has_called_prints_where_the_task_was_submitted(counter: Kernel) -> None:
+    counter.ok("h = Counter.start(2)")
+    assert "it has 2" in counter.ok("cm.submit(lambda: h.say().result()).result()").stdout
+
+
+NOTEBOOK = "import os; os.environ['JPY_SESSION_NAME'] = '/tmp/{}.ipynb'\n"
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_a_restarted_kernel_runs_all_again_and_has_its_actor(kernel: Kernel) -> None:
+    first = NOTEBOOK.format("kept") + COUNTER
+    cell = "h = Counter.start(1, name='kept')\nu = Counter.start()"
+    kernel.ok(first)
+    kernel.ok(cell)
+    assert kernel.ok("h.add().result(), u.add().result()").result == "(2, 1)"
+    kernel.restart()
+    assert "found actor kept (Counter), which is alive" in kernel.ok(first).stdout
+    kernel.ok(cell)
+    assert kernel.ok("h.add().result(), u.add().result()").result == "(3, 1)"
+    assert kernel.ok("len(cm.actors())").result == "2"  # the unnamed one of the first kernel is gone
+    kernel.ok("%mesh free kept")
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_another_notebook_finds_a_detached_one_and_no_other(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.ok(NOTEBOOK.format("one") + COUNTER)
+    kernel.ok("Counter.start(1, name='ours', detached=True).add().result()\nCounter.start(name='mine')")
+    with started("embedded", tmp_path) as second:
+        shown = second.ok(NOTEBOOK.format("two") + "%load_ext cellmesh\nimport cellmesh as cm")
+        assert "found detached actor ours (Counter)" in shown.stdout
+        assert second.ok("cm.get_actor('ours').add().result()").result == "3"
+        assert '"mine"' in second.run("cm.get_actor('mine')").error
+        kernel.ok("cm.get_actor('mine').stop()")
+        assert second.ok("cm.get_actor('ours').add().result()").result == "4"
+        second.ok("cm.get_actor('ours').stop()")
+        assert '"ours"' in second.run("cm.get_actor('ours')").error
