@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from .door import Door
 
 QUIET = 0.5
 _SHARE = 20  # the time that a checkpoint took passes so many times before the next
+_OVERDUE = 120.0  # seconds, after which a child hangs: it waits for a lock that a thread of ours held
 _OURS = ("cellmesh-", "MainThread")
 
 
@@ -69,12 +71,18 @@ class Checkpoints:
 
     def due(self) -> float | None:
         """Seconds until one is due; None: not until something runs."""
-        if not self._dirty or not self.background or self._child is not None:
+        if self._child is not None:
+            return max(0.0, self._child[3] + _OVERDUE - time.monotonic())
+        if not self._dirty or not self.background:
             return None
         return max(0.0, max(self._quiet_since + QUIET, self._not_before) - time.monotonic())
 
     def begin(self, door: Door) -> None:
-        """Write one in the background."""
+        """Write one in the background; one that is still being written by now never ends."""
+        if self._child is not None:
+            self._may_fork = False
+            os.kill(self._child[0], signal.SIGKILL)  # heard of by its pipe
+            return
         self._dirty = False
         if not self._forks():
             self.save_if_possible()
@@ -108,7 +116,7 @@ class Checkpoints:
     def close(self) -> None:
         """End a child that still writes."""
         if self._child is not None:
-            os.kill(self._child[0], 9)
+            os.kill(self._child[0], signal.SIGKILL)
             os.waitpid(self._child[0], 0)
 
     def _forks(self) -> bool:
@@ -128,6 +136,8 @@ class Checkpoints:
         _, status = os.waitpid(pid, 0)
         if status == 0 and not trouble:
             self._wrote(about, begun)
+        elif not trouble and not self._may_fork:
+            self._dirty = True  # it hung: the next is written here
         else:
             self._off(trouble or f"the process that wrote it ended with status {status}")
 

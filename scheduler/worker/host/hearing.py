@@ -7,6 +7,7 @@ the call that they mean, questions are answered at once. Never runs a method. Re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ class Hearing:
         self._turns = turns
         self._facts = facts
         self._roads: dict[Framed, Caller] = {}
+        self.freed = 0.0  # when segments of ours were last given back; 0: none is kept
 
     def hear(self, road: Framed, messages: list[Any]) -> None:
         """These have come."""
@@ -59,6 +61,7 @@ class Hearing:
         if caller is None or caller.road is not road:
             return
         caller.gone()
+        self.freed = time.monotonic()
         for number, entry in list(caller.running.items()):
             if entry.stream is not None:
                 self._cancel(caller, number)  # nobody takes its items
@@ -98,6 +101,8 @@ class Hearing:
                     self._room(entry, items)
             case Took(numbers, names):
                 caller.took(numbers, names)
+                if names:
+                    self.freed = time.monotonic()
             case AskFacts():
                 caller.say(self._facts(message))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from cellmesh.scheduler.objects import codec, namespaces
+from cellmesh.scheduler.objects import codec, makers, namespaces
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.actors import ActorUp, HostActor
 from cellmesh.scheduler.wire.direct import AskFacts, Facts, Said
@@ -42,6 +43,9 @@ from .turns import Turns
 from .voices import Voices
 from .watching import Watch
 
+_SPARE_SECONDS = 10.0
+"""Segments that were given back are kept so long for what is made next."""
+
 
 class Host:
     """Made in any thread; `serve` is the main thread's."""
@@ -65,7 +69,7 @@ class Host:
         self._prefix = prefix
         self._interrupts = interrupts
         self._capture = capture
-        self._logs = logs
+        self._log = LogWriter(logs, f"a{order.actor}")
         self._alone = alone
         self._address = str(folder / f"a{order.actor:x}-{order.incarnation}")
         self._label = f"actor {order.name!r}" if order.name else f"an actor (pid {os.getpid()})"
@@ -106,7 +110,7 @@ class Host:
         self._leaving = leaving
         self._stopped.set()
         if self._door is not None:
-            self._turns.stopped = True
+            self._turns.stop(interrupt=not leaving)
             self._door.wake()
 
     # --- the beginning ---------------------------------------------------------------------------
@@ -117,7 +121,7 @@ class Host:
             prefix=self._prefix,
             emit=self._cell_said,
             say=self._said,
-            logs=LogWriter(self._logs, f"a{order.actor}"),
+            logs=self._log,
             interrupts=self._interrupts,
             capture=self._capture,
         )
@@ -173,10 +177,17 @@ class Host:
         checkpoints = self._lasting.checkpoints
         if self._calling.done != checkpoints.seen:
             checkpoints.active(self._calling.done)
-        due = checkpoints.due()
-        return None if due is None or self._lasting.busy else due
+        due = None if self._lasting.busy else checkpoints.due()
+        if not self._hearing.freed:
+            return due
+        spare = max(0.0, self._hearing.freed + _SPARE_SECONDS - time.monotonic())
+        return spare if due is None else min(due, spare)
 
     def _rested(self, door: Door) -> None:
+        freed = self._hearing.freed
+        if freed and time.monotonic() - freed >= _SPARE_SECONDS:
+            self._hearing.freed = 0.0
+            makers.rest()
         checkpoints = self._lasting.checkpoints
         if checkpoints.due() == 0 and not self._turns.waiting and not self._lasting.busy:
             checkpoints.begin(door)
@@ -192,6 +203,7 @@ class Host:
         if self._leaving and checkpoints.background:
             checkpoints.save_if_possible()
         self._runner.close()
+        self._log.close()
 
     # --- what is no call -------------------------------------------------------------------------
 

@@ -57,6 +57,14 @@ class Turns:
         self._door = door
         self._watch = watch
 
+    def stop(self, *, interrupt: bool) -> None:
+        """Begin nothing more; what runs in the main thread ends, or is interrupted. Any thread."""
+        self.stopped = True
+        entry = self._voices.in_main
+        if interrupt and entry is not None and entry.stop is not None:
+            entry.cancelled = True
+            entry.stop(entry)
+
     def again(self, entry: Entry) -> None:
         """Run a call of an earlier life; nobody listens yet."""
         if entry.call.kind == "call" and entry.call.method in self._living.batches:

@@ -76,10 +76,21 @@ class Voices(TaskOutput):
             entry.voice = None
 
     def text(self, stream: Stream, text: str) -> bool:
-        """C code or a subprocess has printed, or a cell."""
+        """C code or a subprocess has printed, or a cell, or nobody's thread."""
         entry = self.in_main
         voice = None if entry is None else self.of(entry)
-        return super().text(stream, text) if voice is None else voice.output.text(stream, text)
+        if voice is not None:
+            return voice.output.text(stream, text)
+        withheld = super().text(stream, text)
+        if entry is None:
+            with self.lock:
+                self.written()
+        return withheld
+
+    def written(self) -> None:
+        """The log must have what was shown: if the process dies, its last lines tell why. Under the lock."""
+        if self._logs is not None:
+            self._logs.flush()
 
     def display(
         self,
@@ -118,10 +129,14 @@ class _Voice:
     def __init__(
         self, voices: Voices, entry: Entry, say: Callable[[Entry, Output], None], timer: Timer
     ) -> None:
+        def emit(output: Output) -> None:
+            voices.written()
+            say(entry, output)
+
         self.output = TaskOutput(
             number=None,
             prefix=voices._prefix,
-            emit=lambda output: say(entry, output),
+            emit=emit,
             logs=voices._logs,
             interrupts=voices.interrupts,
         )
