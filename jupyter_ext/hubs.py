@@ -22,8 +22,9 @@ from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.folders import FolderError, is_locked
 from cellmesh.scheduler.wire.messages import HubInfo
 
-PRIVATE = frozenset({"cell"})
-"""Fields that a status view does not show: a launching cell's header is between kernel and front end."""
+PRIVATE = frozenset({"cell", "env", "failure", "address"})
+"""Fields that a status view does not show: a launching cell's header is between kernel and front end, what an
+actor's process has in its environment or failed of is its owner's."""
 
 SECONDS_TO_END = 10.0
 

@@ -144,7 +144,7 @@ def hubs() -> Iterator[Finding]:
             yield Finding("ok", f"hub {name} is starting or ending")
             continue
         if connection.protocol == PROTOCOL:
-            yield Finding("ok", f"hub {name} runs (process {connection.pid}){_objects(name)}")
+            yield Finding("ok", f"hub {name} runs (process {connection.pid}){_actors(name)}{_objects(name)}")
         else:
             yield Finding(
                 "warn",
@@ -165,6 +165,12 @@ def hubs() -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "nothing is left over from dead hubs")
+
+
+def _actors(hub: str) -> str:
+    """Each that can be called has its socket there."""
+    count = sum(path.is_socket() for path in folders.hub_folder(hub).glob("a*-*"))
+    return f"; {count} actor{'s' * (count != 1)}" if count else ""
 
 
 def _objects(hub: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from . import text
-from .viewmodel import JobRow, MeshRows, ProgressRow, WorkerRow
+from .viewmodel import ACTOR_HEADS, ActorRow, JobRow, MeshRows, ProgressRow, WorkerRow
 
 _SMALL = "font-size:90%;opacity:.85;"
 
@@ -57,8 +57,14 @@ def jobs(rows: Sequence[JobRow]) -> str:
     )
 
 
+def actors(rows: Sequence[ActorRow]) -> str:
+    return table(ACTOR_HEADS, [row.cells() for row in rows])
+
+
 def mesh(rows: MeshRows) -> str:
     parts = [f"<p><b>{escape(rows.head)}</b></p>", workers(rows.workers)]
+    if rows.actors:
+        parts.append(actors(rows.actors))
     if rows.jobs:
         parts.append(jobs(rows.jobs))
     if rows.others:

@@ -5,7 +5,7 @@ Owns layout in monospace. Never escapes or colours. Read next: `html.py`.
 
 from collections.abc import Sequence
 
-from .viewmodel import JobRow, MeshRows, ProgressRow, SessionRow, WorkerRow
+from .viewmodel import ACTOR_HEADS, ActorRow, JobRow, MeshRows, ProgressRow, SessionRow, WorkerRow
 
 _WIDEST = 60
 
@@ -83,16 +83,22 @@ def jobs(rows: Sequence[JobRow]) -> str:
     )
 
 
+def actors(rows: Sequence[ActorRow]) -> str:
+    return table(ACTOR_HEADS, [row.cells() for row in rows])
+
+
 def sessions(rows: Sequence[SessionRow]) -> str:
     return "\n".join(
         f"{row.name}: {row.state}, {row.slots:g} slots in use, {row.mesh} mesh and {row.tasks} task workers, "
-        f"{row.jobs} jobs running"
+        f"{row.jobs} jobs running" + (f", {row.actors} actor{'s' * (row.actors != 1)}" if row.actors else "")
         for row in rows
     )
 
 
 def mesh(rows: MeshRows) -> str:
     parts = [rows.head, workers(rows.workers)]
+    if rows.actors:
+        parts.append(actors(rows.actors))
     if rows.jobs:
         parts.append(jobs(rows.jobs))
     if rows.others:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cellmesh.scheduler.wire.messages import HubInfo, JobInfo, SessionInfo, WorkerInfo
+from cellmesh.scheduler.wire.direct import Facts
+from cellmesh.scheduler.wire.messages import ActorInfo, HubInfo, JobInfo, SessionInfo, WorkerInfo
 
 NAMES_SHOWN = 8
 MEGABYTE = 10**6
+ACTOR_HEADS = ("name", "class", "state", "pid", "gpus", "memory", "calls", "checkpoint", "started by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,27 @@ class SessionRow:
     mesh: int
     tasks: int
     jobs: int
+    actors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActorRow:
+    name: str
+    title: str
+    state: str
+    pid: str
+    gpus: str
+    memory: str  # of its GPUs, that it holds
+    calls: str
+    checkpoint: str
+    starter: str
+
+    def cells(self) -> tuple[str, ...]:
+        """In the order of `ACTOR_HEADS`."""
+        return (
+            self.name, self.title, self.state, self.pid, self.gpus, self.memory, self.calls, self.checkpoint,
+            self.starter,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +91,7 @@ class MeshRows:
     workers: tuple[WorkerRow, ...]
     jobs: tuple[JobRow, ...]
     others: tuple[SessionRow, ...]
+    actors: tuple[ActorRow, ...] = ()
 
 
 def worker_row(worker: WorkerInfo) -> WorkerRow:
@@ -110,11 +134,47 @@ def job_rows(jobs: Iterable[tuple[JobInfo, str]]) -> tuple[JobRow, ...]:
     return tuple(job_row(job, cell) for job, cell in sorted(jobs, key=lambda pair: pair[0].number))
 
 
+def actor_row(info: ActorInfo, facts: Facts | None) -> ActorRow:
+    """What the hub says of it, and what it says of itself if it answered."""
+    calls = memory = checkpoint = "-"
+    if facts is not None:
+        calls = f"{facts.done} done" + (f", {facts.queued} queued" if facts.queued else "")
+        if facts.gpu_memory:
+            memory = f"{facts.gpu_memory / MEGABYTE:,.0f} MB"
+        if facts.checkpoint:
+            checkpoint = time.strftime("%H:%M:%S", time.localtime(facts.checkpoint))
+        elif facts.note:
+            checkpoint = facts.note
+    state = info.state + (f" (restart {info.incarnation - 1})" if info.incarnation > 1 else "")
+    if info.state == "waiting" and info.why:
+        state = f"waiting: {info.why}"
+    return ActorRow(
+        name=(info.name or "-") + (" (detached)" if info.options.detached else ""),
+        title=info.title,
+        state=state,
+        pid=str(info.pid or "-"),
+        gpus=", ".join(info.gpus) or "-",
+        memory=memory,
+        calls=calls,
+        checkpoint=checkpoint,
+        starter=" ".join(filter(None, (info.starter, info.cell))) or "-",
+    )
+
+
 def session_row(session: SessionInfo) -> SessionRow:
     running = sum(not job.finished for job in session.jobs)
-    state = "attached" if session.attached else "waiting for its kernel"
+    if any(actor.options.detached for actor in session.actors):
+        state = "needs no kernel"
+    else:
+        state = "attached" if session.attached else "waiting for its kernel"
     return SessionRow(
-        session.name, state, session.slots, len(session.mesh), len(session.task_workers), running
+        session.name,
+        state,
+        session.slots,
+        len(session.mesh),
+        len(session.task_workers),
+        running,
+        len(session.actors),
     )
 
 
@@ -140,4 +200,5 @@ def mesh_rows(hub: HubInfo, own: str) -> MeshRows:
         tuple(worker_row(worker) for worker in session.mesh),
         job_rows((job, "") for job in session.jobs),
         others,
+        tuple(actor_row(actor, None) for actor in session.actors),
     )

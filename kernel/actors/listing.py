@@ -10,7 +10,8 @@ from cellmesh.kernel.session import Session
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorInfo
-from cellmesh.widgets.actors import ActorsView, actor_row
+from cellmesh.widgets.actors import ActorsView
+from cellmesh.widgets.viewmodel import actor_row
 
 from .caller import Caller
 from .directory import directory_of

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from conformance.recording import Desk
 from hub.acting import Broken, Caller, Counter, alive, ask, ended, once, start
 
+from cellmesh.jupyter_ext.hubs import plain
 from cellmesh.scheduler.engines.embedded import EmbeddedEngine
-from cellmesh.scheduler.nursery.start import ensure_hub
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.wire.messages import ActorOptions, Ref, StartActor
+from cellmesh.scheduler.wire.messages import (
+    ActorOptions,
+    Ref,
+    StartActor,
+)
 from tests.support import leftovers
-
-
-@pytest.fixture
-def folder(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CELLMESH_CPUS", "2")
-    return ensure_hub(f"test-{uuid.uuid4().hex[:6]}")
-
-
-@pytest.fixture
-def desk(folder: Path, runtime: Path) -> Iterator[Desk]:
-    """At the end nothing may be left."""
-    opened = Desk(EmbeddedEngine(folder))
-    yield opened
-    pids = [process.pid for process in leftovers.processes(runtime)]
-    opened.engine.close(end_session=True)
-    assert leftovers.wait_until_gone(pids) == []
-    assert leftovers.files(runtime) == []
 
 
 def test_an_actor_keeps_its_state_from_call_to_call_and_ends_when_asked(desk: Desk) -> None:
@@ -78,28 +63,6 @@ def test_a_name_finds_the_living_one_if_it_was_started_alike(desk: Desk) -> None
     assert replaced.fresh
     assert ended(desk, first.id).why.startswith("was replaced at ")
     assert once(alive(desk, replaced.actor.id), "add", 0) == 7
-
-
-def test_a_dead_actor_tells_when_why_and_what_it_said_last(desk: Desk) -> None:
-    info = start(desk, Counter, name="llm")
-    once(info, "shout", "loading layer 7")
-    os.kill(info.pid, signal.SIGKILL)
-    why = ended(desk, info.id).why
-    assert why.startswith("was killed by SIGKILL at ")
-    assert "peak memory" in why
-    assert "loading layer 7" in why
-    assert "was killed by SIGKILL" in desk.engine.actors.find("llm").why
-
-
-def test_a_process_that_dies_is_replaced_while_restarts_are_left(desk: Desk) -> None:
-    info = start(desk, Counter, 5, restarts=1)
-    os.kill(info.pid, signal.SIGKILL)
-    again = alive(desk, info.id, 2)
-    assert again.pid != info.pid
-    assert again.address != info.address
-    assert once(again, "add", 1) == 6
-    os.kill(again.pid, signal.SIGKILL)
-    assert "the last of 2 deaths" in ended(desk, info.id).why
 
 
 def test_what_this_machine_can_never_give_is_refused_at_once(desk: Desk) -> None:
@@ -187,35 +150,6 @@ def test_a_large_class_and_large_arguments_outlive_who_brought_them(folder: Path
     assert leftovers.files(runtime) == []
 
 
-def test_one_that_is_told_to_end_goes_on_elsewhere_without_counting(desk: Desk) -> None:
-    info = start(desk, Counter, restarts=1)
-    os.kill(info.pid, signal.SIGTERM)
-    second = alive(desk, info.id, 2)
-    os.kill(second.pid, signal.SIGKILL)
-    alive(desk, info.id, 3)
-    frail = start(desk, Counter)
-    os.kill(frail.pid, signal.SIGTERM)
-    assert ended(desk, frail.id).why.startswith("was told to end (SIGTERM) at ")
-
-
-def test_one_that_is_stopped_is_waited_for(desk: Desk) -> None:
-    info = start(desk, Counter, 5, name="llm")
-    os.kill(info.pid, signal.SIGSTOP)
-    desk.told.wait(lambda: ("notice", "actor llm was stopped (SIGSTOP)") in desk.told.calls, "word of it")
-    os.kill(info.pid, signal.SIGCONT)
-    desk.told.wait(lambda: ("notice", "actor llm goes on (SIGCONT)") in desk.told.calls, "word of it")
-    assert once(info, "add", 1) == 6
-
-
-def test_a_method_that_does_not_end_does_not_keep_its_actor(desk: Desk) -> None:
-    info = start(desk, Counter)
-    with Caller(info) as caller:
-        caller.begin("sleep", 600)
-        caller.until_busy()
-        desk.engine.actors.end(info.id, "")
-        assert leftovers.wait_until_gone([info.pid]) == []
-
-
 def test_reset_ends_the_sessions_actors(desk: Desk) -> None:
     info = start(desk, Counter, name="llm")
     desk.engine.reset()
@@ -230,35 +164,30 @@ def test_status_lists_actors_apart_from_workers(desk: Desk) -> None:
     assert session.task_workers == []
 
 
-def test_an_actor_survives_the_hubs_death_and_its_callers_do_not_notice(desk: Desk) -> None:
-    info = start(desk, Counter, name="llm", restarts=1)
-    with Caller(info) as caller:
-        assert caller.call("add", 1) == 1
-        os.kill(desk.engine.status().pid, signal.SIGKILL)
-        assert [caller.call("add", 1) for _ in range(100)] == list(range(2, 102))
-        found = desk.engine.actors.find("llm").actor
-        assert found == info
-        assert caller.call("add", 1) == 102
+def test_parts_of_a_gpu_are_held_for_life(gpus: Desk) -> None:
+    first = start(gpus, Counter, name="a", gpus=0.5)
+    second = start(gpus, Counter, gpus=0.5)
+    assert first.gpus == second.gpus == ["0"]
+    assert once(first, "where")[2] == "0"
+    answer = ask(gpus, Counter, gpus=1)
+    assert answer.actor is not None
+    assert answer.actor.state == "waiting"
+    assert answer.actor.why == "waiting for 1 GPU, held by actor a, an actor of class Counter"
+    gpus.engine.actors.end(first.id, "")
+    gpus.engine.actors.end(second.id, "")
+    assert alive(gpus, answer.actor.id).gpus == ["0"]
+    assert gpus.value(gpus.call(abs, -3)) == 3
+
+
+def test_a_restart_holds_the_gpu_again(gpus: Desk) -> None:
+    info = start(gpus, Counter, gpus=1, restarts=1)
     os.kill(info.pid, signal.SIGKILL)
-    assert once(alive(desk, info.id, 2), "add", 1) == 1
+    assert alive(gpus, info.id, 2).gpus == ["0"]
 
 
-def test_a_death_while_the_hub_is_away_is_seen(desk: Desk) -> None:
-    mortal, other = start(desk, Counter), start(desk, Counter, restarts=1)
-    nursery, hub = desk.engine.status().nursery, desk.engine.status().pid
-    os.kill(nursery, signal.SIGSTOP)  # nobody starts a new hub meanwhile
-    os.kill(hub, signal.SIGKILL)
-    os.kill(mortal.pid, signal.SIGKILL)
-    os.kill(other.pid, signal.SIGKILL)
-    os.kill(nursery, signal.SIGCONT)
-    ended(desk, mortal.id)
-    alive(desk, other.id, 2)
-
-
-def test_one_that_was_starting_when_the_hub_died_is_there_once(desk: Desk) -> None:
-    for _ in range(3):
-        answer = ask(desk, Counter)
-        assert answer.actor is not None
-        os.kill(desk.engine.status().pid, signal.SIGKILL)
-        assert once(alive(desk, answer.actor.id), "add", 1) == 1
-    assert len(desk.engine.actors.all()) == 3
+def test_the_page_can_show_actors(desk: Desk) -> None:
+    start(desk, Counter, name="llm", env={"TOKEN": "secret"})
+    ended(desk, ask(desk, Broken).actor.id)  # type: ignore[union-attr]
+    shown = json.dumps(plain(desk.engine.status()))
+    assert '"llm"' in shown
+    assert "secret" not in shown

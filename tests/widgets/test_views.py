@@ -1,6 +1,13 @@
 """Rows, text and HTML of the views."""
 
-from cellmesh.scheduler.wire.messages import HubInfo, JobInfo, SessionInfo, WorkerInfo
+from cellmesh.scheduler.wire.messages import (
+    ActorInfo,
+    ActorOptions,
+    HubInfo,
+    JobInfo,
+    SessionInfo,
+    WorkerInfo,
+)
 from cellmesh.widgets import html, text
 from cellmesh.widgets.viewmodel import JobRow, ProgressRow, WorkerRow, job_row, job_rows, mesh_rows
 from cellmesh.widgets.views import JobsView, MeshView
@@ -18,6 +25,20 @@ def test_rows_of_the_own_session_and_one_line_for_others() -> None:
     assert rows.workers == (WorkerRow(0, 4242, "idle", "", "model, x"),)
     assert rows.jobs[0].progress == "40/100, 2 failed"
     assert [other.name for other in rows.others] == ["<b>.ipynb"]
+
+
+def test_actors_are_listed_with_their_session_and_counted_for_others() -> None:
+    told = ActorInfo(9, "llm", "Model", "a", "alive", "/s", 2, 77, ["0"], starter="a.ipynb", cell="[4]")
+    own = SessionInfo("a", "a.ipynb", True, 0, [], [], [], [told])
+    kept = ActorInfo(8, "", "Model", "*detached*", "starting", options=ActorOptions(detached=True))
+    other = SessionInfo("*detached*", "detached actors", False, 0, [], [], [], [kept])
+    rows = mesh_rows(HubInfo("user", 11, 10, 1, 2, 0, ["0"], [own, other], 0.0), "a")
+    shown = text.mesh(rows)
+    assert "llm   Model  alive (restart 1)  77   0" in shown
+    assert "detached actors: needs no kernel, 0 slots in use" in shown
+    assert shown.endswith("0 jobs running, 1 actor")
+    assert "alive (restart 1)" in html.mesh(rows)
+    assert "alive" not in text.mesh(mesh_rows(HubInfo("user", 11, 10, 1, 2, 0, [], [own], 0.0), "b"))
 
 
 def test_many_names_are_cut_short() -> None:
