@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cellmesh.scheduler.objects import codec, makers, packets
+from cellmesh.scheduler.objects import codec, makers, packets, plain as quickly
 from cellmesh.scheduler.objects.packets import Packet
 from cellmesh.scheduler.objects.segments import StoreFullError
-from cellmesh.scheduler.wire.messages import Payload, Ref
+from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Payload, Ref
 
 from . import blame
 from .futures import Future
@@ -72,6 +72,12 @@ def pack(value: Any, prefix: str, *, joins: bool = False) -> Packed:
     kept = codec.dumps(value, persist=token)
     assert isinstance(kept, bytes)
     return Packed(None, futures, waits, _kept=kept, _tokens=tokens)
+
+
+def plain(value: Any) -> Packed | None:
+    """What `pack` makes of small plain data, by a short cut; None for anything else."""
+    data = quickly.dumps(value)
+    return Packed(data) if data is not None and len(data) <= INLINE_LIMIT else None
 
 
 def explained(error: Exception, parts: Iterable[tuple[str, Any]]) -> Exception:

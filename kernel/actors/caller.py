@@ -41,10 +41,11 @@ class Caller:
         self.names: set[str] = set()  # that cells of this notebook have assigned there
         self._directory = directory
         self._name = f"{self.session.engine.new_job_id():x}-{os.getpid():x}"
-        self._local = self.session.engine.actors.local(info.id)
+        self.local = self.session.engine.actors.local(info.id)
         self._road: Road | None = None
         self._lock = threading.RLock()
         self._count = 0
+        self._retires = False  # it shall end once it has answered what it has
         self._queue: deque[Pending] = deque()  # not sent
         self._sent: dict[int, Pending] = {}
         self._inbox = Inbox(lambda took: self.post(took, prompt=bool(took.names)))
@@ -105,7 +106,7 @@ class Caller:
     @property
     def open(self) -> bool:
         """Whether it hears what is posted now."""
-        return self._local is not None or (self._road is not None and self.met is not None)
+        return self.local is not None or (self._road is not None and self.met is not None)
 
     def _send(self, one: Pending, *, again: bool) -> None:
         alone = len(self._sent) == 1
@@ -114,8 +115,8 @@ class Caller:
 
     def post(self, message: direct.ToHost, *, prompt: bool) -> None:
         """Say something to the actor."""
-        if self._local is not None:
-            self._local.take(message, lambda answer: self._take([answer]))
+        if self.local is not None:
+            self.local.take(message, lambda answer: self._take([answer]))
         elif self._road is not None:
             self._road.post(message, prompt=prompt)
 
@@ -154,27 +155,15 @@ class Caller:
         quiet: bool = False,
     ) -> None:
         """Wait until `done()`, which must become true through this actor; TimeoutError if it does not."""
-        waits.until(
-            self.session,
-            done,
-            timeout,
-            title,
-            first=self._read_until,
-            why=self.why,
-            count=progress,
-            quiet=quiet,
-        )
+        waits.until(self, done, timeout, title, progress, quiet=quiet)
 
     async def wait_async(self, done: Callable[[], bool]) -> None:
         """`wait` in a coroutine."""
         self.flush()
         await self.session.bell.wait_async(done)
 
-    def why(self) -> str:
-        """Why no call runs, if that is so."""
-        return self.info.why if self.info.state == "waiting" else ""
-
-    def _read_until(self, done: Callable[[], bool], timeout: float) -> bool:
+    def read_until(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Read the answers here; False if they do not come in time, or somebody else reads."""
         self.flush()
         road = self._road
         return done() or (road is not None and road.read_until(done, timeout, self.session.bell))
@@ -194,7 +183,7 @@ class Caller:
             before, self.info = self.info, info
             if info.state == "ended":
                 self._end()
-            elif self._local is not None:
+            elif self.local is not None:
                 self.post(direct.Greet(direct.DIRECT, self._name, self.session.spec.name), prompt=True)
             elif info.state == "alive" and (
                 self._road is None or (before.address, before.incarnation) != (info.address, info.incarnation)
@@ -228,6 +217,19 @@ class Caller:
         for one in failed:
             self._free(one)
             one.taker.fail(died(self.info, self.title))
+
+    @property
+    def load(self) -> int:
+        """How many calls of this process it has not answered."""
+        return len(self._sent) + len(self._queue)
+
+    def end_when_idle(self) -> None:
+        """End it once it has answered all calls of this process."""
+        with self._lock:
+            self._retires = True
+            if self.load:
+                return
+        self.session.engine.actors.end(self.info.id, "was not needed any more")
 
     def end(self, why: str) -> None:
         """End the actor; waits until its process has ended, for a while."""
@@ -276,6 +278,9 @@ class Caller:
         if one is not None:
             self._free(one)
         self._inbox.answer(None if one is None else one.taker, number, state, payload)
+        if self._retires and not self.load:
+            self.session.later.append(self.end_when_idle)
+            self.session.engine.nudge()
 
     def _on_yielded(self, number: int, payload: Payload, count: int) -> None:
         one = self._sent.get(number)

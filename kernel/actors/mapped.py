@@ -4,7 +4,9 @@ Owns how far ahead an iterable without a length is taken. Every call is a Future
 them as it runs all calls. Read next: `handle.py`, `future.py`.
 """
 
+import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sized
+from functools import partial
 from typing import Any
 
 from cellmesh.kernel.collecting import first_failure
@@ -25,14 +27,23 @@ class MethodResults:
     h.embed.map(xs).result()                  # the list of all; raises the first failure
     """
 
-    def __init__(self, caller: Caller, title: str, items: Any, call: Callable[..., ActorFuture]) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        title: str,
+        items: Any,
+        call: Callable[..., ActorFuture],
+        window: int | None = None,
+    ) -> None:
         self._caller = caller
         self._title = title
         self._call = call
         self._futures: list[ActorFuture] = []
         self._items: Iterator[Any] | None = iter(items)
         self._total: int | None = len(items) if isinstance(items, Sized) else None
-        self._feed(AHEAD if self._total is None else self._total)
+        self._window = window if self._total is not None else None
+        self._lock = threading.RLock()
+        self._feed(AHEAD if self._total is None else window or self._total)
 
     # --- shape ----------------------------------------------------------------------------------------
 
@@ -69,7 +80,7 @@ class MethodResults:
 
     def result(self, timeout: float | None = None) -> list[Any]:
         """The list of all results, in order; raises the first failure if there is one."""
-        self._feed(None)
+        self._feed_all()
         self._wait(self.done, timeout)
         return self._all()
 
@@ -82,49 +93,62 @@ class MethodResults:
 
     def __iter__(self) -> Iterator[Any]:
         index = 0
-        while self._there(index):
-            self._wait(self._futures[index].done, None)
+        while self._exists(index):
+            self._wait(partial(self._called, index), None)
             yield self._futures[index].result()
             index += 1
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         index = 0
-        while self._there(index):
-            yield await self._futures[index]
+        while self._exists(index):
+            await self._caller.wait_async(partial(self._called, index))
+            yield self._futures[index].result()
             index += 1
 
     def __getitem__(self, index: int) -> Any:
         if index < 0:
             index += len(self)
-        if index < 0 or not self._there(index):
+        if index < 0 or not self._exists(index):
             raise IndexError(f"There is no item {index} in {self!r}.")
+        self._wait(partial(self._called, index), None)
         return self._futures[index].result()
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        self._feed(None)
+        self._feed_all()
         yield from self._caller.wait_async(self.done).__await__()
         return self._all()
 
     # ------------------------------------------------------------------------------------------------
 
-    def _there(self, index: int) -> bool:
+    def _exists(self, index: int) -> bool:
         if self._total is None:
             self._feed(index + AHEAD - len(self._futures))
-        return index < len(self._futures)
+        return index < (len(self._futures) if self._total is None else self._total)
+
+    def _called(self, index: int) -> bool:
+        return index < len(self._futures) and self._futures[index].done()
+
+    def _feed_all(self) -> None:
+        if self._window is None:  # else it feeds itself
+            self._feed(None)
 
     def _feed(self, count: int | None) -> None:
         """Make so many calls more, or all."""
-        while self._items is not None and (count is None or count > 0):
-            try:
-                arguments = next(self._items)
-            except StopIteration:
+        with self._lock:
+            while self._items is not None and (count is None or count > 0):
+                try:
+                    arguments = next(self._items)
+                except StopIteration:
+                    self._items = None
+                    self._total = len(self._futures)
+                    return
+                future = self._call(*arguments)
+                self._futures.append(future)
+                count = None if count is None else count - 1
+                if self._window is not None:
+                    future.add_done_callback(lambda _: self._feed(1))
+            if self._total is not None and len(self._futures) >= self._total:
                 self._items = None
-                self._total = len(self._futures)
-                return
-            self._futures.append(self._call(*arguments))
-            count = None if count is None else count - 1
-        if self._total is not None and len(self._futures) >= self._total:
-            self._items = None
 
     def _wait(self, done: Callable[[], bool], timeout: float | None) -> None:
         try:

@@ -6,6 +6,7 @@ a send that it tears ends the connection, which is made again. Never interprets 
 Read next: `caller.py`, `cellmesh/scheduler/wire/framing.py`.
 """
 
+import _signal  # type: ignore[import-not-found]  # `signal` without its enumerations, which cost more
 import select
 import signal
 import socket
@@ -112,12 +113,12 @@ class Road:
         """Read here until `done()`; False if that cannot be, or takes too long."""
         if not _HAS_EPOLL or threading.current_thread() is not threading.main_thread():
             return done()
-        handler = signal.getsignal(signal.SIGINT)
+        handler = _signal.getsignal(_signal.SIGINT)
         module = getattr(handler, "__module__", "") or ""
         if handler is not signal.default_int_handler and not module.startswith("ipykernel"):
             return done()  # a handler that we do not know may raise wherever it likes
         self._stopped = self._sleeps = False
-        signal.signal(signal.SIGINT, self._on_stop)
+        _signal.signal(_signal.SIGINT, self._on_stop)
         taken = False
         try:
             taken = self._turn.acquire(blocking=False)
@@ -129,7 +130,7 @@ class Road:
             if taken:
                 self._turn.release()
                 self._roads.listen(self)
-            signal.signal(signal.SIGINT, handler)
+            _signal.signal(_signal.SIGINT, handler)
         if self._stopped:
             raise KeyboardInterrupt
         return done()

@@ -10,12 +10,15 @@ from typing import Any
 from cellmesh.kernel import attaching, options as calls, packing
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.objects import makers
 from cellmesh.scheduler.objects.members import members_of
 from cellmesh.scheduler.wire.actors import StartActor
+from cellmesh.scheduler.wire.messages import Ref
 
 from . import digest, options
 from .directory import directory_of
 from .handle import Handle
+from .pool import Pool
 
 
 class Starter:
@@ -32,7 +35,8 @@ class Starter:
     def start(self, *args: Any, kwargs: Mapping[str, Any] | None = None, **given: Any) -> Any:
         """Start one, with these arguments of its `__init__`, and return a handle.
 
-        Options are the keywords of `@cm.actor`, and `replace=True` (end the living one of that name first).
+        Options are the keywords of `@cm.actor`, `replace=True` (end the living one of that name first) and
+        `replicas=4` (several, behind one handle).
         Arguments of the class that are named like an option go into kwargs={}.
         """
         named = {name: value for name, value in given.items() if name in options.STARTING}
@@ -42,7 +46,18 @@ class Starter:
         if kwargs is not None:
             calls.add_named(more, kwargs)
         options.check_arguments(self.kind, args, more)
-        return _start(attaching.current(), self.kind, args, more, chosen, replace=replace)
+        replicas = chosen.pop("replicas", None)
+        session = attaching.current()
+        if replicas is None:
+            return _start(session, self.kind, args, more, chosen, replace=replace)
+        name = chosen.get("name", "")
+
+        def make(number: int) -> Handle:
+            own = {**chosen, "name": f"{name}/{number}"} if name else chosen
+            return _start(session, self.kind, args, more, own, replace=replace)
+
+        handles = [make(number) for number in range(replicas)]
+        return Pool(name or calls.title_of(self.kind), handles, make)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.kind(*args, **kwargs)
@@ -89,18 +104,24 @@ def _start(
         replace=replace,
     )
     answer = session.engine.actors.start(wanted)
+    if not answer.fresh and isinstance(wanted.payload, Ref):
+        makers.freed([wanted.payload.name])  # nobody will read it
     if answer.actor is None:
         raise EngineError(answer.why)
     caller = directory_of(session).caller(answer.actor)
     return Handle(caller, members_of(kind), ends=not name and not wanted.options.detached)
 
 
-def get_actor(name: str) -> Handle:
+def get_actor(name: str) -> Any:
     """The living actor of this name: of this notebook, or a detached one."""
     if not isinstance(name, str) or not name:
         raise TypeError(f'cm.get_actor({name!r}): its name, as it was started: cm.get_actor("llm").')
     session = attaching.current()
     answer = session.engine.actors.find(name)
-    if answer.actor is None:
+    directory = directory_of(session)
+    if answer.actor is not None:
+        return Handle(directory.caller(answer.actor))
+    replicas = [info for info in session.engine.actors.all() if info.name.rpartition("/")[0] == name]
+    if not replicas:
         raise EngineError(answer.why)
-    return Handle(directory_of(session).caller(answer.actor))
+    return Pool(name, [Handle(directory.caller(info)) for info in replicas], None)

@@ -5,32 +5,37 @@ Owns the order of the two. Read next: `roads.py`, `cellmesh/kernel/progress.py`.
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cellmesh.kernel import progress, waiting
-from cellmesh.kernel.session import Session
 from cellmesh.scheduler.worker import lending
 from cellmesh.widgets.viewmodel import ProgressRow
 
+if TYPE_CHECKING:
+    from .caller import Caller
+
 
 def until(
-    session: Session,
+    caller: "Caller",
     done: Callable[[], bool],
     timeout: float | None,
     title: str,
+    count: Callable[[], tuple[int, int | None]] | None,
     *,
-    first: Callable[[Callable[[], bool], float], bool],
-    why: Callable[[], str],
-    count: Callable[[], tuple[int, int | None]] | None = None,
-    quiet: bool = False,
+    quiet: bool,
 ) -> None:
     """Wait until `done()`; TimeoutError if it takes too long.
 
-    `first` may wait itself, for a moment. `count` tells how much of how much is done, `why` why it lasts.
-    Nothing is shown if it is `quiet`.
+    `count` tells how much of how much is done. Nothing is shown if it is `quiet`.
     """
+    session = caller.session
+
+    def why() -> str:
+        return caller.info.why if caller.info.state == "waiting" else ""
+
     deadline = waiting.deadline_of(timeout)
     with lending.lent():
-        if first(done, progress.FIRST if timeout is None else min(progress.FIRST, timeout)):
+        if caller.read_until(done, progress.FIRST if timeout is None else min(progress.FIRST, timeout)):
             return
         begun = time.monotonic()
 

@@ -1,0 +1,101 @@
+"""A method of an actor, or of one of several: `h.generate`.
+
+Owns what a call is pickled into. Never chooses an actor: its target does. Read next: `handle.py`, `pool.py`,
+`caller.py`.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Sized
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cellmesh.kernel import packing
+from cellmesh.scheduler.objects.members import Members
+
+from .caller import Caller
+from .future import ActorFuture
+from .mapped import MethodResults
+from .pending import Kind
+from .streams import FIRST_ROOM, Flow, Stream
+
+if TYPE_CHECKING:
+    from .handle import Handle
+
+
+class Target(Protocol):
+    """What has methods: a handle, or several as one."""
+
+    @property
+    def _title(self) -> str: ...
+
+    @property
+    def _window(self) -> int | None:
+        """How many calls of a map are made before some are answered; None: all."""
+
+    def _pick(self) -> "Handle":
+        """The actor for the next call."""
+
+
+class Method:
+    """A method of an actor."""
+
+    def __init__(self, target: Target, name: str, *, streams: bool) -> None:
+        self._target = target
+        self._name = name
+        self._streams = streams
+
+    @property
+    def title(self) -> str:
+        """How people call it: `llm.generate`."""
+        return f"{self._target._title}.{self._name}"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._streams:
+            return Stream(self._send(args, kwargs, "stream", Flow, FIRST_ROOM))
+        return self._send(args, kwargs, "call", ActorFuture)
+
+    def map(self, *iterables: Iterable[Any]) -> MethodResults:
+        """Call it with the items of these, as the built-in `map` does; returns their results on their way."""
+        if not iterables:
+            raise TypeError(f"{self.title}.map needs something to iterate over: {self.title}.map(xs).")
+        if self._streams:
+            raise TypeError(f"{self.title} is a generator, which cannot be mapped: call it for each item.")
+        rows: Any = zip(*iterables, strict=False)
+        if all(isinstance(iterable, Sized) for iterable in iterables):
+            rows = list(rows)
+        return MethodResults(
+            self._target._pick()._caller, f"{self.title}.map", rows, self, self._target._window
+        )
+
+    def _send(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        kind: Kind,
+        taker: Callable[[Caller, int, str], Any],
+        room: int = 0,
+    ) -> Any:
+        handle, title = self._target._pick(), self.title
+        caller = handle._caller
+        prefix = caller.session.check().engine.object_prefix()
+        try:
+            packed = packing.plain((args, kwargs)) or packing.pack((args, kwargs), prefix)
+        except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
+            given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
+            given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]
+            raise packing.explained(error, given) from None
+        return caller.call(
+            self._name, packed, lambda number: taker(caller, number, title), kind, room, handle._life
+        )
+
+    def __repr__(self) -> str:
+        return f"<cellmesh method {self.title}>"
+
+
+def method_of(target: Target, known: Members, name: str) -> Method:
+    """The method of this name; an AttributeError names the near one."""
+    if name not in known.methods:
+        close = difflib.get_close_matches(name, known.methods, n=1, cutoff=0.6)
+        there = ", ".join(known.methods) or "none"
+        hint = f"; did you mean {close[0]}?" if close else f" (it has {there})"
+        raise AttributeError(f"{target._title} has no method {name!r}{hint}", name=name, obj=None)
+    return Method(target, name, streams=name in known.streams)

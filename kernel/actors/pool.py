@@ -1,0 +1,90 @@
+"""Several actors of one class as one: what `Model.start(replicas=4)` returns.
+
+Owns which of them the next call goes to, and how they become more or fewer. Each is an actor of its own, with
+its own state: this is for those that only compute. Read next: `handle.py`, `starting.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+from cellmesh.scheduler.objects.members import Members
+
+from .handle import Handle
+from .method import Method, method_of
+
+DEPTH = 8
+"""Calls of a map that each of them has at a time: what comes later goes to who is done first."""
+
+_turns = count()
+
+
+class Pool:
+    """Actors of one class, behind one handle.
+
+    h = Model.start(replicas=4)
+    h.embed.map(texts)           # whoever has least to do is next
+    h.scale(2)                   # fewer: each ends when it has answered what it has
+    """
+
+    def __init__(self, name: str, handles: Sequence[Handle], make: Callable[[int], Handle] | None) -> None:
+        self._name = name
+        self._handles = list(handles)
+        self._make = make  # the one of this number; None: nobody here has the class
+
+    @property
+    def _title(self) -> str:
+        return self._name
+
+    @property
+    def _window(self) -> int | None:
+        local = self._handles[0]._caller.local
+        return None if local else DEPTH * len(self._handles)
+
+    def _pick(self) -> Handle:
+        """Whoever has least to do, as far as this process knows; each in its turn if there are several."""
+        turn = next(_turns) % len(self._handles)
+        alive = [*self._handles[turn:], *self._handles[:turn]]
+        return min(alive, key=lambda handle: handle._caller.load)
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def __iter__(self) -> Any:
+        """Each by itself: `for h in pool: h.load(weights)`."""
+        return iter(list(self._handles))
+
+    def scale(self, replicas: int) -> None:
+        """Have so many. Those that are too many get no more calls, and end once they have answered."""
+        if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+            raise ValueError(f"scale({replicas!r}): at least 1; .stop() ends them all.")
+        while len(self._handles) > replicas:
+            self._handles.pop()._caller.end_when_idle()
+        if len(self._handles) < replicas and self._make is None:
+            raise RuntimeError(
+                f"Only who started {self._name} can have more of it: start(replicas={replicas}) there."
+            )
+        while self._make is not None and len(self._handles) < replicas:
+            self._handles.append(self._make(len(self._handles)))
+
+    def stop(self) -> None:
+        """End them all."""
+        for handle in self._handles:
+            handle.stop()
+
+    def __getattr__(self, name: str) -> Method:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        first: Members = self._handles[0]._members()
+        return method_of(self, first, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({"stop", "scale", *dir(self._handles[0])})
+
+    def __repr__(self) -> str:
+        states = [handle._caller.info.state for handle in self._handles]
+        told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        return f"<cellmesh actors {self._name}: {told}>"
+
+    def __reduce__(self) -> Any:
+        return Pool, (self._name, self._handles, None)

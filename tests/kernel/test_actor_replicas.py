@@ -1,0 +1,68 @@
+"""Several actors behind one handle."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Kernel
+
+WORKERS = """
+%load_ext cellmesh
+import cellmesh as cm, os, time
+
+@cm.actor
+class Worker:
+    def __init__(self, base=0):
+        self.base = base
+    def add(self, x):
+        return self.base + x
+    def slow(self, seconds):
+        time.sleep(seconds)
+        return os.getpid()
+    def count(self, n):
+        yield from range(n)
+"""
+
+
+@pytest.fixture
+def workers(kernel: Kernel) -> Kernel:
+    kernel.ok(WORKERS)
+    return kernel
+
+
+def test_they_look_like_one(workers: Kernel) -> None:
+    workers.ok("p = Worker.start(10, replicas=3)")
+    assert workers.ok("p.add(1).result(), p.add.map([1, 2, 3]).result(), list(p.count(3))").result == (
+        "(11, [11, 12, 13], [0, 1, 2])"
+    )
+    assert workers.ok("list(p.add.map(range(50))) == [10 + x for x in range(50)], len(p)").result == (
+        "(True, 3)"
+    )
+    assert "did you mean add?" in workers.run("p.ad(1)").error
+    assert workers.ok("cm.submit(lambda: p.add(5).result()).result()").result == "15"
+    assert workers.ok("p").result.startswith("<cellmesh actors Worker: ")
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_who_is_busy_gets_less(workers: Kernel) -> None:
+    workers.ok("p = Worker.start(replicas=2)\nfor h in p: h.add(0).result()")
+    workers.ok("pids = p.slow.map([1.0] + [0.01] * 40).result()")
+    assert workers.ok("len(set(pids)), pids.count(pids[0]) < 15").result == "(2, True)"
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_they_become_more_and_fewer(workers: Kernel) -> None:
+    workers.ok("p = Worker.start(replicas=1)\np.scale(3)")
+    assert workers.ok("len({f.result() for f in [p.slow(0.2) for _ in range(6)]})").result == "3"
+    workers.ok("fs = [p.slow(0.2) for _ in range(6)]\np.scale(1)")
+    assert workers.ok("len({f.result() for f in fs})").result == "3"  # what they had, they answer
+    workers.ok("while len(cm.actors()) > 1: time.sleep(0.05)")
+    assert "at least 1" in workers.run("p.scale(0)").error
+
+
+def test_a_name_finds_them_all(workers: Kernel) -> None:
+    workers.ok("p = Worker.start(1, replicas=2, name='many')")
+    assert workers.ok("cm.get_actor('many').add(1).result(), len(cm.actors())").result == "(2, 2)"
+    assert "start(replicas=3) there" in workers.run("cm.get_actor('many').scale(3)").error
+    workers.ok("p.stop()")
+    assert "many" in workers.run("cm.get_actor('many')").error
