@@ -15,7 +15,7 @@ from cellmesh.scheduler.objects.logbook import LogRecord, read_logs
 from cellmesh.widgets.views import MeshView
 
 from . import api, attaching, reattaching, stop, targets
-from .actors import listing, reloading
+from .actors import listing, reloading, saving
 from .actors.directory import directory_of
 from .arguments import near, split
 from .jobs import Job
@@ -206,6 +206,20 @@ def _reload(session: Session, options: Options) -> None:
     print(f"cellmesh: actor {name} goes on with the class {title} as it is now")
 
 
+def _save(session: Session, options: Options) -> None:
+    names = saving.save(session, options.get("NAME", ""))
+    what = (
+        f"saved {', '.join(names)} in {saving.folder()}" if names else "no detached actor with a name lives"
+    )
+    print(f"cellmesh: {what}")
+
+
+def _restore(session: Session, options: Options) -> None:
+    names = saving.restore(session, options.get("NAME", ""))
+    what = f"restored {', '.join(names)}" if names else "nothing to restore: all that was saved lives"
+    print(f"cellmesh: {what}")
+
+
 def _name(command: str, options: Options) -> str:
     if "NAME" not in options:
         raise UsageError(f"%mesh {command}: which actor? For example %mesh {command} llm (%mesh actors)")
@@ -240,5 +254,7 @@ _COMMANDS: dict[str, tuple[Callable[[Session, Options], Any], tuple[str, ...]]] 
     "actors": (_actors, ()),
     "free": (_free, ("NAME",)),
     "reload": (_reload, ("NAME",)),
+    "save": (_save, ("NAME",)),
+    "restore": (_restore, ("NAME",)),
     "connect": (_status, ("engine",)),
 }

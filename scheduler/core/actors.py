@@ -87,11 +87,11 @@ def actor_renewed(turn: Turn, event: ActorRenewed) -> None:
 
 
 def end_actors(turn: Turn, session: Session, why: str, *, unnamed: bool = False) -> None:
-    """End those of the session, at once (or only those without a name, whose kernel is gone)."""
+    """End those of the session (or only those without a name, whose kernel is gone)."""
     own = [actor for actor in turn.state.actors.values() if actor.session == session.id]
     for actor in own:
         if not (unnamed and actor.name):
-            end_actor(turn, actor, why, kill=not unnamed)
+            end_actor(turn, actor, why)
 
 
 def end_misfits(turn: Turn) -> None:

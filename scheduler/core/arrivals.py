@@ -9,7 +9,7 @@ from .actors import DETACHED, end_misfits
 from .commands import InterruptTask, KillWorker
 from .deaths import orphan
 from .events import ONE, HubRecovered, HubStarted, TimerFired, WorkerLost, WorkerReady
-from .hosts import host_ready, lose_host
+from .hosts import host_ready, is_leaving, let_leave, lose_host
 from .ids import Attempt, SessionId, WorkerId
 from .mesh import release, replace_lost
 from .outside import DRAIN_SECONDS
@@ -78,7 +78,8 @@ def worker_ready(turn: Turn, event: WorkerReady) -> None:
         turn.out.append(KillWorker(event.worker))
         return
     if worker.state is WorkerState.ENDING:
-        turn.out.append(KillWorker(worker.id))  # it was to end before it could be told
+        if not is_leaving(state, worker):
+            turn.out.append(KillWorker(worker.id))  # it was to end before it could be told
         return
     if worker.state is not WorkerState.STARTING:
         return
@@ -218,6 +219,8 @@ def hub_recovered(turn: Turn, event: HubRecovered) -> None:
     for worker in known:
         if worker.id not in living:
             lose_worker(turn, worker, "died while the hub was away")
+        elif is_leaving(state, worker):
+            let_leave(turn, worker)
         elif worker.state is WorkerState.ENDING:
             turn.out.append(KillWorker(worker.id))  # the order may have died with the hub
     for session in state.sessions.values():

@@ -183,6 +183,17 @@ def host_drains(turn: Turn, worker: Worker) -> None:
         end_actor(turn, actor, "was told to end (SIGTERM)")
 
 
+def is_leaving(state: State, worker: Worker) -> bool:
+    """Whether it is on its way out with the state for its successor, which must not be lost."""
+    return worker.draining and worker.actor in state.actors
+
+
+def let_leave(turn: Turn, worker: Worker) -> None:
+    """The hub was away: what it was told may have died with that."""
+    turn.out.append(StopWorker(worker.id))
+    turn.set_timer(f"ending:{worker.id}", LEAVING_SECONDS)
+
+
 def host_paused(turn: Turn, worker: Worker) -> None:
     """Somebody stopped it (SIGSTOP). It has state that only it has: it is waited for, however long."""
     assert worker.actor is not None
@@ -193,7 +204,7 @@ def host_paused(turn: Turn, worker: Worker) -> None:
     )
 
 
-def end_actor(turn: Turn, actor: Actor, why: str, *, kill: bool = False) -> None:
+def end_actor(turn: Turn, actor: Actor, why: str) -> None:
     """It ends, and with it its process; `why` is for people, after its name ("was stopped")."""
     state = turn.state
     become(actor, ActorState.ENDED)
@@ -207,14 +218,14 @@ def end_actor(turn: Turn, actor: Actor, why: str, *, kill: bool = False) -> None
     if actor.worker is None:
         turn.out.append(ForgetActor(actor.id))
     else:
-        _end_host(turn, state.workers[actor.worker], 0.0 if kill else ENDING_SECONDS)
+        _end_host(turn, state.workers[actor.worker], ENDING_SECONDS)
 
 
 def _end_host(turn: Turn, worker: Worker, seconds: float) -> None:
     """Let it end by itself, for so long; one that cannot hear is killed."""
     if worker.state is WorkerState.ENDING:
         return
-    kill = not seconds or worker.state is not WorkerState.BUSY or worker.paused
+    kill = worker.state is not WorkerState.BUSY or worker.paused
     write_off(turn, worker)
     if kill:
         turn.out.append(KillWorker(worker.id))

@@ -43,6 +43,7 @@ def job_opened(turn: Turn, event: JobOpened) -> None:
         event.stop_on_error,
         event.setup,
         born=state.next_worker,
+        opener=event.client,
     )
     if event.parent is None:
         session.next_job_number += 1

@@ -37,7 +37,7 @@ def client_lost(turn: Turn, event: ClientLost) -> None:
             continue
         session.client = None
         for job in [turn.state.jobs[job_id] for job_id in session.jobs]:
-            if job.parent is None and not job.sealed:
+            if job.parent is None and not job.sealed and job.opener in (None, event.client):
                 seal(turn, job)  # whoever would have sent more is gone
         end_actors(turn, session, "ended with its kernel, as it has no name", unnamed=True)
         turn.cancel_timer(f"grace:{session.id}")

@@ -74,6 +74,7 @@ class Job:
     born: int = 0  # workers from this id on were started after it was opened
     parent: tuple[JobId, TaskIndex] | None = None  # the task that opened it
     depth: int = 0  # how many tasks stand around it, one inside another
+    opener: ClientId | None = None  # whose it was when it was opened, if that is known
     abandoned: bool = False  # nobody takes its results: it is forgotten once it is over
 
     @property

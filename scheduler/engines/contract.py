@@ -8,9 +8,10 @@ task come before its end. Read next: `inline.py` (the smallest engine), `embedde
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
-from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, StartActor
+from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, Recipe, StartActor
 from cellmesh.scheduler.wire.direct import FromHost, ToHost
 from cellmesh.scheduler.wire.messages import (
     HubInfo,
@@ -133,6 +134,9 @@ class LocalActor(Protocol):
         """Do what the message asks, now; `answer` is called with all that comes of it."""
 
 
+NOT_KEPT = "This engine's actors live in its own process, and cannot be saved or restored."
+
+
 class Lives(ABC):
     """The lives of actors; calls go straight to them (`wire/direct.py`)."""
 
@@ -161,6 +165,14 @@ class Lives(ABC):
     @abstractmethod
     def renew(self, actor: int, blob: str, same: str) -> None:
         """Its class was reloaded: restarts use this blob, and named starts compare with `same`."""
+
+    def recipe(self, actor: int) -> Recipe:
+        """What it was started with, for saving it. Waits for the answer."""
+        raise EngineError(NOT_KEPT)
+
+    def home(self, actor: int) -> Path:
+        """The folder that outlives its processes: its checkpoint is there, or is looked for at its start."""
+        raise EngineError(NOT_KEPT)
 
     def local(self, actor: int) -> LocalActor | None:
         """The actor, if it lives in this process; others are at their address."""

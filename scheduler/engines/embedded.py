@@ -84,6 +84,7 @@ class EmbeddedEngine(Engine):
                 f"this kernel's cellmesh {msg.PROTOCOL}."
             )
         self._spec, self._sink = session, sink
+        self._actors.data = Path(connection.data)
         self._dealer = Dealer(
             connection.socket,
             b"k" + self._client.encode(),
@@ -266,7 +267,7 @@ class EmbeddedEngine(Engine):
                     makers.freed(names) if names else makers.rest()
                 case lives.ActorState(info):
                     sink.actor(info)
-                case lives.ActorAnswer() | lives.Actors():
+                case lives.ActorAnswer() | lives.Actors() | lives.Recipe():
                     self._actors.answered(message)
                 case msg.Notice(text):
                     sink.notice(text)

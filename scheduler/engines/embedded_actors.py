@@ -7,16 +7,19 @@ Read next: `embedded.py`, `../wire/actors.py`.
 import itertools
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cellmesh.scheduler.wire import actors as wire
+from cellmesh.scheduler.wire import actors as wire, folders
 from cellmesh.scheduler.wire.messages import Wire
 
 from .contract import EngineError, Lives
 
 ANSWER_SECONDS = 30.0
+
+Answer = wire.ActorAnswer | wire.Actors | wire.Recipe
 
 
 class EmbeddedActors(Lives):
@@ -25,7 +28,8 @@ class EmbeddedActors(Lives):
     def __init__(self, post: Callable[[Wire], None]) -> None:
         self._post = post
         self._count = itertools.count(1)
-        self._answers: dict[int, wire.ActorAnswer | wire.Actors] = {}
+        self.data = Path()  # the hub's data folder, once it is known
+        self._answers: dict[int, Answer] = {}
         self._wanted: dict[int, Wire] = {}  # asked, and not answered
         self._changed = threading.Condition()
         self._gone = False
@@ -57,7 +61,16 @@ class EmbeddedActors(Lives):
         """Its class was reloaded."""
         self._post(wire.RenewActor(actor, blob, same))
 
-    def answered(self, answer: wire.ActorAnswer | wire.Actors) -> None:
+    def recipe(self, actor: int) -> wire.Recipe:
+        """What it was started with."""
+        answer: wire.Recipe = self._ask(lambda n: wire.AskRecipe(n, actor))
+        return answer
+
+    def home(self, actor: int) -> Path:
+        """Where its checkpoint is, or is looked for when it starts."""
+        return folders.actor_home(self.data, actor)
+
+    def answered(self, answer: Answer) -> None:
         """In the engine's thread: the hub has answered."""
         with self._changed:
             if self._wanted.pop(answer.request, None) is not None:

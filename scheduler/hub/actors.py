@@ -40,6 +40,7 @@ LAST_LINES = 10
 
 Asked = (
     msg.StartActor | msg.FindActor | msg.ListActors | msg.EndActor | msg.FollowActor | msg.RenewActor
+    | msg.AskRecipe
 )  # fmt: skip
 
 
@@ -58,6 +59,12 @@ def take(hub: Hub, at: float, client: Client, message: Asked) -> None:
                 hub.feed(ActorEndAsked(at, ActorId(actor), why or "was stopped"))
         case msg.FollowActor(actor, follow):
             _follow(hub, client, ActorId(actor), follow)
+        case msg.AskRecipe(request, actor):
+            recipe = msg.Recipe(request, None)
+            if _may_have(hub, client, ActorId(actor)):
+                life = hub.lives.kept[ActorId(actor)]
+                recipe = msg.Recipe(request, life.start, life.kind)
+            hub.peers.send(client.identity, recipe)
         case msg.RenewActor(actor, blob, same):
             kind = hub.store.sessions[client.session].blobs.kept.get(blob)
             if kind is not None and _may_have(hub, client, ActorId(actor)):
@@ -76,7 +83,7 @@ def _start(hub: Hub, at: float, client: Client, start: msg.StartActor) -> None:
         there.blobs.put("", context, surroundings)
     if actor not in hub.lives.kept:
         starter = hub.core.state.sessions[client.session].name
-        home = str(hub.orders.data / "actors" / f"{actor:x}")
+        home = str(folders.actor_home(hub.orders.data, actor))
         life = Life(start, own, kind, context, surroundings, template, starter, hub.wall, home)
         hub.lives.add(actor, life)
     gpus, cpus = round(options.gpus * ev.ONE), round(options.cpus * ev.ONE)

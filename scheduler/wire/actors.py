@@ -71,6 +71,13 @@ class RenewActor(Wire, frozen=True):
     same: str
 
 
+class AskRecipe(Wire, frozen=True):
+    """What was this actor started with? Answered by `Recipe`. For saving it beyond the hub's end."""
+
+    request: int
+    actor: int
+
+
 # --- hub -> client --------------------------------------------------------------------------------
 
 
@@ -86,6 +93,14 @@ class ActorAnswer(Wire, frozen=True):
 class Actors(Wire, frozen=True):
     request: int
     actors: list[ActorInfo]
+
+
+class Recipe(Wire, frozen=True):
+    """None if it does not live (or is another session's): `kind` is its pickled class."""
+
+    request: int
+    start: StartActor | None
+    kind: Payload = b""
 
 
 class ActorState(Wire, frozen=True):

@@ -103,6 +103,11 @@ def spill_folder(data: Path) -> Path:
     return data / "objects"
 
 
+def actor_home(data: Path, actor: int) -> Path:
+    """What outlives an actor's processes, in a hub's data folder."""
+    return data / "actors" / f"{actor:x}"
+
+
 def segment_prefix(hub: str) -> str:
     """How the names of all shared-memory segments of a hub begin."""
     return f"cellmesh-{_mark()}-{hub}-"

@@ -16,11 +16,13 @@ from .actors import (
     Actors as Actors,
     ActorState as ActorState,
     ActorUp as ActorUp,
+    AskRecipe as AskRecipe,
     EndActor as EndActor,
     FindActor as FindActor,
     FollowActor as FollowActor,
     HostActor as HostActor,
     ListActors as ListActors,
+    Recipe as Recipe,
     RenewActor as RenewActor,
     StartActor as StartActor,
 )
@@ -243,10 +245,10 @@ ToHub = (
     Hello | Goodbye | PutBlob | DropBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh
     | SetContext | KeepObject | DropObject | ResetSession | AskStatus | EndHubNow | Ready | Report
     | Waiting | Draining | Progress | Output | AckNow | StartActor | FindActor | ListActors | EndActor
-    | FollowActor | RenewActor | ActorUp
+    | FollowActor | RenewActor | AskRecipe | ActorUp
 )  # fmt: skip
 ToClient = (
     Welcome | Refuse | Results | Settled | MeshState | Notice | JobState | Status | Freed | Progress
-    | Output | ActorAnswer | Actors | ActorState
+    | Output | ActorAnswer | Actors | ActorState | Recipe
 )  # fmt: skip
 ToWorker = Blob | Run | Interrupt | Stop | Forget | Shed | Freed | HostActor
