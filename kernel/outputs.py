@@ -90,7 +90,7 @@ class Router:
         """A line of our own in the running cell."""
         self._publisher.stream(self._session.hooks.current, "stderr", text)
 
-    def tell(self, job: "Job", text: str) -> None:
+    def tell(self, job: "Job | Speaker", text: str) -> None:
         """A line of our own about a job: in its launching cell if that still shows it, else in the next."""
         cell = job.cell
         if cell is not None and not cell.live and cell.msg_id in self._session.hooks.ended:

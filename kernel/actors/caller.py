@@ -217,6 +217,7 @@ class Caller:
         for one in failed:
             self._free(one)
             one.taker.fail(died(self.info, self.title))
+            self._directory.failed(one.taker)
 
     @property
     def load(self) -> int:
@@ -278,6 +279,8 @@ class Caller:
         if one is not None:
             self._free(one)
         self._inbox.answer(None if one is None else one.taker, number, state, payload)
+        if one is not None and state == "failed":
+            self._directory.failed(one.taker)
         if self._retires and not self.load:
             self.session.later.append(self.end_when_idle)
             self.session.engine.nudge()

@@ -17,8 +17,10 @@ from cellmesh.scheduler.wire.messages import Output
 from cellmesh.scheduler.worker import lending
 
 from .caller import Caller
+from .future import ActorFuture
 from .pending import Pending
 from .roads import Roads
+from .unattended import Unattended
 
 
 class Life:
@@ -50,6 +52,7 @@ class Directory:
         self._infos: dict[int, ActorInfo] = {}
         self._lives: WeakValueDictionary[int, Life] = WeakValueDictionary()
         self._roads: Roads | None = None
+        self._unattended = Unattended(session)
         self._lock = threading.RLock()
         session.hooks.on_stop.append(self.stop)
         session.on_close.append(self.close)
@@ -92,13 +95,21 @@ class Directory:
         if actor not in self._lives:
             self.session.engine.actors.end(actor, "ended, as nothing referred to it any more")
 
+    def failed(self, taker: object) -> None:
+        """A call has failed; somebody may ask for its result, or not."""
+        if isinstance(taker, ActorFuture):
+            self._unattended.failed(taker)
+
     def said(self, caller: Caller, pending: Pending | None, output: Output) -> None:
         """A call printed or displayed something: it goes to the cell that made it."""
         if lending.place() is not None:
             if output.kind in ("stdout", "stderr"):
                 print(output.text, end="", file=sys.stdout if output.kind == "stdout" else sys.stderr)
             return
-        cell = pending.taker.cell if pending is not None else None
+        if pending is None and output.kind == "note":  # about itself, as that it cannot be checkpointed
+            self.session.notices.say(f"actor {caller.title}: {output.text}")
+            return
+        cell = self.session.hooks.current if pending is None else pending.taker.cell
         router = self.session.router
         router.take(Speaker(caller.info.id, caller.title, cell), output)
         router.flush()

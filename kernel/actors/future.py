@@ -10,6 +10,7 @@ from cellmesh.kernel.futures import Future
 from cellmesh.kernel.outputs import Speaker
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
 if TYPE_CHECKING:
@@ -57,6 +58,15 @@ class ActorFuture(Future):
         self.attended = True
         self._session.router.release(Speaker(self._caller.info.id, self._caller.title, self.cell))
         super()._decode()
+
+    def why(self) -> str:
+        """Of one that failed: `ValueError: no`, in one line."""
+        error: Any = self._error
+        if error is None and self._item is not None:
+            error = codec.loads(self._item.payload)
+        if isinstance(error, Failure):
+            return " ".join(f"{error.type_name}: {error.message}".split())[:200]
+        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
     def _own(self) -> bool:
         current = self._session.hooks.current
