@@ -9,9 +9,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cellmesh.kernel import cells, packing
+from cellmesh.kernel.deferring import deferred
 from cellmesh.kernel.packing import Packed
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.objects import makers
@@ -20,7 +22,7 @@ from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
 from . import waits
-from .errors import died
+from .errors import died, unknown
 from .inbox import Inbox
 from .pending import Kind, Pending
 from .roads import Road
@@ -45,6 +47,7 @@ class Caller:
         self._road: Road | None = None
         self._lock = threading.RLock()
         self._count = 0
+        self._incarnation = 0  # that was met
         self._retires = False  # it shall end once it has answered what it has
         self._queue: deque[Pending] = deque()  # not sent
         self._sent: dict[int, Pending] = {}
@@ -68,18 +71,19 @@ class Caller:
         life: "Life | None" = None,
     ) -> Any:
         """Send it, or have it sent in its turn; `make` makes what the answer is for."""
-        with self._lock:
-            self._count += 1
-            taker = make(self._count)
-            one = Pending(self._count, method, kind, packed, taker, room, life)
-            if self.info.state == "ended":
-                taker.fail(died(self.info, self.title))
+        with nullcontext() if self.local is not None else deferred():
+            with self._lock:
+                self._count += 1
+                taker = make(self._count)
+                one = Pending(self._count, method, kind, packed, taker, room, life)
+                if self.info.state == "ended":
+                    taker.fail(died(self.info, self.title))
+                    return taker
+                self._queue.append(one)
+            if not packed.waits:
+                self._prepare(one)
                 return taker
-            self._queue.append(one)
-        if packed.waits:
-            packing.when_done(packed.waits, lambda: self._prepare(one))
-        else:
-            self._prepare(one)
+        packing.when_done(packed.waits, lambda: self._prepare(one))
         return taker
 
     def _prepare(self, one: Pending) -> None:
@@ -295,13 +299,14 @@ class Caller:
             if not fresh:
                 return  # its class was reloaded
             begun = max(met.begun, default=0)
+            broke, self._incarnation = self._incarnation == met.incarnation, met.incarnation
             for number, one in sorted(self._sent.items()):
                 if number <= met.done:
                     continue  # it has run, and its answer comes by itself
-                if number <= begun and one.method not in met.retry:
+                if (number <= begun or broke) and one.method not in met.retry:
                     del self._sent[number]
                     self._free(one)
-                    one.taker.fail(died(self.info, self.title, f"while {one.taker.title} was running"))
+                    one.taker.fail(unknown(self.info, self.title, one.taker.title, broke=broke))
                 else:
                     self._send(one, again=True)
             self.pump()

@@ -12,18 +12,22 @@ class ActorDied(RuntimeError):  # noqa: N818 - it reads as what happened
     """The actor has ended; the message says when, why, and what it printed last."""
 
 
-def died(info: ActorInfo, title: str, doing: str = "") -> BaseException:
+def died(info: ActorInfo, title: str) -> BaseException:
     """What a call raises: what its constructor raised if that is why, else an `ActorDied`."""
     if info.failure:
         error = outcomes.value_of(Item(0, False, info.failure), title)[1]
         assert error is not None
         error.add_note(f"cellmesh: this is what {info.title}.__init__ raised; the actor was not started.")
         return error
-    if doing:
-        again = "it is back" if info.state == "alive" else "it comes back"
-        return ActorDied(
-            f"The process of {title} died {doing} ({again}). Whether the call had an effect is not known; "
-            "@cm.method(retry=True) would have run it again."
-        )
     named = f'The actor "{info.name}"' if info.name else f"An actor ({title})"
     return ActorDied(f"{named} {info.why or 'has ended'}")
+
+
+def unknown(info: ActorInfo, title: str, call: str, *, broke: bool) -> BaseException:
+    """What a call raises that had begun as the process died, or as the connection to it `broke`."""
+    what = f"The connection to {title} broke" if broke else f"The process of {title} died"
+    again = "" if broke else " (it is back)" if info.state == "alive" else " (it comes back)"
+    return ActorDied(
+        f"{what} while {call} was running{again}. Whether the call had an effect is not known; "
+        "@cm.method(retry=True) would have run it again."
+    )

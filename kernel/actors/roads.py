@@ -1,8 +1,8 @@
 """Sockets to actors' processes, and the thread that listens to them while nobody else does.
 
 Owns when what was posted is sent, and who reads. The main thread of a notebook that waits for an answer reads
-it itself: a hand-over from another thread would cost as much as the call. Stop never tears a read in two, and
-a send that it tears ends the connection, which is made again. Never interprets messages.
+it itself: a hand-over from another thread would cost as much as the call. Stop never tears a read or a send
+in two. Never interprets messages.
 Read next: `caller.py`, `cellmesh/scheduler/wire/framing.py`.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from cellmesh.kernel.deferring import deferred, is_known
 from cellmesh.kernel.waiting import Bell
 from cellmesh.scheduler.wire.direct import FromHost
 from cellmesh.scheduler.wire.framing import Framed
@@ -76,13 +77,14 @@ class Road:
         self._waiting_to_send = 0
         if self.closed:
             return
-        try:
-            self._framed.send()
-        except OSError:
-            return  # it is gone, and whoever reads hears of that
-        except BaseException:  # Stop: nobody knows how much was sent
-            self.hang_up()
-            raise
+        with deferred():
+            try:
+                self._framed.send()
+            except OSError:
+                return  # it is gone, and whoever reads hears of that
+            except BaseException:  # an interrupt of a thread: nobody knows how much was sent
+                self.hang_up()
+                raise
         if self._framed.full:
             self._roads.look_at(self)
 
@@ -114,8 +116,7 @@ class Road:
         if not _HAS_EPOLL or threading.current_thread() is not threading.main_thread():
             return done()
         handler = _signal.getsignal(_signal.SIGINT)
-        module = getattr(handler, "__module__", "") or ""
-        if handler is not signal.default_int_handler and not module.startswith("ipykernel"):
+        if not is_known(handler):
             return done()  # a handler that we do not know may raise wherever it likes
         self._stopped = self._sleeps = False
         _signal.signal(_signal.SIGINT, self._on_stop)
