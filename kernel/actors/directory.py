@@ -7,6 +7,7 @@ Owns the session's one `Directory`. Never asks anybody: the engine tells it. Rea
 import sys
 import threading
 from functools import partial
+from itertools import count
 from weakref import WeakValueDictionary
 
 from cellmesh.kernel import cells
@@ -22,6 +23,8 @@ from .pending import Pending
 from .roads import Roads
 from .unattended import Unattended
 
+_serials = count(1)
+
 
 class Life:
     """Lives as long as something here refers to the actor; an unnamed one that we started ends with it."""
@@ -30,6 +33,7 @@ class Life:
         self._directory = directory
         self._actor = actor
         self._ends = ends
+        self.serial = next(_serials)
 
     def keep(self) -> None:
         """Others refer to it now, and nobody counts these: it ends with this kernel."""
@@ -39,7 +43,7 @@ class Life:
         # May run anywhere, also inside the engine's own code: only note it; the session tells later.
         session = self._directory.session
         if self._ends and not (session.dying or session.closed):
-            session.later.append(partial(self._directory.drop, self._actor))
+            session.later.append(partial(self._directory.drop, self._actor, self.serial))
             session.engine.nudge()
 
 
@@ -90,9 +94,10 @@ class Directory:
         if caller is not None:
             caller.on_info(info)
 
-    def drop(self, actor: int) -> None:
-        """Nothing refers to it any more."""
-        if actor not in self._lives:
+    def drop(self, actor: int, serial: int) -> None:
+        """Nothing refers to it any more, unless somebody has begun to again."""
+        life = self._lives.get(actor)
+        if life is None or life.serial == serial:  # the latter while it is still being collected
             self.session.engine.actors.end(actor, "ended, as nothing referred to it any more")
 
     def failed(self, taker: object) -> None:
