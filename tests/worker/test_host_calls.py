@@ -124,6 +124,15 @@ def test_others_are_heard_while_a_method_runs(start: Start) -> None:
     assert line.answer(number).state == "cancelled"
 
 
+def test_a_running_method_does_not_keep_an_actor_that_is_to_end(start: Start) -> None:
+    host = start(Worker)
+    line = Line(host.address)
+    number = line.call("sleep", 60)
+    line.until(lambda: line.said)
+    assert host.stop() == 0
+    assert line.answer(number).state == "cancelled"
+
+
 def test_what_a_call_prints_comes_to_its_caller_before_the_answer(start: Start) -> None:
     host = start(Worker)
     one, other = Line(host.address, "one"), Line(host.address, "other")
