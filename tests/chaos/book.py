@@ -82,6 +82,8 @@ class Book:
         self.ledger = ledger
         self.counts: dict[str, int] = {}
         self.kept: list[tuple[str, Any, int]] = []  # references held over several rounds
+        self.me = str(os.getpid())
+        self.added = 0  # by this process, to its actor
 
     def note(self, job: int, low: int, size: int) -> None:
         """Write down what a map must bring, for whoever takes it over."""
@@ -180,6 +182,16 @@ class Book:
             found = "cancelled"
         self.same("cancel", found, "cancelled")
 
+    def actors(self) -> None:
+        """An actor that counts each call once; the next process of this notebook finds it again."""
+        counter = cm.actor(name="counter", replay=True, restarts=RETRIES)(work.Counter).start()
+        count = self.rng.randrange(1, 60)
+        futures = [counter.add(self.me) for _ in range(count)]
+        expected = range(self.added + 1, self.added + count + 1)
+        self.added += count
+        for value, future in zip(expected, futures, strict=True):
+            self.same("actor", future.result(PATIENCE), value)
+
     def kinds(self) -> list[Callable[[], None]]:
         return [
             self.submits,
@@ -190,6 +202,7 @@ class Book:
             self.blocks,
             self.failures,
             self.cancels,
+            self.actors,
         ]
 
     def round(self) -> None:

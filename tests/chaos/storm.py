@@ -122,6 +122,9 @@ class Storm:
         self.hits: dict[str, int] = {}
         self._kinds: list[tuple[int, Callable[[], bool]]] = [
             (30, self.kill_worker),
+            (10, self.kill_actor),
+            (3, self.stop_actor),
+            (3, self.end_actor_kindly),
             (12, self.stop_worker),
             (8, self.end_worker_kindly),
             (8, self.kill_hub),
@@ -199,6 +202,15 @@ class Storm:
     def kill_worker(self) -> bool:
         return self._signal(self._one("cellmesh-task"), signal.SIGKILL)
 
+    def kill_actor(self) -> bool:
+        return self._signal(self._one("cellmesh-count"), signal.SIGKILL)
+
+    def stop_actor(self) -> bool:
+        return self._stop(self._one("cellmesh-count"), 1.0)
+
+    def end_actor_kindly(self) -> bool:
+        return self._signal(self._one("cellmesh-count"), signal.SIGTERM)
+
     def stop_worker(self) -> bool:
         return self._stop(self._one("cellmesh-task"), 1.5)
 
@@ -219,7 +231,7 @@ class Storm:
     def kill_hub_and_workers(self) -> bool:
         if not self.kill_hub():
             return False
-        for worker in self._children("cellmesh-task"):
+        for worker in [*self._children("cellmesh-task"), *self._children("cellmesh-count")]:
             if self._rng.random() < 0.7:
                 self._signal(worker, signal.SIGKILL)
         return True

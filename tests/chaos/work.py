@@ -19,6 +19,17 @@ def mix(x: int) -> int:
     return (x * 2654435761 + 12345) % (1 << 61)
 
 
+class Counter:
+    """Counts for each of its callers."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def add(self, who: str) -> int:
+        self.counts[who] = self.counts.get(who, 0) + 1
+        return self.counts[who]
+
+
 def pair(x: int) -> tuple[int, int]:
     """A result that whoever finds it can check."""
     return x, mix(x)
