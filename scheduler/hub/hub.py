@@ -121,6 +121,17 @@ class Hub:
         self, at: float, worker: WorkerId, why: str, mark: tuple[Attempt, int] | None = None, peak: int = 0
     ) -> None:
         """A worker's process has ended; `peak`: the most bytes that it had in memory."""
+        self._clear_away(worker, peak)
+        self.feed(ev.WorkerLost(at, worker, why, mark))
+
+    def recovered(self, at: float, epoch: int, living: tuple[WorkerId, ...]) -> None:
+        """The journal has been replayed, and of the workers these live."""
+        for worker in self.core.state.workers.keys() - set(living):
+            self._clear_away(worker)
+        self.feed(ev.HubRecovered(at, epoch, living))
+
+    def _clear_away(self, worker: WorkerId, peak: int = 0) -> None:
+        """What a process that is gone has left."""
         known = self.core.state.workers.get(worker)
         if known is not None and known.actor is not None:
             actors.process_gone(self, known.actor, peak)
@@ -129,7 +140,6 @@ class Hub:
         self.orders.leases.free(worker)
         self.peers.drop(worker_identity(worker))
         sweep_prefix(self.orders.worker_prefix(worker), self._kept_segments)
-        self.feed(ev.WorkerLost(at, worker, why, mark))
 
     def announce(self, text: str) -> None:
         """Say this to everyone, and to the log."""

@@ -256,3 +256,22 @@ def test_a_hub_that_comes_back_to_a_smaller_machine_ends_who_waits_for_what_is_g
     s.ask(2, gpus=1000)
     told = s.tell(e.HubStarted(0.0, 2, 2, ()))
     assert TellActor(2, ActorState.ENDED, "needs 1 GPU; this machine has 0") in told
+
+
+def test_one_that_leaves_with_its_state_is_let_though_the_hub_dies():
+    s = Stage()
+    worker = s.start(restarts=1)
+    s.drains(worker)
+    assert s.hub_dies(worker)[:2] == [StopWorker(worker), SetTimer(f"ending:{worker}", 30.0)]
+    assert s.tell(e.WorkerReady(0.0, worker, hosting=(1, 1))) == []
+    told = s.lost(worker, "ended itself")
+    assert TellActor(1, ActorState.RESTARTING, "ended itself") in told
+    assert s.state.actors[1].deaths == 0
+
+
+def test_a_notebook_whose_own_actors_hold_all_cores_is_told_so():
+    s = Stage()
+    s.start(cpus=2000, name="llm")
+    s.launch(task())
+    s.ready(s.state.next_worker - 1)
+    assert kinds(s.fire("waiting:s"), Notify) == [Notify("s", "waiting for a core, held by actor llm")]

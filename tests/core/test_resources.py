@@ -161,3 +161,13 @@ def test_priorities_hold_between_kinds_of_task_and_on_the_mesh():
     s.submit(pinned(1, 0), pinned(2, 0, priority=1))
     assert finish(s, 1, 0) == [(1, 2)]
     assert finish(s, 1, 2) == [(1, 1)]
+
+
+def test_who_was_first_in_line_keeps_nothing_free_once_its_worker_has_other_work():
+    s = Script(cpus=3, memory=4)
+    s.ready_mesh(2)
+    s.launch(task(), job=1)
+    s.ready(W + 2)
+    s.ok(W + 2, A)
+    s.launch(pinned(0, 0, memory=3), job=2)
+    assert started(s.launch(pinned(0, 1, memory=2), over(1), task(2), job=3)) == [(3, 1), (3, 2)]

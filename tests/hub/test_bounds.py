@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import count
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from cellmesh.scheduler.core.ids import JobId, WorkerId
 from cellmesh.scheduler.hub import kernels
 from cellmesh.scheduler.hub.hub import Hub
 from cellmesh.scheduler.hub.timers import Timers
+from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import messages as msg
 from cellmesh.scheduler.wire.link import Link
 
@@ -132,3 +134,15 @@ def test_what_a_dead_notebook_had_put_goes_with_its_last_job(
     hub.feed(ev.CancelRequested(3.0, JobId(2)))
     assert freed == [name]
     assert kernels.Clients() == hub.clients
+
+
+def test_what_a_worker_left_that_died_with_the_hub_goes(hub: Hub) -> None:
+    hub.feed(ev.MeshRequested(1.0, S, 2))
+    living, dead = hub.core.state.workers
+    names = [segments.new_name(hub.orders.worker_prefix(each)) for each in (living, dead)]
+    left = [Path(segments.path_of(name)) for name in names]
+    for path in left:
+        path.touch()
+    hub.recovered(2.0, 2, (living,))
+    assert [path.exists() for path in left] == [True, False]
+    left[0].unlink()
