@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +35,7 @@ class Door:
         self._lost = lost
         self._address = address
         self._waker = Waker()
+        self._ending = False
         self._poll = select.poll()
         self._reading = threading.Lock()
         self._roads: dict[int, Framed] = {}
@@ -49,11 +50,17 @@ class Door:
         self._poll.register(self._listening, select.POLLIN)
         self._poll.register(self._waker.fd, select.POLLIN)
 
-    def wait(self, seconds: float | None) -> None:
-        """Read what comes; wait for it so long at most (None: until something comes, or `wake`)."""
+    def wait(self, seconds: float | None, unless: Collection[Any] = ()) -> None:
+        """Read what comes; wait for it so long at most (None: until something comes, or `wake`).
+
+        It does not wait if there is something in `unless`, which another thread may have filled that read
+        until now (and that has taken the wake-up for `end` with it).
+        """
         if not self._reading.acquire(blocking=False):
             self._waker.wake()
             self._reading.acquire()
+        if unless or self._ending:
+            seconds = 0
         try:
             for fd, events in self._poll.poll(None if seconds is None else seconds * 1000):
                 road = self._roads.get(fd)
@@ -67,6 +74,11 @@ class Door:
                     self._also[fd]()
         finally:
             self._reading.release()
+
+    def end(self) -> None:
+        """Nobody need wait any more. Any thread."""
+        self._ending = True
+        self._waker.wake()
 
     def wake(self) -> None:
         """Have `wait` return. Any thread."""

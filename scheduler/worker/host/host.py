@@ -99,7 +99,7 @@ class Host:
             while not self._stopped.is_set():
                 self._turns.take()
                 door.flush()
-                door.wait(self._rest())
+                door.wait(self._rest(), self._turns.waiting)
                 self._rested(door)
         finally:
             self._leave()
@@ -111,7 +111,7 @@ class Host:
         self._stopped.set()
         if self._door is not None:
             self._turns.stop(interrupt=not leaving)
-            self._door.wake()
+            self._door.end()
 
     # --- the beginning ---------------------------------------------------------------------------
 
