@@ -246,3 +246,30 @@ def test_no_call_overtakes_an_earlier_one_of_its_caller_into_a_batch(start: Star
     line.call("sleep", 0.2)
     numbers = [line.call("squares", 1), line.call("seen"), line.call("squares", 2), line.call("seen")]
     assert [line.value(number) for number in numbers] == [1, [1], 4, [1, 1]]
+
+
+def test_a_thread_that_a_call_began_speaks_for_it_and_falls_silent_with_it(start: Start) -> None:
+    class Chatty:
+        def talk(self) -> None:
+            thread = threading.Thread(target=print, args=("from a thread",))
+            thread.start()
+            thread.join()
+
+        async def leave_behind(self) -> None:
+            async def late() -> None:
+                await asyncio.sleep(0.05)
+                print("too late")
+                self.printed = True
+
+            self.task = asyncio.create_task(late())
+
+        def has_printed(self) -> bool:
+            return getattr(self, "printed", False)
+
+    line = Line(start(Chatty).address)
+    line.ask("talk")
+    assert [text for _, _, text in line.said] == ["from a thread\n"]
+    line.ask("leave_behind")
+    while not line.ask("has_printed"):
+        pass
+    assert len(line.said) == 1

@@ -105,7 +105,12 @@ class Calling:
                 return
         except BaseException as error:  # noqa: BLE001 - SystemExit too: the actor lives on
             stopping.end(first)
-            self._all_failed(entries, error)
+            left = [entry for entry in entries if not entry.cancelled]
+            if left and is_stop(error, first):  # it was cancelled just before they all began
+                self._all_failed([entry for entry in entries if entry.cancelled], error)
+                self.batch(left, stopping)
+            else:
+                self._all_failed(entries, error)
         else:
             stopping.end(first)
             self._deal(entries, values)

@@ -188,13 +188,15 @@ class Host:
         if freed and time.monotonic() - freed >= _SPARE_SECONDS:
             self._hearing.freed = 0.0
             makers.rest()
+        if self._calling.cut:
+            self._between()
         checkpoints = self._lasting.checkpoints
         if checkpoints.due() == 0 and not self._turns.waiting and not self._lasting.busy:
             checkpoints.begin(door)
 
     def _between(self) -> None:
-        self._lasting.between(self._calling.cut)
-        self._calling.cut = False
+        if self._lasting.between(self._calling.cut):
+            self._calling.cut = False
 
     def _leave(self) -> None:
         self._calling.overlapping.close()
@@ -275,5 +277,6 @@ class Host:
         if stream is not None and stream.waits:
             with suppress(Exception):  # what cannot be pickled the main thread meets again
                 stream.send()
-        self._flush()
+        if self._door is not None:
+            self._door.flush()
         return stream is not None

@@ -87,10 +87,16 @@ class Lasting:
         """Whether any call runs, or rests."""
         return any(caller.running for caller in self.callers.values())
 
-    def between(self, cut: bool) -> None:
-        """Between two calls: write down what no replay would lead to, or what would take it too long."""
-        if self._log is not None and not self.busy and (cut or self._log.size > LONG):
+    def between(self, cut: bool) -> bool:
+        """Between two calls: write down what no replay would lead to, or what would take it too long.
+
+        False if that must wait for calls that still run.
+        """
+        if self._log is not None and (cut or self._log.size > LONG):
+            if self.busy:
+                return False
             self.checkpoints.save_if_possible()
+        return True
 
     def _begins(self, caller: Caller, call: Call) -> None:
         if self._log is not None:

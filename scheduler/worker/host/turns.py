@@ -18,7 +18,7 @@ from .calling import Calling
 from .door import Door
 from .living import Living
 from .stopping import InMain, InThread
-from .voices import Voices
+from .voices import Voices, speaking
 from .watching import Watch
 
 _SEND = 0.001  # answers gather so long while further calls wait
@@ -100,6 +100,7 @@ class Turns:
             else:
                 self._run(entries, self._stopping)
             voices.in_main = None
+            speaking.set(None)
             watch.end()
             if self._calling.cut:
                 self._between()
@@ -159,4 +160,5 @@ class Turns:
                 for entry in entries:
                     if entry.caller.running.get(entry.call.number) is entry:
                         self._calling.failed(entry, KeyboardInterrupt())
+            speaking.set(None)
             self._calling.flush()

@@ -28,6 +28,9 @@ from .callers import Entry
 speaking: ContextVar[Entry | None] = ContextVar("cellmesh_speaking", default=None)
 """The call that this thread, or this coroutine, runs for."""
 
+_OVER = object()
+"""The voice of a call that was answered: what its threads and tasks still print goes to the log."""
+
 
 class Voices(TaskOutput):
     """The output of the process; what belongs to a call is passed to its voice.
@@ -58,11 +61,11 @@ class Voices(TaskOutput):
         sys.stderr = _Tongue(self, "stderr", streams.stderr)
 
     def of(self, entry: Entry) -> _Voice | None:
-        """The call's voice; None for a cell."""
+        """The call's voice; None for a cell, and for a call that is over."""
         if entry.voice is None and entry.call.kind != "cell":
             entry.voice = _Voice(self, entry, self._say, self._timer)
             self._voices.add(entry.voice)
-        voice: _Voice | None = entry.voice
+        voice: _Voice | None = None if entry.voice is _OVER else entry.voice
         return voice
 
     def over(self, entry: Entry) -> None:
@@ -73,7 +76,7 @@ class Voices(TaskOutput):
         if voice is not None:
             voice.output.end()
             self._voices.discard(voice)
-            entry.voice = None
+        entry.voice = _OVER
 
     def text(self, stream: Stream, text: str) -> bool:
         """C code or a subprocess has printed, or a cell, or nobody's thread."""
@@ -115,7 +118,7 @@ class Voices(TaskOutput):
             voice.output.clear(wait)
 
     def _speaking(self) -> _Voice | None:
-        entry = speaking.get()
+        entry = speaking.get() or self.in_main  # a thread that a call began speaks for it
         return None if entry is None else self.of(entry)
 
     def _flush_voices(self) -> None:
