@@ -201,6 +201,7 @@ class InlineEngine(Engine):
             self.cancel(job)
         self._jobs.clear()
         self._setups.clear()
+        self._actors.reset()
         size = len(self._mesh)
         self.set_mesh(0)
         self.set_mesh(size)

@@ -228,6 +228,11 @@ class InlineActors(Lives):
     def local(self, actor: int) -> InlineActor | None:
         return self._actors.get(actor)
 
+    def reset(self) -> None:
+        """End all, and say so."""
+        for one in self._living():
+            self._tell(one.end("was ended by %mesh reset"))
+
     def close(self) -> None:
         """End all."""
         for one in self._living():

@@ -219,7 +219,7 @@ class Orders:
             return
         record = self._store.sessions[start.session]
         Path(record.logs).mkdir(mode=0o700, parents=True, exist_ok=True)
-        life = None if start.actor is None else hub.lives.kept[start.actor]
+        template = record.template if start.actor is None else hub.lives.kept[start.actor].template
         spec = WorkerSpec(
             worker,
             start.number,
@@ -229,10 +229,8 @@ class Orders:
             list(start.gpus),
             self.leases.alone(worker),
             str(self.spill),
-            start.actor or 0,
-            "" if life is None else life.start.name or life.start.title,
         )
-        self.pool.start(record.template if life is None else life.template, spec)
+        self.pool.start(template, spec)
 
     def _to_worker(self, worker: WorkerId, message: msg.Wire) -> None:
         if not self.replaying:

@@ -44,8 +44,6 @@ class WorkerSpec(Control, frozen=True):
     gpus: list[str]
     alone: list[str] = []  # those of its GPUs that no other worker shares
     spill: str = ""  # folder of objects that do not fit into shared memory
-    actor: int = 0  # the actor that it is for, if it is for one
-    title: str = ""  # of that, for people and for the name of its log
 
 
 # hub -> nursery
