@@ -26,6 +26,9 @@ class Waker:
             os.write(self._write, b"\1\0\0\0\0\0\0\0")
         except BlockingIOError:
             pass  # it is readable already
+        except OSError:
+            if self._write >= 0:
+                raise  # else it was closed just now
 
     def clear(self) -> None:
         """Take the wake-ups that have come."""

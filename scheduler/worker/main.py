@@ -121,6 +121,7 @@ class Worker:
         self._dealer.start()
         while (task := self._runs.get()) is not None:
             if isinstance(task, Host):
+                surroundings.use_cores(self._cores, task.cores)
                 task.serve()
                 break
             lending.begin(task)

@@ -38,6 +38,10 @@ class Counter:
         """Its process, a variable of its surroundings, and its devices."""
         return os.getpid(), os.environ.get("FLAVOUR", ""), os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
+    def threads(self) -> str:
+        """How many a library may start."""
+        return os.environ["OMP_NUM_THREADS"]
+
     def shout(self, text: str) -> None:
         print(text, flush=True)
 

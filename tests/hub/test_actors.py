@@ -11,6 +11,7 @@ from conformance.recording import Desk
 from hub.acting import Broken, Caller, Counter, alive, ask, ended, once, start
 
 from cellmesh.jupyter_ext.hubs import plain
+from cellmesh.kernel import doctor
 from cellmesh.scheduler.engines.embedded import EmbeddedEngine
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import (
@@ -74,6 +75,7 @@ def test_what_this_machine_can_never_give_is_refused_at_once(desk: Desk) -> None
 
 def test_cores_are_held_for_life_and_who_waits_is_told_by_whom(desk: Desk) -> None:
     big = start(desk, Counter, name="big", cpus=2)
+    assert once(big, "threads") == "2"
     answer = ask(desk, Counter, cpus=1)
     assert answer.actor is not None
     assert (answer.actor.state, answer.actor.why) == ("waiting", "waiting for 1 core, held by actor big")
@@ -162,6 +164,7 @@ def test_status_lists_actors_apart_from_workers(desk: Desk) -> None:
     (session,) = desk.engine.status().sessions
     assert session.actors == [info]
     assert session.task_workers == []
+    assert any("; 1 actor" in finding.text for finding in doctor.hubs())
 
 
 def test_parts_of_a_gpu_are_held_for_life(gpus: Desk) -> None:

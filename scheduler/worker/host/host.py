@@ -63,6 +63,7 @@ class Host:
         blobs: Mapping[str, Payload],
         up: Callable[[ActorUp], None],
     ) -> None:
+        self.cores = max(1, int(order.options.cpus))  # that its libraries may use
         self._order = order
         self._blobs = blobs
         self._up = up
