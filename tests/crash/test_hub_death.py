@@ -112,3 +112,27 @@ def test_large_results_and_arguments_are_still_there(mesh: Mesh) -> None:
     assert first.result(30) == data.upper()
     assert cm.submit(len, kept).result(30) == len(data)
     del kept
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.n = 0
+
+    def add(self) -> int:
+        self.n += 1
+        return self.n
+
+
+def test_actors_and_their_callers_do_not_notice(mesh: Mesh) -> None:
+    counter = cm.actor(name="counter", restarts=1)(Counter).start()
+    assert counter.add().result(30) == 1
+    values = []
+    for _ in range(3):
+        kill(mesh.hub())
+        values += [future.result(30) for future in [counter.add() for _ in range(200)]]
+        until(lambda: cm.get_actor("counter"), "word of the actor")
+    assert values == list(range(2, 602))
+    (found,) = mesh.session().engine.actors.all()
+    assert (found.state, found.incarnation) == ("alive", 1)
+    started = cm.actor(Counter).start()  # by the new hub
+    assert started.add().result(30) == 1
