@@ -18,7 +18,7 @@ import cloudpickle
 from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Payload, Ref
 
 from . import arrays, classes, layout, makers, plain, segments
-from .tensors import Storages
+from .tensors import Storages, small
 
 COPIED = 4096
 """Buffers of up to so many bytes are copied with the pickle: cheaper, and their reader may write to them."""
@@ -84,7 +84,7 @@ def dumps(
     >>> loads(dumps({"a": 1}))
     {'a': 1}
     """
-    data = plain.dumps(obj)
+    data = plain.dumps(obj) or small(obj)
     if data is not None:
         return data if len(data) <= limit or not prefix else makers.write(prefix, layout.parts(data))
     pickled, views, private = apart(obj, persist=persist, pickler=pickler)

@@ -11,7 +11,7 @@ import re
 import sys
 from typing import Any
 
-_ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+ATOMS = frozenset({type(None), bool, int, float, str, bytes})
 _DEPTH = 4  # ((args), {kwargs}), and two levels of the user's own
 _FLAT = frozenset("biufcSU?")  # kinds of NumPy's elements that hold nothing else
 
@@ -69,7 +69,7 @@ def is_arrays(obj: Any) -> bool:
         if type(item) is kind:
             if item.dtype.kind not in _FLAT or not item.flags.forc:
                 return False
-        elif type(item) not in _ATOMS:
+        elif type(item) not in ATOMS:
             return False
     return True
 
@@ -79,18 +79,18 @@ def _is_plain_call(obj: Any) -> bool:
     if type(obj) is not tuple or len(obj) != 2:
         return False
     args, kwargs = obj
-    return type(args) is tuple and type(kwargs) is dict and not kwargs and _ATOMS.issuperset(map(type, args))
+    return type(args) is tuple and type(kwargs) is dict and not kwargs and ATOMS.issuperset(map(type, args))
 
 
 def _likely(obj: Any, depth: int) -> bool:
     """A look at the first of everything: only the cost depends on it, as the pickle has the last word."""
     kind = type(obj)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return True
     if not depth:
         return False
     if kind is tuple:
-        return all(type(item) in _ATOMS or _likely(item, depth - 1) for item in obj[:8])
+        return all(type(item) in ATOMS or _likely(item, depth - 1) for item in obj[:8])
     if kind is dict:
         return not obj or _likely(next(iter(obj.values())), depth - 1)
     if kind is list:

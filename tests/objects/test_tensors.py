@@ -123,3 +123,38 @@ def test_a_write_reaches_no_other_process(prefix: str, there: Callable[[], list[
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     assert not codec.loads(ref).any()
     assert there() == [ref.name]
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.arange(10),
+        torch.tensor(2.5),
+        torch.empty(0, 3),
+        torch.rand(4, 5).to(torch.bfloat16),
+        torch.rand(6, 4).T[1:],
+        torch.rand(3).to(torch.complex64).conj(),
+        torch.rand(2, 2, requires_grad=True),
+        torch.rand(3).to_sparse(),
+    ],
+)
+def test_small_tensors_come_back_as_they_were_and_may_be_written_to(tensor: Any) -> None:
+    for back in (codec.loads(codec.dumps(tensor)), codec.loads(codec.dumps(((tensor, 1), {})))[0][0]):
+        assert (back.dtype, back.shape, back.layout) == (tensor.dtype, tensor.shape, tensor.layout)
+        assert back.requires_grad == tensor.requires_grad
+        assert torch.equal(back.detach().to_dense(), tensor.detach().to_dense())
+        if back.numel():
+            back.detach().mul_(2)
+
+
+def test_small_tensors_that_share_their_memory_go_on_doing_so() -> None:
+    tensor = torch.zeros(4)
+    (one, other), _ = codec.loads(codec.dumps(((tensor, tensor.view(2, 2)), {})))
+    one[0] = 1
+    assert other[0, 0] == 1
+
+
+def test_what_a_small_tensor_has_been_given_is_not_lost() -> None:
+    tensor = torch.zeros(4)
+    tensor.label = "mine"
+    assert codec.loads(codec.dumps(tensor)).label == "mine"

@@ -83,6 +83,8 @@ class _Pickler(codec.Pickler):
         torch = sys.modules.get("torch")
         if torch is not None:
             kind = type(obj)
+            if kind is torch.Tensor:
+                return NotImplemented  # as torch does it: what shares its memory with others goes on doing so
             if kind is torch.storage.TypedStorage and obj._untyped_storage.device.type != "cpu":
                 storage = obj._untyped_storage
                 storage = self._moved.setdefault(storage._cdata, storage)
