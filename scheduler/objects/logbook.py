@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 LENGTH = struct.Struct("<I")
+_ODD = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class LogRecord:
 
 def slug(label: str) -> str:
     """The label as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")
+    return _ODD.sub("-", label).strip("-")
 
 
 def log_files(folder: Path) -> list[tuple[str, int, Path]]:

@@ -4,6 +4,7 @@ Owns the cutting of the stream and what a full socket has not taken. Never waits
 ends of the direct road are made of it. Read next: `direct.py`.
 """
 
+import functools
 import socket
 import struct
 import threading
@@ -19,13 +20,19 @@ _AT_ONCE = 512
 _encode = msgspec.msgpack.Encoder().encode
 
 
+@functools.cache
+def decoder(accepts: Any) -> Any:
+    """Of frames with these messages; a template makes it for its workers."""
+    return msgspec.msgpack.Decoder(list[accepts])
+
+
 class Framed:
     """One end. `accepts` is the union of messages that may come."""
 
     def __init__(self, sock: socket.socket, accepts: Any) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._decode = msgspec.msgpack.Decoder(list[accepts]).decode
+        self._decode = decoder(accepts).decode
         self._read = bytearray()
         self._lock = threading.Lock()  # several threads post, and send
         self._posted: list[Any] = []

@@ -9,6 +9,7 @@ has seen, and frames that overtake one which the former connection lost.
 Read next: `../hub/hub.py`, `../worker/main.py`, `../engines/embedded.py`.
 """
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -30,6 +31,12 @@ LIFE_BITS = 32
 _encode = msgspec.msgpack.Encoder().encode
 
 
+@functools.cache
+def decoder(accepts: Any) -> Any:
+    """Of frames with these messages. It takes a millisecond or two, which templates spend for their workers."""
+    return msgspec.msgpack.Decoder(tuple[int, int, list[accepts]])
+
+
 class Link(Generic[M]):
     """One side of a relation that receives messages of type M.
 
@@ -41,7 +48,7 @@ class Link(Generic[M]):
     """
 
     def __init__(self, accepts: Any, transmit: Callable[[bytes], object]) -> None:
-        self._decode = msgspec.msgpack.Decoder(tuple[int, int, list[accepts]]).decode
+        self._decode: Callable[[bytes], tuple[int, int, list[M]]] = decoder(accepts).decode
         self._transmit = transmit
         self._pending: list[Any] = []
         self._unacked: deque[tuple[int, bytes]] = deque()

@@ -13,6 +13,7 @@ import site
 import sys
 import sysconfig
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -27,7 +28,9 @@ class _Local:
     stale: bool = False  # must be reloaded though its own file has not changed
 
 
-def _installed() -> tuple[str, ...]:
+@cache
+def installed() -> tuple[str, ...]:
+    """Folders of modules that are nobody's own work; finding them takes milliseconds."""
     paths = sysconfig.get_paths()
     folders = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     folders.update(site.getsitepackages() if hasattr(site, "getsitepackages") else ())
@@ -47,7 +50,7 @@ class LocalModules:
     """The local modules of this process."""
 
     def __init__(self) -> None:
-        self._installed = _installed()
+        self._installed = installed()
         self._known: set[str] = set()
         self._local: dict[str, _Local] = {}
         self._count = 0

@@ -9,10 +9,12 @@ import os
 import socket
 import sys
 
-from cellmesh.scheduler.wire import system
+from cellmesh.scheduler.wire import framing, link, system
 from cellmesh.scheduler.wire.control import Channel, Fork, Forked, ToTemplate
+from cellmesh.scheduler.wire.direct import ToHost
+from cellmesh.scheduler.wire.messages import ToWorker
 
-from . import main as worker_main
+from . import main as worker_main, modules
 from .shell import prepare
 
 
@@ -22,7 +24,7 @@ def main(descriptor: str) -> None:
     system.die_with_parent(nursery)
     system.name_process("cellmesh-templ")
     channel: Channel[Fork] = Channel(socket.socket(fileno=int(descriptor)), ToTemplate)
-    prepare()
+    _warm()
     while True:
         try:
             orders = channel.receive(wait=True)
@@ -30,6 +32,14 @@ def main(descriptor: str) -> None:
             return
         for order in orders:
             channel.send(Forked(order.spec.worker, _fork(order, channel, nursery)))
+
+
+def _warm() -> None:
+    """Make what all workers would make alike."""
+    prepare()
+    modules.installed()
+    link.decoder(ToWorker)
+    framing.decoder(ToHost)
 
 
 def _fork(order: Fork, channel: Channel[Fork], nursery: int) -> int:
