@@ -39,6 +39,8 @@ def cancel(what: Any) -> None:
             job.cancel()
         elif not job.finished:
             session.engine.cancel(job.id)
+    elif callable(getattr(what, "cancel", None)):  # a stream or a map of an actor's, another library's future
+        what.cancel()
     elif isinstance(what, Iterable) and not isinstance(what, str | bytes):
         for one in what:
             cancel(one)

@@ -34,6 +34,7 @@ class CellOptions:
     push: tuple[str, ...] = ()
     setup: bool = False
     actor: str = ""
+    reload: bool = False
 
 
 def parse(line: str, magic: str = "%%distributed") -> CellOptions:
@@ -211,6 +212,8 @@ def _agree(options: CellOptions, magic: str) -> None:
                 raise UsageError(f"{magic}: {option} is for mesh workers, not with --actor")
     if options.over and not options.item_name:
         raise UsageError(f"{magic}: --over needs --as NAME: the name that each element gets in the cell")
+    if options.reload and not options.actor:
+        raise UsageError(f"{magic}: --reload needs --actor NAME: the actor that gets the class of this cell")
     if options.item_name and not options.over:
         raise UsageError(f"{magic}: --as needs --over EXPR: what to go over")
     for given, name in ((options.local, "--local"), (options.setup, "--setup")):
@@ -255,7 +258,7 @@ def _seconds(text: str, where: str) -> float:
     return seconds
 
 
-_FLAGS = {"--background": "background", "--local": "local", "--setup": "setup"}
+_FLAGS = {"--background": "background", "--local": "local", "--setup": "setup", "--reload": "reload"}
 _VALUES: dict[str, tuple[str, bool, Callable[[str, str], Any]]] = {
     "--over": ("over", True, _text),
     "--as": ("item_name", False, _name),

@@ -33,6 +33,7 @@ class MeshMagics(Magics):
           --timeout S      cancel what still runs after S seconds
           --local          run the cell in the notebook, too
           --push NAMES     a,b: send the notebook's values, though the workers have their own
+          --reload         with --actor: run the cell here, and move the actor to the class that it defines
           --setup          run the cell again on workers that replace dead ones
         """
         error = launch.distributed(self.shell, "%%distributed", line, cell)

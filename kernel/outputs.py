@@ -99,9 +99,13 @@ class Router:
         with self._lock:
             self._publisher.stream(cell, "stderr", f"cellmesh: {text}\n")
 
+    def has_late(self, id: int) -> bool:
+        """Whether something of this job or actor waits to be shown with its results."""
+        return id in self._late
+
     def release(self, job: "Job | Speaker") -> None:
         """The results are being taken: show here what no front end would have shown there."""
-        if job.id not in self._late:
+        if not self.has_late(job.id):
             return
         with self._lock:
             entries = self._late.pop(job.id, [])

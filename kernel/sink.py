@@ -70,6 +70,10 @@ class SessionSink:
 
     def lost(self, why: str) -> None:
         self._session.lose(why)
+        if self._session.actors is not None:
+            from .actors.directory import directory_of
+
+            directory_of(self._session).lose()
         self._session.notices.say(why)
 
     def job(self, info: JobInfo, missing: bool) -> None:

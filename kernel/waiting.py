@@ -74,15 +74,16 @@ class Bell:
         finally:
             self._waiters.pop(waiter, None)
 
-    @contextmanager
-    def woken_by(self, done: Callable[[], bool], wake: Callable[[], object]) -> Iterator[None]:
-        """For who sleeps elsewhere: have `wake` called once `done()`, unless this block is left before."""
+    def enter(self, done: Callable[[], bool], wake: Callable[[], object]) -> object:
+        """For who sleeps elsewhere: `wake` is called once `done()`, unless they `leave` with this before."""
         waiter = _Waiter(done, wake)
         self._waiters[waiter] = True
-        try:
-            yield
-        finally:
-            self._waiters.pop(waiter, None)
+        return waiter
+
+    def leave(self, waiter: object) -> None:
+        """They do not sleep any more."""
+        assert isinstance(waiter, _Waiter)
+        self._waiters.pop(waiter, None)
 
     def _beat(self, loop: asyncio.AbstractEventLoop, beats: _Beats) -> None:
         """Wake the event loop ten times a second while somebody awaits us.

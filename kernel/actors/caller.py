@@ -2,15 +2,16 @@
 
 Owns numbers, the queue of what waits (for Futures among the arguments, for the actor to be there) and what is
 sent again after a restart. Never pickles results. Its methods are called from any thread.
-Read next: `roads.py`, `future.py`, `cellmesh/scheduler/wire/direct.py`.
+Read next: `reach.py`, `future.py`, `cellmesh/scheduler/wire/direct.py`.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from cellmesh.kernel import cells, packing
 from cellmesh.kernel.deferring import deferred
@@ -25,7 +26,7 @@ from . import waits
 from .errors import died, unknown
 from .inbox import Inbox
 from .pending import Kind, Pending
-from .roads import Road
+from .reach import Reach
 
 if TYPE_CHECKING:
     from .directory import Directory, Life
@@ -42,9 +43,7 @@ class Caller:
         self.met: direct.Met | None = None
         self.names: set[str] = set()  # that cells of this notebook have assigned there
         self._directory = directory
-        self._name = f"{self.session.engine.new_job_id():x}-{os.getpid():x}"
-        self.local = self.session.engine.actors.local(info.id)
-        self._road: Road | None = None
+        self._reach = Reach(directory, info.id, self._take, self._on_lost)
         self._lock = threading.RLock()
         self._count = 0
         self._incarnation = 0  # that was met
@@ -53,6 +52,11 @@ class Caller:
         self._sent: dict[int, Pending] = {}
         self._inbox = Inbox(lambda took: self.post(took, prompt=bool(took.names)))
         self.facts: dict[int, direct.Facts] = {}  # answers to questions of `listing.py`
+
+    @property
+    def local(self) -> bool:
+        """Whether it lives in this process, where calls run at once."""
+        return self._reach.local is not None
 
     @property
     def title(self) -> str:
@@ -71,7 +75,7 @@ class Caller:
         life: "Life | None" = None,
     ) -> Any:
         """Send it, or have it sent in its turn; `make` makes what the answer is for."""
-        with nullcontext() if self.local is not None else deferred():
+        with nullcontext() if self.local else deferred():
             with self._lock:
                 self._count += 1
                 taker = make(self._count)
@@ -88,8 +92,12 @@ class Caller:
 
     def _prepare(self, one: Pending) -> None:
         """The arguments are all there."""
+        packed = one.packed
         try:
-            one.payload = one.packed.finish(self.session.engine.object_prefix())
+            if packed.payload is not None:
+                one.payload = packed.payload
+            elif not one.taker.done():  # cancelled while it waited
+                one.payload = packed.finish(self.session.engine.object_prefix())
         except Exception as error:  # noqa: BLE001 - what a Future in the arguments raised is this one's outcome
             one.taker.fail(error)
             self.session.bell.ring()
@@ -99,8 +107,11 @@ class Caller:
     def pump(self) -> None:
         """Send what can be sent, in order."""
         with self._lock:
-            while self._queue and self._queue[0].ready and self.open:
-                one = self._queue.popleft()
+            while self._queue and self.open:
+                one = self._queue[0]
+                if not (one.ready or one.taker.done()):
+                    return  # it waits for Futures, and all others behind it
+                self._queue.popleft()
                 if one.taker.done():  # cancelled, or its arguments failed
                     self._free(one)
                     continue
@@ -110,19 +121,15 @@ class Caller:
     @property
     def open(self) -> bool:
         """Whether it hears what is posted now."""
-        return self.local is not None or (self._road is not None and self.met is not None)
+        return self.met is not None and self._reach.connected
 
     def _send(self, one: Pending, *, again: bool) -> None:
         alone = len(self._sent) == 1
-        one.sent = True
         self.post(direct.Call(one.number, one.method, one.payload, one.kind, again, one.room), prompt=alone)
 
     def post(self, message: direct.ToHost, *, prompt: bool) -> None:
         """Say something to the actor."""
-        if self.local is not None:
-            self.local.take(message, lambda answer: self._take([answer]))
-        elif self._road is not None:
-            self._road.post(message, prompt=prompt)
+        self._reach.post(message, prompt=prompt)
 
     def more(self, number: int, items: int) -> None:
         """A stream has room again."""
@@ -142,11 +149,6 @@ class Caller:
             if one.taker.cell is not None and one.taker.cell.msg_id == cell.msg_id:
                 one.taker.cancel()
 
-    def flush(self) -> None:
-        """Somebody is about to wait: send all that waits to be sent."""
-        if self._road is not None:
-            self._road.flush()
-
     # --- waiting ------------------------------------------------------------------------------------
 
     def wait(
@@ -163,14 +165,12 @@ class Caller:
 
     async def wait_async(self, done: Callable[[], bool]) -> None:
         """`wait` in a coroutine."""
-        self.flush()
+        self._reach.flush()
         await self.session.bell.wait_async(done)
 
     def read_until(self, done: Callable[[], bool], timeout: float) -> bool:
         """Read the answers here; False if they do not come in time, or somebody else reads."""
-        self.flush()
-        road = self._road
-        return done() or (road is not None and road.read_until(done, timeout, self.session.bell))
+        return self._reach.read_until(done, timeout)
 
     def meet(self) -> direct.Met:
         """What it can do; waits until it is there."""
@@ -184,34 +184,25 @@ class Caller:
     def on_info(self, info: ActorInfo) -> None:
         """The hub says where it is, or that it is no more."""
         with self._lock:
+            if not info.title:  # nobody knows it any more
+                info = replace(info, name=self.info.name, title=self.info.title)
             before, self.info = self.info, info
             if info.state == "ended":
                 self._end()
-            elif self.local is not None:
-                self.post(direct.Greet(direct.DIRECT, self._name, self.session.spec.name), prompt=True)
-            elif info.state == "alive" and (
-                self._road is None or (before.address, before.incarnation) != (info.address, info.incarnation)
-            ):
-                self._connect()
+            elif info.state == "alive":
+                moved = (before.address, before.incarnation) != (info.address, info.incarnation)
+                if moved or not self._reach.connected or (self.local and self.met is None):
+                    self._go()
             elif info.state == "restarting":
                 self._leave()
 
-    def _connect(self) -> None:
-        self._leave()
-        if not self.info.address:
-            return
-        try:
-            road = Road(self._directory.roads(), self.info.address, self._on_messages, self._on_lost)
-        except OSError:
-            return  # it has just died, and the hub will say so
-        self._road = road
-        road.post(direct.Greet(direct.DIRECT, self._name, self.session.spec.name), prompt=True)
+    def _go(self) -> None:
+        self.met = None
+        self._reach.greet(self.info.address)
 
     def _leave(self) -> None:
-        road, self._road = self._road, None
         self.met = None
-        if road is not None:
-            road.close()
+        self._reach.leave()
 
     def _end(self) -> None:
         self._leave()
@@ -248,20 +239,12 @@ class Caller:
 
     # --- what comes from it: from whoever reads -------------------------------------------------------
 
-    def _on_lost(self, road: Road) -> None:
+    def _on_lost(self) -> None:
         """The connection ended: if it was torn, another is made; if the actor died, the hub tells."""
         with self._lock:
-            if road is not self._road:
-                return
-            torn = self.met is not None
-            self._leave()
+            torn, self.met = self.met is not None, None
             if torn and self.info.state == "alive":
-                self._connect()
-
-    def _on_messages(self, road: Road, messages: list[Any]) -> None:
-        if road is self._road:
-            self._take(messages)
-            self.session.bell.ring()
+                self._go()
 
     def _take(self, messages: list[Any]) -> None:
         for message in messages:
@@ -310,7 +293,7 @@ class Caller:
                 else:
                     self._send(one, again=True)
             self.pump()
-        self.flush()
+        self._reach.flush()
 
     def _free(self, one: Pending) -> None:
         """Its arguments have been read, or never will be."""

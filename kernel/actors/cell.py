@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from cellmesh.kernel import capture, flow
+from cellmesh.kernel import capture, celltext, flow
 from cellmesh.kernel.arguments import CellOptions
 from cellmesh.kernel.capture import Captured, Notebook
 from cellmesh.kernel.celltext import CellText
@@ -21,6 +21,7 @@ from cellmesh.scheduler.objects.codec import CannotPickleError
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
 from cellmesh.scheduler.wire.messages import Payload
 
+from . import reloading
 from .caller import Caller
 from .directory import directory_of
 from .future import ActorFuture
@@ -30,6 +31,10 @@ _HERE = (0,)  # as capturing knows the one process that the cell runs in
 
 def run(session: Session, shell: Any, magic: str, options: CellOptions, cell: CellText) -> None:
     """Run it, and wait for it unless it is in the background; raises what it raised."""
+    if options.reload:
+        celltext.run_local(cell, shell.user_ns)
+        reloading.reload(session, options.actor, shell.user_ns)
+        return
     answer = session.engine.actors.find(options.actor)
     if answer.actor is None:
         raise UsageError(f"{magic} --actor {options.actor}: {answer.why}")

@@ -10,6 +10,8 @@ from functools import partial
 from itertools import count
 from weakref import WeakValueDictionary
 
+from msgspec.structs import replace
+
 from cellmesh.kernel import cells
 from cellmesh.kernel.outputs import Speaker
 from cellmesh.kernel.session import Session
@@ -71,6 +73,15 @@ class Directory:
                 caller.on_info(info)
             return caller
 
+    def follow(self, info: ActorInfo) -> Caller:
+        """As `caller`, of an actor of which somebody else has told us."""
+        with self._lock:
+            known = info.id in self._callers
+            caller = self.caller(info)
+        if not known:
+            self.session.engine.actors.follow(info.id)
+        return caller
+
     def life(self, actor: int, *, ends: bool = False) -> Life:
         """Hold this to refer to the actor. `ends`: it is ours, and has no name."""
         with self._lock:
@@ -93,6 +104,11 @@ class Directory:
             caller = self._callers.get(info.id)
         if caller is not None:
             caller.on_info(info)
+
+    def lose(self) -> None:
+        """The engine is gone, and with it all actors."""
+        for caller in list(self._callers.values()):
+            caller.on_info(replace(caller.info, state="ended", why="is gone, as its hub has ended"))
 
     def drop(self, actor: int, serial: int) -> None:
         """Nothing refers to it any more, unless somebody has begun to again."""

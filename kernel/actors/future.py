@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .caller import Caller
 
 
+_OVER = frozenset({"CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED"})
+
+
 class ActorFuture(Future):
     """What `h.method(x)` returns."""
 
@@ -43,6 +46,10 @@ class ActorFuture(Future):
         self._caller.withdraw(self.number)
         return cancelled
 
+    def done(self) -> bool:
+        """Whether it is over. Who waits asks often, so no lock is taken to look."""
+        return self._state in _OVER
+
     def add_done_callback(self, fn: Any) -> None:
         """As concurrent.futures has it; whoever asks for a callback hears of a failure."""
         self.attended = True
@@ -56,7 +63,9 @@ class ActorFuture(Future):
 
     def _decode(self) -> None:
         self.attended = True
-        self._session.router.release(Speaker(self._caller.info.id, self._caller.title, self.cell))
+        router = self._session.router
+        if router.has_late(self._caller.info.id):
+            router.release(Speaker(self._caller.info.id, self._caller.title, self.cell))
         super()._decode()
 
     def why(self) -> str:

@@ -12,7 +12,6 @@ from cellmesh.scheduler.wire.actors import ActorInfo
 
 from .caller import Caller
 from .directory import directory_of
-from .errors import died
 from .method import Method, method_of
 
 
@@ -75,9 +74,5 @@ class Handle:
 
 
 def restored(info: ActorInfo, known: Members | None) -> Handle:
-    """A handle that has travelled: the actor is found where it is now."""
-    session = attaching.current()
-    answer = session.engine.actors.find("", info.id)
-    if answer.actor is None:
-        raise died(info, info.name or info.title)
-    return Handle(directory_of(session).caller(answer.actor), known)
+    """A handle that has travelled. Nobody is waited for: any thread may load it, also the engine's."""
+    return Handle(directory_of(attaching.current()).follow(info), known)

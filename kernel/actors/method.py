@@ -76,9 +76,11 @@ class Method:
     ) -> Any:
         handle, title = self._target._pick(), self.title
         caller = handle._caller
-        prefix = caller.session.check().engine.object_prefix()
+        session = caller.session.check()
         try:
-            packed = packing.plain((args, kwargs)) or packing.pack((args, kwargs), prefix)
+            packed = packing.plain((args, kwargs))
+            if packed is None:
+                packed = packing.pack((args, kwargs), session.engine.object_prefix())
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
             given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
             given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]

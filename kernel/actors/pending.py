@@ -28,4 +28,3 @@ class Pending:
     life: "Life | None" = None  # the actor lives at least until the answer
     payload: Payload = b""
     ready: bool = False
-    sent: bool = False

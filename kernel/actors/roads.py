@@ -75,7 +75,7 @@ class Road:
     def flush(self) -> None:
         """Send what was posted."""
         self._waiting_to_send = 0
-        if self.closed:
+        if self.closed or not (self._framed.waits or self._framed.full):
             return
         with deferred():
             try:
@@ -138,7 +138,8 @@ class Road:
 
     def _read_until(self, done: Callable[[], bool], timeout: float, bell: Bell) -> None:
         deadline = time.monotonic() + timeout
-        with bell.woken_by(done, self._wake):
+        waiter = bell.enter(done, self._wake)
+        try:
             while not (done() or self.closed or self._stopped):
                 rest = deadline - time.monotonic()
                 if rest <= 0:
@@ -151,6 +152,8 @@ class Road:
                         self._waker.clear()
                     else:
                         self._take()
+        finally:
+            bell.leave(waiter)
 
     def _wake(self) -> None:
         if self._sleeps:

@@ -137,7 +137,7 @@ class Stream:
                 raise StopAsyncIteration from None
         return self._items.popleft()
 
-    def close(self) -> None:
+    def cancel(self) -> None:
         """End the generator in the actor."""
         self._items.clear()
         self._flow.cancel()

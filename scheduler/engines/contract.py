@@ -160,7 +160,7 @@ class Lives(ABC):
 
     @abstractmethod
     def follow(self, actor: int, follow: bool = True) -> None:
-        """Have `Sink.actor` called with each change of it, or no more."""
+        """Have `Sink.actor` called with how it is, and with each change of that; or no more."""
 
     @abstractmethod
     def renew(self, actor: int, blob: str, same: str) -> None:

@@ -224,6 +224,8 @@ class InlineActors(Lives):
 
     def follow(self, actor: int, follow: bool = True) -> None:
         """There is one client, and it is told of all."""
+        if follow and actor in self._actors:
+            self._tell(self._actors[actor].info)
 
     def local(self, actor: int) -> InlineActor | None:
         return self._actors.get(actor)

@@ -144,8 +144,10 @@ def _follow(hub: Hub, client: Client, actor: ActorId, follow: bool) -> None:
             life.followers.discard(client.id)
     elif life is not None and actor in hub.core.state.actors:
         life.followers.add(client.id)
-    elif actor in hub.lives.ended:
-        hub.peers.send(client.identity, msg.ActorState(hub.lives.ended[actor]))
+        hub.peers.send(client.identity, msg.ActorState(info(hub, actor)))
+    else:
+        unknown = msg.ActorInfo(actor, "", "", "", "ended", why="is not known any more: its session ended")
+        hub.peers.send(client.identity, msg.ActorState(hub.lives.ended.get(actor, unknown)))
 
 
 def _may_have(hub: Hub, client: Client, actor: ActorId) -> bool:

@@ -98,6 +98,14 @@ def test_reload_moves_the_living_object_to_the_new_code(model: Kernel) -> None:
     assert "Run the cell that defines it" in model.run("%mesh reload llm").stderr
 
 
+def test_a_class_cell_reloads_its_actor(model: Kernel) -> None:
+    model.ok("%%distributed --actor llm\nself.weights = [5]")
+    code = MODEL.partition("import cellmesh as cm")[2].rpartition("h = ")[0].strip()
+    model.ok("%%distributed --actor llm --reload\n" + code.replace("sum(", "2 * sum("))
+    assert model.ok("h.total().result(), Model().total()").result == "(10, 12)"
+    assert "needs --actor" in model.run("%%distributed --reload\n1").stderr
+
+
 def test_free_ends_it_and_the_list_is_a_table(model: Kernel) -> None:
     assert "llm" in model.ok("%mesh actors").result
     assert "which actor?" in model.run("%mesh free").stderr
