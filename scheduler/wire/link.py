@@ -33,7 +33,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 @functools.cache
 def decoder(accepts: Any) -> Any:
-    """Of frames with these messages. It takes a millisecond or two, which templates spend for their workers."""
+    """Of frames with these messages. It takes a millisecond, which a template spends for all its workers."""
     return msgspec.msgpack.Decoder(tuple[int, int, list[accepts]])
 
 
