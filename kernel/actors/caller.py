@@ -23,7 +23,7 @@ from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
 from . import waits
-from .errors import died, unknown
+from .errors import brief, died, unknown
 from .inbox import Inbox
 from .pending import Kind, Pending
 from .reach import Reach
@@ -43,6 +43,7 @@ class Caller:
         self.met: direct.Met | None = None
         self.names: set[str] = set()  # that cells of this notebook have assigned there
         self._directory = directory
+        self._ours = False  # it was started here
         self._reach = Reach(directory, info.id, self._take, self._on_lost)
         self._lock = threading.RLock()
         self._count = 0
@@ -207,12 +208,25 @@ class Caller:
     def _end(self) -> None:
         self._leave()
         failed = [*self._sent.values(), *self._queue]
+        if self._ours and not failed:
+            self._tell_failure()
         self._sent.clear()
         self._queue.clear()
         for one in failed:
             self._free(one)
             one.taker.fail(died(self.info, self.title))
             self._directory.failed(one.taker)
+
+    def own(self) -> None:
+        """It was started here: that it cannot be made is told, whether it is called or not."""
+        with self._lock:
+            self._ours = True
+            if self.info.state == "ended":
+                self._tell_failure()
+
+    def _tell_failure(self) -> None:
+        if self.info.failure:
+            self.session.notices.say(f"{self.title} was not started: {brief(self.info.failure)}")
 
     @property
     def load(self) -> int:

@@ -102,8 +102,12 @@ class Directory:
         with self._lock:
             self._infos[info.id] = info
             caller = self._callers.get(info.id)
-        if caller is not None:
-            caller.on_info(info)
+        if caller is None:
+            return
+        caller.on_info(info)
+        if info.state == "ended":  # handles have the caller; nobody else needs it any more
+            self._callers.pop(info.id, None)
+            self._infos.pop(info.id, None)
 
     def lose(self) -> None:
         """The engine is gone, and with it all actors."""

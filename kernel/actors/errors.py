@@ -4,6 +4,8 @@ Owns `ActorDied` and its words. Read next: `caller.py`.
 """
 
 from cellmesh.kernel import outcomes
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.scheduler.wire.messages import Item
 
@@ -21,6 +23,12 @@ def died(info: ActorInfo, title: str) -> BaseException:
         return error
     named = f'The actor "{info.name}"' if info.name else f"An actor ({title})"
     return ActorDied(f"{named} {info.why or 'has ended'}")
+
+
+def brief(failure: bytes) -> str:
+    """A pickled failure in one line: `ValueError: no`."""
+    told: Failure = codec.loads(failure)
+    return " ".join(f"{told.type_name}: {told.message}".split())[:200]
 
 
 def unknown(info: ActorInfo, title: str, call: str, *, broke: bool) -> BaseException:

@@ -10,8 +10,9 @@ from cellmesh.kernel.futures import Future
 from cellmesh.kernel.outputs import Speaker
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.scheduler.wire.messages import Payload, Ref
+
+from .errors import brief
 
 if TYPE_CHECKING:
     from .caller import Caller
@@ -70,12 +71,9 @@ class ActorFuture(Future):
 
     def why(self) -> str:
         """Of one that failed: `ValueError: no`, in one line."""
-        error: Any = self._error
-        if error is None and self._item is not None:
-            error = codec.loads(self._item.payload)
-        if isinstance(error, Failure):
-            return " ".join(f"{error.type_name}: {error.message}".split())[:200]
-        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        if self._error is None and self._item is not None and isinstance(self._item.payload, bytes):
+            return brief(self._item.payload)
+        return " ".join(f"{type(self._error).__name__}: {self._error}".split())[:200]
 
     def _own(self) -> bool:
         current = self._session.hooks.current

@@ -109,6 +109,8 @@ def _start(
     if answer.actor is None:
         raise EngineError(answer.why)
     caller = directory_of(session).caller(answer.actor)
+    if answer.fresh:
+        caller.own()
     return Handle(caller, members_of(kind), ends=not name and not wanted.options.detached)
 
 

@@ -144,7 +144,9 @@ def test_what_a_call_prints_is_in_its_cell(counter: Kernel) -> None:
 
 def test_a_failed_constructor_is_what_calls_raise(counter: Kernel) -> None:
     counter.ok("@cm.actor\nclass Bad:\n    def __init__(self):\n        1 / 0\n    def f(self): ...")
-    shown = counter.run("Bad.start().f().result()")
+    shown = counter.run("h = Bad.start()\nwhile 'ended' not in repr(h): pass")
+    assert "Bad was not started: ZeroDivisionError: division by zero" in shown.stderr
+    shown = counter.run("h.f().result()")
     assert shown.error.startswith("ZeroDivisionError")
     assert "1 / 0" in plain(shown.traceback)
 
