@@ -268,6 +268,32 @@ def test_new_code_moves_onto_the_living_object(start: Start) -> None:
     assert line.ask("step") == "better 11"
 
 
+def version(said: str) -> type:
+    """A class that makes objects of another one, as cells define them again and again."""
+
+    class Part:
+        def say(self) -> str:
+            return said
+
+    class Whole:
+        made_of = Part
+
+        def __init__(self) -> None:
+            self.parts = [self.made_of()]
+
+        def say(self) -> tuple[str, bool]:
+            return self.parts[0].say(), isinstance(self.parts[0], self.made_of)
+
+    return Whole
+
+
+def test_what_the_object_is_made_of_gets_its_new_code_too(start: Start) -> None:
+    line = Line(start(version("old")).address)
+    assert line.ask("say") == ("old", True)
+    line.value(line.send("", cloudpickle.dumps(version("new")), kind="reload"))
+    assert line.ask("say") == ("new", True)
+
+
 def test_a_reload_that_fails_leaves_the_object_as_it_is(start: Start) -> None:
     class Other(list[int]):
         pass
