@@ -8,6 +8,8 @@ other. A process that dies is replaced while the actor has restarts left.
 Owns `State.homeless` and what each actor has of cores and memory. Never sees a call. Read next: `actors.py`.
 """
 
+from collections.abc import Callable
+
 from .actor_events import ActorUp
 from .amounts import gigabytes, some
 from .commands import ForgetActor, HostActor, KillWorker, StartWorker, StopWorker, TellActor
@@ -34,8 +36,7 @@ def place(turn: Turn) -> None:
         if devices is None:
             give_back(state, session, actor)
             state.gpu_waiting[session.id] = None
-            what, names = some(actor.spec.gpus, "GPU"), holders(state)
-            _wait(turn, actor, f"waiting for {what}, held by {names}" if names else f"waiting for {what}")
+            _wait(turn, actor, _who_has_devices)
             continue
         if gathering:
             give_back(state, session, actor)
@@ -43,7 +44,7 @@ def place(turn: Turn) -> None:
             _gather(state, session, actor)
         if _lacks(actor):
             gathering = True
-            _wait(turn, actor, _what_it_lacks(state, actor))
+            _wait(turn, actor, _who_has_cores)
             continue
         del state.homeless[actor_id]
         _launch(turn, session, actor, devices)
@@ -59,10 +60,19 @@ def _devices(state: State, actor: Actor) -> tuple[str, ...] | None:
     return choose(free_shares(state), actor.spec.gpus) if actor.spec.gpus else ()
 
 
-def _wait(turn: Turn, actor: Actor, why: str) -> None:
+def _wait(turn: Turn, actor: Actor, what: Callable[[State, Actor], tuple[str, str]]) -> None:
+    """Tell what it waits for and who holds that: once, and again when others do as somebody is gone."""
+    if actor.why and not turn.ended:
+        return
+    lacks, names = what(turn.state, actor)
+    why = f"waiting for {lacks}, held by {names}" if names else f"waiting for {lacks}"
     if actor.why != why:
         actor.why = why
         turn.out.append(TellActor(actor.id, actor.state, why))
+
+
+def _who_has_devices(state: State, actor: Actor) -> tuple[str, str]:
+    return some(actor.spec.gpus, "GPU"), holders(state)
 
 
 def _launch(turn: Turn, session: Session, actor: Actor, devices: tuple[str, ...]) -> None:
@@ -108,14 +118,15 @@ def _add(state: State, session: Session, actor: Actor, cpus: int, memory: int) -
     session.hosting += cpus
 
 
-def _what_it_lacks(state: State, actor: Actor) -> str:
+def _who_has_cores(state: State, actor: Actor) -> tuple[str, str]:
+    """Or memory, if it is only that."""
     cpus = actor.cpus < actor.spec.cpus
     what = some(actor.spec.cpus, "core") if cpus else f"{gigabytes(actor.spec.memory)} of memory"
     names = {other.name for other in state.sessions.values() if other.running > other.hosting}
     for other in state.actors.values():
         if other is not actor and (other.cpus if cpus else other.memory):
             names.add(other.label)
-    return f"waiting for {what}, held by {', '.join(sorted(names))}" if names else f"waiting for {what}"
+    return what, ", ".join(sorted(names))
 
 
 # --- what processes say and what becomes of them ---------------------------------------------------

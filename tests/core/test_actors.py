@@ -124,8 +124,8 @@ def test_parts_of_a_gpu_are_shared_and_who_finds_too_little_is_told_who_holds_it
     assert s.state.workers[first].gpus == s.state.workers[second].gpus == ("g0",)
     told = s.ask(3, gpus=1000)
     assert TellActor(3, ActorState.WAITING, "waiting for 1 GPU, held by actor a, actor b") in told
-    assert TellActor(3, ActorState.WAITING, "waiting for 1 GPU, held by actor b") in s.stop(1)
-    s.lost(first)
+    s.stop(1)
+    assert TellActor(3, ActorState.WAITING, "waiting for 1 GPU, held by actor b") in s.lost(first)
     s.stop(2)
     told = s.lost(second)
     assert kinds(told, StartWorker) == [StartWorker(second + 1, "s", None, ("g0",), 3)]
