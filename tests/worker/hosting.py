@@ -65,7 +65,7 @@ def up(message):
 
 host = Host(order, folder=folder, prefix={prefix!r}, logs=str(folder), alone=[], interrupts=interrupts,
             capture=capture, blobs={{"class": (folder / "class").read_bytes()}}, up=up)
-threading.Thread(target=lambda: (os.read(orders, 1), host.stop()), daemon=True).start()
+threading.Thread(target=lambda: host.stop(leaving=os.read(orders, 1) == b"l"), daemon=True).start()
 host.serve()
 makers.close_maker({prefix!r})
 """
@@ -127,6 +127,12 @@ class Hosted:
         status = self.process.wait(BOUND)
         self._closed()
         return status
+
+    def leave(self) -> int:
+        """As SIGTERM and the hub's Stop do; the exit status."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"l")
+        return self.stop()
 
     def _closed(self) -> None:
         self.process.wait(BOUND)

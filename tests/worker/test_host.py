@@ -111,3 +111,11 @@ def test_a_call_that_waits_is_cancelled_at_once(start: Start) -> None:
     assert line.value(first) == "slept"
     assert line.answer(second).state == "cancelled"
     assert line.ask("add") == 101
+
+
+def test_a_caller_may_go_and_come_again(start: Start) -> None:
+    host = start(Counter, restarts=1)
+    for count in range(1, 4):
+        line = Line(host.address, "the same")
+        assert line.ask("add") == count
+        line.close()

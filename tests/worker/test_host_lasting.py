@@ -109,6 +109,16 @@ def test_the_state_is_there_again_after_a_death(start: Start) -> None:
     assert line.ask("step") == 4
 
 
+def test_an_actor_whose_machine_goes_away_finishes_its_call_and_leaves_its_state(start: Start) -> None:
+    host = start(Model, restarts=1)
+    line = Line(host.address)
+    line.call("sleep", 0.3)
+    line.until(lambda: line.said)
+    assert host.leave() == 0
+    host.begin()
+    assert Line(host.address).ask("step") == 1001
+
+
 def test_without_restarts_nothing_is_written_unless_asked(start: Start) -> None:
     host = start(Model)
     line = Line(host.address)

@@ -65,6 +65,7 @@ class Hearing:
         for number, entry in list(caller.running.items()):
             if entry.stream is not None:
                 self._cancel(caller, number)  # nobody takes its items
+        self._lasting.forget(caller)
 
     def meet_all(self) -> None:
         """What can be called has changed."""

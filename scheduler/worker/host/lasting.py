@@ -77,6 +77,11 @@ class Lasting:
         caller.name = name
         return caller
 
+    def forget(self, caller: Caller) -> None:
+        """It is gone, as thousands of tasks go; what still runs, or counts in a replay, is kept."""
+        if caller.kept is None and not caller.running and not caller.waiting:
+            self.callers.pop(caller.id, None)
+
     def begun_before(self, caller: Caller) -> list[int]:
         """The highest number that an earlier life had begun of the caller's calls, if any."""
         number = 0 if self._begun is None else self._begun.earlier.get(caller.id, 0)
