@@ -7,11 +7,14 @@ itself. Read next: `caller.py`, `future.py`.
 from typing import Any
 
 from cellmesh.kernel import attaching
+from cellmesh.kernel.packing import Packed
+from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.members import Members
 from cellmesh.scheduler.wire.actors import ActorInfo
 
 from .caller import Caller
 from .directory import directory_of
+from .future import ActorFuture
 from .method import Method, method_of
 
 
@@ -43,6 +46,14 @@ class Handle:
         """End the actor: its process ends, and gives back what it held. Calls that wait fail."""
         self._caller.end("was stopped")
 
+    def checkpoint(self) -> ActorFuture:
+        """Keep its state now, once the calls before are done: a Future of how many bytes that is."""
+        caller, title = self._caller, f"{self._title}.checkpoint"
+        future: ActorFuture = caller.call(
+            "", Packed(codec.dumps(None)), lambda number: ActorFuture(caller, number, title), "save"
+        )
+        return future
+
     def __getattr__(self, name: str) -> Method:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -58,7 +69,7 @@ class Handle:
         known = self._known
         if self._caller.met is not None:
             known = Members(tuple(self._caller.met.methods))
-        return sorted({"stop", *(known.methods if known is not None else ())})
+        return sorted({"stop", "checkpoint", *(known.methods if known is not None else ())})
 
     def __repr__(self) -> str:
         info = self._caller.info
