@@ -80,6 +80,8 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             self._calls.withdraw(self)
         elif self._job is not None:
             self._job.cancel(tasks=[self._index])
+        if self._index >= 0:
+            self._take()  # nobody can have a result of it any more
         self._session.bell.ring()
         return True
 

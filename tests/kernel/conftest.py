@@ -5,6 +5,7 @@
 
 import os
 import queue
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,11 @@ from typing import Any
 
 import pytest
 from jupyter_client.manager import KernelManager
+
+
+def plain(text: str) -> str:
+    """Without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @dataclass
@@ -54,6 +60,10 @@ class Shown:
     def traceback(self) -> str:
         found = self.of("error")
         return "\n".join(found[-1]["content"]["traceback"]) if found else ""
+
+    @property
+    def plain_traceback(self) -> str:
+        return plain(self.traceback)
 
     def of(self, *kinds: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message["msg_type"] in kinds]
@@ -162,3 +172,10 @@ def kernel(engine_name: str, tmp_path: Path) -> Iterator[Kernel]:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture
+def mesh(kernel: Kernel) -> Kernel:
+    """A kernel with cellmesh loaded and two workers."""
+    kernel.ok("%load_ext cellmesh\n%mesh start -n 2")
+    return kernel
