@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from cellmesh.scheduler.wire.messages import Payload, Ref
 from cellmesh.scheduler.worker import lending
 
 from . import packing, unattended
@@ -105,7 +106,9 @@ class Submissions:
         def ready() -> Call:
             with self._lock:
                 known = digest if blob is None else self._put(function, blob, prefix)
-                kind = self._kind(known, o, function)
+                kind = self._kind(
+                    known, o, function, large=blob is not None and isinstance(blob.payload, Ref)
+                )
             holds = [*(blob.holds if blob is not None else ()), *packed.holds]
             seeds = None if o.seed is None else [o.seed]
             arguments = packed.packet or packed.finish(prefix)
@@ -166,20 +169,34 @@ class Submissions:
             self._functions.remember(function, digest)
         return digest
 
-    def _kind(self, digest: str, o: Options, function: Callable[..., Any]) -> Kind:
+    def put(self, payload: Payload) -> tuple[str, object]:
+        """A function's digest, and what must live as long as somebody may call it."""
+        with self._lock:  # or it might just be dropped, by who had it before
+            digest = self._session.put_blob(payload)
+            return digest, self._held(digest)
+
+    def _held(self, digest: str) -> "_Blob":
+        blob = self._blobs.get(digest)
+        if blob is None:
+            blob = self._blobs[digest] = _Blob()
+            weakref.finalize(blob, self._unheld, digest).atexit = False
+        return blob
+
+    def _unheld(self, digest: str) -> None:
+        self._session.later.append(partial(self._drop, digest))
+        self._session.engine.nudge()
+
+    def _kind(self, digest: str, o: Options, function: Callable[..., Any], *, large: bool = False) -> Kind:
         kind = self._kinds.get((digest, o))
         if kind is None:
-            blob = self._blobs.get(digest)
-            if blob is None:
-                blob = self._blobs[digest] = _Blob()
-                weakref.finalize(blob, self._session.later.append, partial(self._drop, digest)).atexit = False
             wire = o.wire(self._session)
             fields = {**wire, "blobs": [digest, *filter(None, [wire["retry_on"]])]}
             simple = o.gpus == 0 and o.cpus == 1 and not (o.memory or o.timeout or o.retry_on)
             bundles = simple and o.retries > 0 and o.seed is None
             planner = Planner(self._slots(o), target=BUNDLE_SECONDS)
-            kind = self._kinds[digest, o] = Kind(fields, planner, bundles, blob)
-            self._recent.append(kind)
+            kind = self._kinds[digest, o] = Kind(fields, planner, bundles, self._held(digest))
+            if not large:
+                self._recent.append(kind)
             self._functions.hold(function, kind)
         return kind
 

@@ -107,6 +107,21 @@ def test_results_go_with_their_futures(mesh: Mesh, segments_of: Look) -> None:
     assert view.all()
 
 
+def test_what_functions_have_captured_goes_with_their_calls(mesh: Mesh, segments_of: Look) -> None:
+    def reader(value: float) -> Callable[[int], float]:
+        table = np.full(LARGE, value)
+        return lambda place: float(table[place])
+
+    for i in range(5):
+        called, mapped = cm.submit(reader(i), -1), cm.map(reader(i + 0.5), range(3))
+        assert (called.result(), mapped.result()) == (i, [i + 0.5] * 3)
+    del called, mapped
+    gc.collect()
+    until(lambda: all(kept(name) for name in segments_of()), "nothing but what is kept")
+    until(lambda: mesh.status().objects == mesh.status().objects_free, "nothing in use")
+    assert cm.submit(total, np.ones(LARGE)).result() == LARGE
+
+
 def test_putting_in_a_loop_does_not_pile_up(mesh: Mesh, segments_of: Look) -> None:
     array = np.zeros(LARGE)
     most = 0
