@@ -102,7 +102,7 @@ def map_function(
         raise packing.explained(error, [("your function", function), *given]) from None
     for future in packed.waits:  # shared by all items: nothing can start before it is there
         future.result()
-    blob, held = submissions_of(session).put(packed.finish(prefix))
+    blob, held = submissions_of(session).kinds.put(packed.finish(prefix))
     sized = all(isinstance(iterable, Sized) for iterable in iterables)
     total = min(len(iterable) for iterable in iterables if isinstance(iterable, Sized)) if sized else None
     wire = options.wire(session)
