@@ -238,7 +238,8 @@ class Backlog:
     @property
     def _gone(self) -> bool:
         """Nothing more will come of this job."""
-        return bool(self.job.refused) or self.job.id not in self.job.session.jobs
+        session = self.job.session
+        return bool(self.job.refused) or session.closed or self.job.id not in session.jobs
 
     def _drop_waiting(self) -> None:
         with self._lock:

@@ -231,10 +231,11 @@ class _Committer:
         """Calls wait."""
         if self._wanted.is_set():
             return
-        self._wanted.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="cellmesh-submits", daemon=True)
-            self._thread.start()
+        with self._submissions.session.uninterrupted():
+            self._wanted.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="cellmesh-submits", daemon=True)
+                self._thread.start()
 
     def _run(self) -> None:
         while self._wanted.wait():
