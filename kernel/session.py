@@ -97,6 +97,7 @@ class Session:
         for job in list(self.jobs.values()):
             if not job.finished:
                 job.on_refused(why)
+        self.bell.ring()
 
     def close(self, *, end_session: bool) -> None:
         """Leave the engine. With `end_session` everything of the session is stopped and freed."""
@@ -108,7 +109,6 @@ class Session:
             self.engine.close(end_session=end_session)
             if not self.dying:
                 self._refuse_all("This cellmesh session was closed before that was done.")
-                self.bell.ring()
 
     # --- the mesh (see meshing.py) ------------------------------------------------------------------
 
