@@ -114,12 +114,21 @@ class Hub:
         self, at: float, worker: WorkerId, why: str, mark: tuple[Attempt, int] | None = None
     ) -> None:
         """A worker's process has ended."""
+        self._forget_worker(worker)
+        self.feed(ev.WorkerLost(at, worker, why, mark))
+
+    def recovered(self, at: float, epoch: int, living: tuple[WorkerId, ...]) -> None:
+        """All that is known has been replayed; of the workers, only these have outlived the former hub."""
+        for worker in self.core.state.workers.keys() - set(living):
+            self._forget_worker(worker)
+        self.feed(ev.HubRecovered(at, epoch, living))
+
+    def _forget_worker(self, worker: WorkerId) -> None:
         self.orders.pool.pids.pop(worker, None)
         self.orders.names.pop(worker, None)
         self.orders.leases.free(worker)
         self.peers.drop(worker_identity(worker))
         sweep_prefix(self.orders.worker_prefix(worker), self._kept_segments)
-        self.feed(ev.WorkerLost(at, worker, why, mark))
 
     def announce(self, text: str) -> None:
         """Say this to everyone, and to the log."""

@@ -77,7 +77,7 @@ def _take_fact(hub: Hub, entry: Entry) -> None:
             hub.feed(ev.WorkerPaused(entry.at, WorkerId(int(entry.name)), bool(entry.data)))
         case "recovered":
             epoch, living = pickle.loads(entry.data)
-            hub.feed(ev.HubRecovered(entry.at, epoch, living))
+            hub.recovered(entry.at, epoch, living)
 
 
 def _take_frame(hub: Hub, entry: Entry) -> None:

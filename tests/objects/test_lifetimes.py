@@ -97,6 +97,21 @@ def test_memory_kept_for_the_next_object_is_told_of_and_given_back(
     until(lambda: not segments_of(), "the end of what was kept")
 
 
+def test_what_workers_keep_goes_with_those_that_die_while_the_hub_is_away(
+    mesh: Mesh, segments_of: Look
+) -> None:
+    made = [cm.submit(ones, LARGE) for _ in range(3)]
+    cm.wait(made)
+    del made
+    gc.collect()
+    until(lambda: mesh.status().objects_free >= 3 * 8 * LARGE, "all of them being free")
+    hub, workers = mesh.hub(), mesh.anonymous()
+    kill(hub)
+    for worker in workers:
+        kill(worker)
+    until(lambda: not segments_of(), "the end of what they kept")
+
+
 def test_results_go_with_their_futures(mesh: Mesh, segments_of: Look) -> None:
     future = cm.submit(ones, SMALL)
     results = cm.map(ones, [SMALL] * 3)
