@@ -4,25 +4,19 @@ Owns the decision which calls travel together. A few go out at once, each by its
 run, those that are known to be short leave as bundles, one task of many items, so that the engine pays by the
 task and not by the call. What waits longer than a moment is handed over whatever is known, so that the job
 survives this kernel. A bundle is never a fate: when one call is cancelled, or its worker dies, the others are
-sent again by themselves. Read next: `chunking.py`, `futures.py`, `submitting.py`.
+sent again by themselves. Read next: `bundling.py`, `chunking.py`, `futures.py`, `submitting.py`.
 """
 
-import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import count
 from typing import Any
 
 from cellmesh.scheduler.engines.contract import EngineError
-from cellmesh.scheduler.objects import packets
-from cellmesh.scheduler.objects.packets import Packet
-from cellmesh.scheduler.wire.messages import Item, Payload, Ref, TaskWire
+from cellmesh.scheduler.wire.messages import Item, Ref
 
 from . import outcomes
-from .chunking import Planner
+from .bundling import Bundle, Call
 from .futures import Future
 from .jobs import Job, Record
 
@@ -33,39 +27,7 @@ BUNDLE_SECONDS = 0.005
 """Work in one bundle: short, as a bundle is cancelled and retried less finely than its calls."""
 
 PATIENCE = 0.05
-"""Seconds in which a bundle with a cancelled call in it should be over; then it is stopped."""
-
-
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Kind:
-    """Calls that may travel together: of one function, with the same options.
-
-    It lives as long as such calls, or their function: when it goes, the engine may forget the function.
-    """
-
-    fields: dict[str, Any]  # of a `TaskWire`
-    planner: Planner
-    bundles: bool  # whether they may
-    blob: object  # the function's, shared by its kinds
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One call: its Future, and its pickled or plain (args, kwargs)."""
-
-    future: Future
-    kind: Kind
-    arguments: Payload | Packet | tuple[Any, ...]
-    holds: Sequence[Any] = ()
-    alone: bool = False  # was in a bundle that met a death or a cancel
-    seeds: list[int] | None = None
-
-
-@dataclass(slots=True)
-class _Sent:
-    calls: list[Call]  # none any more once it is over: Futures refer to this, and must not keep each other
-    size: int
-    taken: "count[int]" = field(default_factory=partial(count, 1))  # results that somebody has
+"""Seconds in which a cancelled call that a bundle has come to should be over; then the bundle is stopped."""
 
 
 class Backlog:
@@ -73,13 +35,14 @@ class Backlog:
 
     def __init__(self, job: Job, slots: int, on_waiting: Callable[[], None]) -> None:
         self.job = job
-        self.count = 0  # of all calls
+        self.count = 0  # of all calls that come
         self._window = AHEAD * slots
         self._prefix = job.session.engine.object_prefix()
         self._on_waiting = on_waiting
         self._waiting: deque[Call] = deque()
-        self._sent: dict[int, _Sent] = {}
+        self._sent: dict[int, Bundle] = {}
         self._watched: set[int] = set()  # bundles in which a call was cancelled
+        self._watching = False  # they will be looked at
         self._next = 0
         self._deferred = 0  # calls that wait for Futures in their arguments
         self._sending = 0  # threads that hand tasks over just now
@@ -94,26 +57,38 @@ class Backlog:
     def expect(self) -> None:
         """A call will come: until then the job is not sealed."""
         with self._lock:
-            self.count += 1
+            self._count(1)
             self._deferred += 1
-            self.job.planned = self.count
 
     def add(self, call: Call) -> None:
         """Take a call that was expected; it is sent now or soon."""
         with self._lock:
+            leaves = self.take(call)
+            self._count(-1)
             self._deferred -= 1
-            self._waiting.append(call)
-            full = len(self._sent) >= self._window
-        if full:
-            self._on_waiting()
-        else:
-            self._send()
+        if leaves:
+            self.send()
 
     def drop_expected(self) -> None:
         """It will not come after all."""
         with self._lock:
+            self._count(-1)
             self._deferred -= 1
-        self._send()
+        self.send()
+
+    @property
+    def full(self) -> bool:
+        """Whether as much is under way as may be: a call that joins now waits."""
+        return len(self._sent) >= self._window
+
+    def take(self, call: Call) -> bool:
+        """A call joins, and waits. Whether it need not: then `send`."""
+        if self.full:
+            self._on_waiting()  # first: then it is handed over also if this thread is interrupted next
+        with self._lock:
+            self._count(1)
+            self._waiting.append(call)
+            return not self.full
 
     @property
     def idle(self) -> bool:
@@ -124,14 +99,16 @@ class Backlog:
         """No more calls will come."""
         with self._lock:
             self._sealing = True
-        self._send(everything=True)
+        self.send(everything=True)
 
-    def hand_over(self) -> bool:
-        """Send all that waits; whether there was any."""
-        waited = bool(self._waiting)
-        if waited:
-            self._send(everything=True)
-        return waited
+    def hand_over(self) -> None:
+        """Send all that waits."""
+        if self._waiting:
+            self.send(everything=True)
+
+    def _count(self, more: int) -> None:
+        self.count += more
+        self.job.planned = self.count
 
     # --- from Futures -------------------------------------------------------------------------------
 
@@ -146,33 +123,52 @@ class Backlog:
             self.job.cancel(tasks=[future.index])
             return
         with self._lock:
-            first = not self._watched
             self._watched.add(future.index)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Look in a moment whether a cancelled call runs on."""
+        with self._lock:
+            first, self._watching = not self._watching, True
         if first:
             timer = threading.Timer(PATIENCE, self._stop_bundles)
             timer.daemon = True
             timer.start()
 
     def _stop_bundles(self) -> None:
-        """Bundles of short calls still run: one of them is not short. The innocent are sent again."""
+        """Stop those that are at a cancelled call: it is not short. The innocent are sent again."""
         with self._lock:
-            watched, self._watched = self._watched, set()
-            late = sorted(watched & self._sent.keys())
+            self._watching = False
+            late = [index for index in self._watched & self._sent.keys() if self._is_at_one(index)]
+            self._watched.difference_update(late)
         if late:
             self.job.cancel(tasks=late)
 
+    def _is_at_one(self, index: int) -> bool:
+        """Whether a cancelled call may be what runs now. Until then, an innocent one may take long."""
+        record = self.job.records.get(index)
+        if record is None:
+            return False  # it is being sent
+        return any(
+            call.future.forgone and not record.has(place) and (place == 0 or record.has(place - 1))
+            for place, call in enumerate(self._sent[index].calls)
+        )
+
     def taken(self, sent: Any) -> bool:
         """One more result of a task is with the user; whether that was the last."""
-        assert isinstance(sent, _Sent)
-        return next(sent.taken) == sent.size  # no lock: a finalizer may ask at any moment
+        assert isinstance(sent, Bundle)
+        return sent.taken()
 
     # --- sending ------------------------------------------------------------------------------------
 
-    def _send(self, *, everything: bool = False) -> None:
-        bundles: deque[tuple[int, _Sent]] = deque()
+    def send(self, *, everything: bool = False) -> None:
+        """Send what may leave now, or `everything`."""
+        bundles: deque[tuple[int, Bundle]] = deque()
         with self._lock:
             self._sending += 1
         try:
+            if self._gone:
+                self._drop_waiting()
             with self._lock:
                 self._bundle(bundles, everything)
             while bundles:
@@ -181,45 +177,47 @@ class Backlog:
         finally:
             with self._lock:
                 self._sending -= 1
-                if bundles:  # a KeyboardInterrupt: what has not left waits again
+                if bundles:  # a KeyboardInterrupt (inline): what has not left waits again
                     self._on_waiting()
                 while bundles:
                     index, sent = bundles.pop()
                     self._sent.pop(index, None)
                     self._waiting.extendleft(reversed(sent.calls))
-                last = (
-                    self._sealing and not self._sealed
-                    and not (self._waiting or self._sending or self._deferred)
-                )  # fmt: skip
+                last = self._sealing and not (
+                    self._sealed or self._waiting or self._sending or self._deferred
+                )
                 self._sealed = self._sealed or last
-        if last and not self.job.refused:
+        if last and not self._gone:
             self.job.submit([], True)
 
-    def _bundle(self, bundles: "deque[tuple[int, _Sent]]", everything: bool) -> None:
+    def _bundle(self, bundles: "deque[tuple[int, Bundle]]", everything: bool) -> None:
         waiting = self._waiting
-        while waiting and (everything or len(self._sent) < self._window):
+        while waiting and (everything or not self.full):
             first = waiting.popleft()
             if first.future.done():
-                continue  # cancelled while it waited
+                self._count(-1)  # cancelled while it waited
+                continue
             calls = [first]
-            if first.kind.bundles and not first.alone and not isinstance(first.arguments, Ref):
+            if first.bundles:
                 room = first.kind.planner.next(None if everything else len(waiting) + 1)
-                while len(calls) < room and waiting and _joins(waiting[0], first):
+                while len(calls) < room and waiting and waiting[0].kind is first.kind and waiting[0].bundles:
                     call = waiting.popleft()
-                    if not call.future.done():
+                    if call.future.done():
+                        self._count(-1)
+                    else:
                         calls.append(call)
             index = self._next
             self._next += 1
-            sent = _Sent(calls, len(calls))
+            sent = Bundle(calls, len(calls))
             bundles.append((index, sent))
             self._sent[index] = sent
             for place, call in enumerate(calls):
                 call.future.sent(index, place, sent)
 
-    def _launch(self, index: int, sent: _Sent) -> None:
+    def _launch(self, index: int, sent: Bundle) -> None:
         calls = sent.calls
         try:
-            task = self._task(index, calls)
+            task = sent.task(index, self._prefix)
             self.job.submit([task], False, holds=[held for call in calls for held in call.holds])
             if any(call.future.forgone for call in calls):  # what cancelled it came before it
                 alive = not all(call.future.done() for call in calls)
@@ -227,33 +225,38 @@ class Backlog:
         except (EngineError, MemoryError, OSError) as error:  # the engine, or the room for arguments, is gone
             with self._lock:
                 self._sent.pop(index, None)
+                self._count(-len(calls))
             for call in calls:
                 call.future.fail(error)
             self.job.session.bell.ring()
+            return
+        if self._gone:  # just now, and what it said of its tasks was not of this one
+            for call in calls:
+                call.future.resolve(self._unsent())
+            self.job.session.bell.ring()
 
-    def _task(self, index: int, calls: list[Call]) -> TaskWire:
-        kind = calls[0].kind
-        if len(calls) > 1:
-            entries = [call.arguments for call in calls]
-            payload = packets.join(entries, self._prefix)
-            return TaskWire(index, "calls", payload, size=len(calls), **kind.fields)
-        return TaskWire(index, "call", self._alone(calls[0].arguments), seeds=calls[0].seeds, **kind.fields)
+    @property
+    def _gone(self) -> bool:
+        """Nothing more will come of this job."""
+        session = self.job.session
+        return bool(self.job.refused) or session.closed or self.job.id not in session.jobs
 
-    def _alone(self, arguments: Payload | Packet | tuple[Any, ...]) -> Payload:
-        if isinstance(arguments, Packet):
-            return packets.write(arguments, self._prefix)
-        return pickle.dumps(arguments, protocol=5) if isinstance(arguments, tuple) else arguments
+    def _drop_waiting(self) -> None:
+        with self._lock:
+            calls = list(self._waiting)
+            self._waiting.clear()
+        for call in calls:
+            call.future.resolve(self._unsent())
+
+    def _unsent(self) -> Record:
+        return Record(-1, state="lost" if self.job.refused else "cancelled")
 
     # --- from the engine's thread -------------------------------------------------------------------
 
     def _ended(self, job: Job) -> None:
-        """Nothing more will come. If the engine is gone, not even for calls that have not left."""
-        if job.refused:
-            with self._lock:
-                calls = list(self._waiting)
-                self._waiting.clear()
-            for call in calls:
-                call.future.fail(outcomes.ending_of(job, None))
+        """Not even what has not left will come, if the engine is gone."""
+        if self._gone:
+            self._drop_waiting()
 
     def _hear(self, record: Record, items: Sequence[Item] | None) -> None:
         sent = self._sent.get(record.index)
@@ -270,10 +273,13 @@ class Backlog:
                 call.future.give(value)
         if items is None:
             self._over(record, sent)
+        elif record.index in self._watched:
+            self._watch()  # it may have come to the one that was cancelled
 
-    def _over(self, record: Record, sent: _Sent) -> None:
+    def _over(self, record: Record, sent: Bundle) -> None:
         calls, sent.calls = sent.calls, []
-        calls[0].kind.planner.measured(len(calls), record.seconds)
+        if record.state in ("done", "failed"):  # else only some of them ran
+            calls[0].kind.planner.measured(len(calls), record.seconds)
         left = [(place, call) for place, call in enumerate(calls) if not call.future.done()]
         again: dict[int, Call] = {}
         if len(calls) > 1 and not (self.job.cancelled or self.job.refused):
@@ -282,17 +288,14 @@ class Backlog:
             self.job.forgive(record, again)
         with self._lock:
             del self._sent[record.index]
+            self._watched.discard(record.index)
             for call in reversed(again.values()):
                 call.alone = True
                 self._waiting.appendleft(call)
-                if self.taken(sent):  # here there is nothing left to take of it
+                if sent.taken():  # here there is nothing left to take of it
                     self.job.session.claims.append((self.job.id, [record.index]))
         for place, call in left:
             if place not in again:
                 call.future.resolve(record)
         if self._waiting or self._sealing:
-            self._send(everything=self._sealing)
-
-
-def _joins(call: Call, first: Call) -> bool:
-    return call.kind is first.kind and not call.alone and not isinstance(call.arguments, Ref)
+            self.send(everything=self._sealing)

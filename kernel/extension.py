@@ -58,7 +58,8 @@ def greeting(session: Session) -> list[str]:
     lines = [f"cellmesh {VERSION}: attached to {_where(session)}; {cores}{gpus}"]
     workers = session.workers
     # What was stopped is nothing to come back to; what runs comes first.
-    jobs = sorted((job for job in session.survivors.jobs if not job.cancelled), key=lambda job: job.finished)
+    known = [job for job in session.survivors.jobs if job_state(job) not in ("cancelled", "stopping")]
+    jobs = sorted(known, key=lambda job: job.finished)
     if workers:
         lines.append(f"found {_workers(workers)}")
     lines += [_actor(info) for info in session.engine.actors.all() if info.name]

@@ -45,6 +45,7 @@ class Template:
     workers: tuple[int, ...] = ()  # mesh workers to use, in turn; empty: whichever is free
     options: Mapping[str, Any] = field(default_factory=dict)  # more fields of a `TaskWire`
     seed: int | None = None
+    held: object = None  # lives as long as there may be more tasks
 
 
 class Feeder:

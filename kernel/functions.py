@@ -22,7 +22,7 @@ class KnownFunctions:
     """Digests of functions, as long as they are surely what was sent."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Any], list[Any], str, list[object]]] = {}
+        self._known: dict[int, tuple[weakref.ref[Any], list[Any], str, object]] = {}
 
     def digest(self, function: Callable[..., Any]) -> str:
         """The digest under which it was sent, or "" if it must be pickled."""
@@ -38,19 +38,13 @@ class KnownFunctions:
                 return ""
         return found[2]
 
-    def remember(self, function: Callable[..., Any], digest: str) -> None:
-        """It has been sent under this digest, just as it is now."""
+    def remember(self, function: Callable[..., Any], digest: str, blob: object) -> None:
+        """It has been sent under this digest, just as it is now; `blob` is kept as long as that is known."""
         parts = _parts(function)
         if parts is not None:
             key = id(function)
             ref = weakref.ref(function, lambda _: self._known.pop(key, None))
-            self._known[key] = (ref, parts, digest, [])
-
-    def hold(self, function: Callable[..., Any], thing: object) -> None:
-        """Keep this as long as the function is known."""
-        found = self._known.get(id(function))
-        if found is not None and found[0]() is function:
-            found[3].append(thing)
+            self._known[key] = (ref, parts, digest, blob)
 
 
 def _parts(function: Any) -> list[Any] | None:

@@ -6,6 +6,7 @@ Never submits anything. Callbacks run in the engine's thread: keep them short. R
 """
 
 import concurrent.futures
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -34,6 +35,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
 
     def __init__(self, session: Session, title: str, job: Job | None = None, index: int = -1) -> None:
         super().__init__()
+        self._condition = _Lock()
         self._session = session
         self._job = job
         self._index = index  # of the task in its job; -1 as long as it has not been sent
@@ -80,6 +82,8 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             self._calls.withdraw(self)
         elif self._job is not None:
             self._job.cancel(tasks=[self._index])
+        if self._index >= 0:
+            self._take()  # nobody can have a result of it any more
         self._session.bell.ring()
         return True
 
@@ -261,6 +265,17 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
             self._claimed = True
             if self._is_last():
                 self._job.claim([self._index])
+
+
+class _Lock(type(threading.RLock())):  # type: ignore[misc]
+    """A Future's condition that nobody waits for: whoever waits for a Future of ours sleeps on the bell.
+
+    One of the standard library's is entered by Python code: a KeyboardInterrupt in there leaves it locked for
+    ever, and the engine's thread waits for it with all that it has to tell.
+    """
+
+    def notify_all(self) -> None:
+        """Nobody waits."""
 
 
 class _Failed(Exception):  # noqa: N818 - never seen: stands for an exception that has not been decoded yet

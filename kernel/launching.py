@@ -18,6 +18,7 @@ from .mapping import Results
 from .options import DEFAULT, Options
 from .session import Session
 from .sources import source_of, together
+from .submitting import submissions_of
 
 
 def fan_out(
@@ -101,14 +102,14 @@ def map_function(
         raise packing.explained(error, [("your function", function), *given]) from None
     for future in packed.waits:  # shared by all items: nothing can start before it is there
         future.result()
-    blob = session.put_blob(packed.finish(prefix))
+    blob, held = submissions_of(session).kinds.put(packed.finish(prefix))
     sized = all(isinstance(iterable, Sized) for iterable in iterables)
     total = min(len(iterable) for iterable in iterables if isinstance(iterable, Sized)) if sized else None
     wire = options.wire(session)
     blobs = (blob, *filter(None, [wire["retry_on"]]))
     alone = len(iterables) == 1
     verb: Literal["each", "map"] = "each" if alone else "map"
-    template = Template(verb, blobs, options=wire, seed=options.seed)
+    template = Template(verb, blobs, options=wire, seed=options.seed, held=held)
     return fan_out(
         session,
         _kept(iterables[0]) if alone else _rows(iterables),

@@ -6,7 +6,7 @@ Owns what `Session` does about its mesh. Never decides where workers run. Read n
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.engines.contract import Capacity, EngineError
 from cellmesh.scheduler.wire.messages import WorkerInfo
 
 from . import progress
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 READY = frozenset({"idle", "busy"})
 START_TIMEOUT = 60.0
+CROWD = 4
+"""Workers for each core; more are started, but with a word of warning."""
+
+LEAST_MEMORY = 25_000_000
+"""Bytes that a worker takes for itself before it does anything."""
+
 DEATHS = 3
 """So many replacements of one worker while it starts mean that it will never start."""
 
@@ -42,8 +48,25 @@ def change(session: "Session", size: int, gpus: int = 0) -> None:
             f"{size} workers with {gpus} GPU{'s' * (gpus > 1)} each need {size * gpus}; "
             f"this machine has {len(capacity.gpus)}."
         )
+    if session.engine.name != "inline" and size > max(CROWD * capacity.cpus, len(session.workers)):
+        _warn(session, size, capacity)
     session.engine.set_mesh(size, gpus)
     _wait_shape(session, size)
+
+
+def _warn(session: "Session", size: int, capacity: Capacity) -> None:
+    """Say what so many processes cost; refuse what this machine cannot hold."""
+    need, cores = size * LEAST_MEMORY, f"{capacity.cpus} core{'s' * (capacity.cpus != 1)}"
+    if capacity.memory and need > capacity.memory:
+        raise EngineError(
+            f"{size} workers are {size} processes, which take {need / 1e9:.0f} GB of memory before they do "
+            f"anything; this machine has {capacity.memory / 1e9:.0f} GB, and {cores}. cm.map and cm.submit "
+            "share out any number of calls over one process a core."
+        )
+    session.notices.say(
+        f"starting {size} processes on {cores}: they take turns, and some {need / 1e9:.1f} GB of memory. "
+        f"{capacity.cpus} would compute as fast; %mesh scale {capacity.cpus} goes back to that."
+    )
 
 
 def _wait_shape(session: "Session", size: int) -> None:

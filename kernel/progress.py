@@ -160,7 +160,7 @@ def row_of(job: "Job", seconds: float) -> ProgressRow:
         rate=float(f"{rate:.2g}"),
         left=None if left is None else float(round(left)),
         finished=finished,
-        ending=word if word in ("cancelled", "timed out") else "done",
+        ending=word if word in ("cancelled", "timed out") or job.refused else "done",
         inside=job.session.within.told(job),
     )
 

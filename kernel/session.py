@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -23,7 +23,7 @@ from .jobs import Job, Kind
 from .notices import Notices
 from .outputs import Router
 from .stop import Hooks
-from .waiting import Bell
+from .waiting import Bell, uninterrupted
 from .within import Within
 
 T = TypeVar("T")
@@ -36,6 +36,8 @@ class Session:
         self.engine = engine
         self.pid = os.getpid()
         self.bell = Bell()
+        # For what Stop waits for; inline the calls themselves run in it, and are what it is pressed for.
+        self.uninterrupted = nullcontext if engine.name == "inline" else uninterrupted
         self.hooks = Hooks(self)
         self.notices = Notices(self)
         self.router = Router(self)
@@ -91,9 +93,13 @@ class Session:
         self.refusals.append(why)  # for whoever waits for workers
         self.workers = ()
         self.survivors = Survivors()
+        self._refuse_all(why)
+
+    def _refuse_all(self, why: str) -> None:
         for job in list(self.jobs.values()):
             if not job.finished:
                 job.on_refused(why)
+        self.bell.ring()
 
     def close(self, *, end_session: bool) -> None:
         """Leave the engine. With `end_session` everything of the session is stopped and freed."""
@@ -105,6 +111,8 @@ class Session:
             callback()
         if os.getpid() == self.pid:
             self.engine.close(end_session=end_session)
+            if not self.dying:
+                self._refuse_all("This cellmesh session was closed before that was done.")
 
     # --- the mesh (see meshing.py) ------------------------------------------------------------------
 
@@ -190,13 +198,18 @@ class Session:
     def reset(self) -> None:
         """Cancel all jobs, forget all results, and get fresh mesh workers."""
         self.check()
-        for job in list(self.jobs.values()):
+        jobs = list(self.jobs.values())
+        for job in jobs:
             job.cancelled = job.cancelled or not job.finished
             job.claimed = True
         self.engine.reset()
         self.survivors = Survivors()
-        self.history.extend(self.jobs.values())
+        self.history.extend(jobs)
         self.jobs.clear()
+        for job in jobs:
+            if not job.finished:
+                job.on_refused("cancelled")  # the engine says no more of it
+        self.bell.ring()
 
     # --- jobs ---------------------------------------------------------------------------------------
 

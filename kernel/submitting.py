@@ -7,20 +7,19 @@ hold unfinished Futures is sent once they are done. Read next: `backlog.py`, `fu
 import concurrent.futures
 import threading
 import time
-import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import nullcontext
 from typing import Any
-from weakref import WeakValueDictionary
 
+from cellmesh.scheduler.objects.packets import Packet
+from cellmesh.scheduler.wire.messages import Payload
 from cellmesh.scheduler.worker import lending
 
 from . import packing, unattended
-from .backlog import BUNDLE_SECONDS, Backlog, Call, Kind
-from .chunking import Planner, slots_for
-from .functions import KnownFunctions
+from .backlog import Backlog
+from .bundling import Call
 from .futures import Future
+from .kinds import Kinds
 from .options import Options
 from .packing import Packed
 from .session import Session
@@ -28,13 +27,11 @@ from .session import Session
 ROLL_TASKS = 100_000
 ROLL_SECONDS = 1.0
 
-RECENT = 64
 COMMIT_AFTER = 0.2
 """Seconds after which calls that still wait here are handed over to the engine, however many they are."""
 
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 _LONG = 4096  # a text of this size is worth its own pickle
-MANY = 1 << 30
 
 
 class Submissions:
@@ -43,10 +40,7 @@ class Submissions:
     def __init__(self, session: Session) -> None:
         self.session = self._session = session
         self._open: dict[bool, _Open] = {}  # by background
-        self._functions = KnownFunctions()
-        self._kinds: WeakValueDictionary[tuple[str, Options], Kind] = WeakValueDictionary()
-        self._blobs: WeakValueDictionary[str, _Blob] = WeakValueDictionary()
-        self._recent: deque[Kind] = deque(maxlen=RECENT)  # of functions that may come again, pickled anew
+        self.kinds = Kinds(session)
         self._committer = _Committer(self)
         self._lock = threading.RLock()
         session.hooks.on_end.append(self.seal)
@@ -61,33 +55,10 @@ class Submissions:
         after: Sequence[concurrent.futures.Future[Any]] = (),
     ) -> Future:
         """Send a call, or have it sent soon: once those of `after` are done, however they end."""
-        session = self._session
-        digest = self._functions.digest(function)
-        plain = _is_plain(args, kwargs)
-        if digest and plain and not after:
-            with self._lock:
-                opened = self._job_for(title, o)
-                future = opened.future(session, title)
-                backlog = opened.backlog
-                seeds = None if o.seed is None else [o.seed]
-                call = Call(future, self._kind(digest, o, function), (args, kwargs), seeds=seeds)
-                backlog.expect()  # here: no other thread may seal the job before the call is in it
-            backlog.add(call)
-            return future
-        return self._submit_packed(function, digest, args, kwargs, title, o, after)
-
-    def _submit_packed(
-        self,
-        function: Callable[..., Any],
-        digest: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        title: str,
-        o: Options,
-        after: Sequence[concurrent.futures.Future[Any]],
-    ) -> Future:
-        session = self._session
-        prefix = session.engine.object_prefix()
+        digest = self.kinds.digest(function)
+        if digest and not after and _is_plain(args, kwargs):
+            return self._enter(title, o, digest, None, function, (args, kwargs), ())
+        prefix = self._session.engine.object_prefix()
         try:
             blob = None if digest else packing.pack(function, prefix)
             packed = packing.pack((args, kwargs), prefix, joins=True)
@@ -96,22 +67,60 @@ class Submissions:
             given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]
             raise packing.explained(error, [("your function", function), *given]) from None
         waits = [*after, *(blob.waits if blob is not None else ()), *packed.waits]
-        with self._lock:
-            opened = self._job_for(title, o)
-            future = opened.future(session, title)
-            backlog = opened.backlog
-            backlog.expect()
+        if waits:
+            return self._enter_later(title, o, digest, blob, function, packed, waits)
+        holds = _holds(blob, packed)
+        arguments = packed.packet or packed.finish(prefix)
+        return self._enter(title, o, digest, blob, function, arguments, holds)
+
+    def _enter(
+        self,
+        title: str,
+        o: Options,
+        digest: str,
+        blob: Packed | None,
+        function: Callable[..., Any],
+        arguments: Payload | Packet | tuple[Any, ...],
+        holds: Sequence[Any],
+    ) -> Future:
+        """The call joins the open job. It is in it wholly or not at all, whenever Stop is pressed."""
+        found = self._open.get(o.background)
+        waits = blob is None and found is not None and found.backlog.full  # then hardly anything is done
+        with nullcontext() if waits else self._session.uninterrupted():
+            with self._lock:
+                opened = self._job_for(title, o)
+                future = opened.future(self._session, title)
+                kind = self.kinds.kind(function, digest, blob, o)
+                leaves = opened.backlog.take(Call(future, kind, arguments, holds, seeds=_seeds(o)))
+            if leaves and not waits:
+                opened.backlog.send()  # not under the lock: it may write megabytes
+        if leaves and waits:
+            with self._session.uninterrupted():
+                opened.backlog.send()
+        return future
+
+    def _enter_later(
+        self,
+        title: str,
+        o: Options,
+        digest: str,
+        blob: Packed | None,
+        function: Callable[..., Any],
+        packed: Packed,
+        waits: Sequence[concurrent.futures.Future[Any]],
+    ) -> Future:
+        """As `_enter`, once `waits` are done: the job is kept open for it."""
+        session = self._session
+        prefix = session.engine.object_prefix()
 
         def ready() -> Call:
-            with self._lock:
-                known = digest if blob is None else self._put(function, blob, prefix)
-                kind = self._kind(known, o, function)
-            holds = [*(blob.holds if blob is not None else ()), *packed.holds]
-            seeds = None if o.seed is None else [o.seed]
             arguments = packed.packet or packed.finish(prefix)
-            return Call(future, kind, arguments, holds, seeds=seeds)
+            if blob is not None:
+                blob.finish(prefix)
+            kind = self.kinds.kind(function, digest, blob, o)
+            return Call(future, kind, arguments, _holds(blob, packed), seeds=_seeds(o))
 
-        def send_later() -> None:
+        def send() -> None:
             if future.done():
                 backlog.drop_expected()  # cancelled while it waited
                 return
@@ -128,83 +137,50 @@ class Submissions:
                 raise
             backlog.add(call)
 
-        if waits:
-            packing.when_done(waits, send_later)
-            return future
-        try:
-            call = ready()
-        except BaseException:
-            backlog.drop_expected()
-            raise
-        backlog.add(call)
+        with self._session.uninterrupted():
+            with self._lock:
+                opened = self._job_for(title, o)
+                future = opened.future(session, title)
+                backlog = opened.backlog
+                backlog.expect()
+            packing.when_done(waits, send)
         return future
 
-    def commit(self) -> bool:
-        """Hand over all that waits here; whether there was any."""
-        waited = [opened.backlog.hand_over() for opened in list(self._open.values())]
-        return any(waited)
+    def commit(self) -> None:
+        """Hand over all that waits here."""
+        for opened in list(self._open.values()):
+            opened.backlog.hand_over()
 
     def seal(self) -> None:
         """No more calls will join the open jobs: the cell has ended."""
-        with self._lock:
-            opened = list(self._open.values())
-            self._open.clear()
-        for one in opened:
-            one.backlog.seal()
+        with self._session.uninterrupted():
+            with self._lock:
+                opened = list(self._open.values())
+                self._open.clear()
+            for one in opened:
+                one.backlog.seal()
 
     def seal_idle(self) -> None:
         """Before jobs are shown: one whose calls are all over would be `running` as long as it is open."""
-        with self._lock:
-            idle = [key for key, opened in self._open.items() if opened.backlog.idle]
-            found = [self._open.pop(key) for key in idle]
-        for opened in found:
-            opened.backlog.seal()
-
-    def _put(self, function: Callable[..., Any], blob: Packed, prefix: str) -> str:
-        digest = self._session.put_blob(blob.finish(prefix))
-        if not (blob.waits or blob.holds):
-            self._functions.remember(function, digest)
-        return digest
-
-    def _kind(self, digest: str, o: Options, function: Callable[..., Any]) -> Kind:
-        kind = self._kinds.get((digest, o))
-        if kind is None:
-            blob = self._blobs.get(digest)
-            if blob is None:
-                blob = self._blobs[digest] = _Blob()
-                weakref.finalize(blob, self._session.later.append, partial(self._drop, digest)).atexit = False
-            wire = o.wire(self._session)
-            fields = {**wire, "blobs": [digest, *filter(None, [wire["retry_on"]])]}
-            simple = o.gpus == 0 and o.cpus == 1 and not (o.memory or o.timeout or o.retry_on)
-            bundles = simple and o.retries > 0 and o.seed is None
-            planner = Planner(self._slots(o), target=BUNDLE_SECONDS)
-            kind = self._kinds[digest, o] = Kind(fields, planner, bundles, blob)
-            self._recent.append(kind)
-            self._functions.hold(function, kind)
-        return kind
-
-    def _drop(self, digest: str) -> None:
-        """No call of this function is left, nor the function itself: the engine may forget it."""
-        with self._lock:
-            if digest not in self._blobs:
-                self._session.engine.drop_blob(digest)
-
-    def _slots(self, o: Options) -> int:
-        capacity = self._session.engine.capacity()
-        if self._session.engine.name == "inline":
-            return MANY  # nothing may wait: a task that waits for its own would hold the only turn
-        return slots_for(o.cpus, o.gpus, capacity.cpus, len(capacity.gpus))
+        with self._session.uninterrupted():
+            with self._lock:
+                idle = [key for key, opened in self._open.items() if opened.backlog.idle]
+                found = [self._open.pop(key) for key in idle]
+            for opened in found:
+                opened.backlog.seal()
 
     def _job_for(self, title: str, o: Options) -> "_Open":
         found = self._open.get(o.background)
-        if found is not None:
-            if found.takes_more(self._session):
-                return found
-            found.backlog.seal()
-        job = self._session.launch("submit", title, background=o.background)
-        unattended.watch(job)
-        opened = _Open(Backlog(job, self._slots(o), self._committer.start))
-        self._open[o.background] = opened
+        if found is not None and found.takes_more(self._session):
+            return found
+        with self._session.uninterrupted():
+            if found is not None:
+                found.backlog.seal()
+            job = self._session.launch("submit", title, background=o.background)
+            unattended.watch(job)
+            opened = self._open[o.background] = _Open(
+                Backlog(job, self.kinds.slots(o), self._committer.start)
+            )
         return opened
 
 
@@ -215,12 +191,6 @@ def submissions_of(session: Session) -> Submissions:
         found = session.submissions = Submissions(session)
     assert isinstance(found, Submissions)
     return found
-
-
-class _Blob:
-    """A function that the engine has been given."""
-
-    __slots__ = ("__weakref__",)
 
 
 class _Open:
@@ -261,10 +231,11 @@ class _Committer:
         """Calls wait."""
         if self._wanted.is_set():
             return
-        self._wanted.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="cellmesh-submits", daemon=True)
-            self._thread.start()
+        with self._submissions.session.uninterrupted():
+            self._wanted.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="cellmesh-submits", daemon=True)
+                self._thread.start()
 
     def _run(self) -> None:
         while self._wanted.wait():
@@ -274,6 +245,14 @@ class _Committer:
                 self._submissions.commit()
             except Exception as error:  # noqa: BLE001 - later calls need this thread; the person is told
                 self._submissions.session.notices.internal_error(error)
+
+
+def _holds(blob: Packed | None, packed: Packed) -> list[Any]:
+    return [*(blob.holds if blob is not None else ()), *packed.holds]
+
+
+def _seeds(o: Options) -> list[int] | None:
+    return None if o.seed is None else [o.seed]
 
 
 def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -68,6 +68,7 @@ class EmbeddedEngine(Engine):
         self._actors = EmbeddedActors(self._post)
         self._dealer: Dealer[Any] | None = None
         self._gone = False
+        self._missed = 0  # how often we were told that the hub is away
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -279,6 +280,7 @@ class EmbeddedEngine(Engine):
                         self._statuses[request] = hub
                         self._status_changed.notify_all()
                 case msg.Welcome():
+                    self._missed = 0
                     self._welcome = message
                     if self._answered.is_set() and message.session is not None:
                         sink.workers(message.session.mesh)
@@ -295,8 +297,15 @@ class EmbeddedEngine(Engine):
 
     def _on_lost(self) -> None:
         """The hub's socket is gone: the nursery restarts it, unless the hub's folder is gone too."""
-        if not self._gone and not folders.is_locked(self._folder / "lock"):
+        if self._gone:
+            return
+        if not folders.is_locked(self._folder / "lock"):
             self._let_go()
+            return
+        self._missed += 1
+        if self._missed == 2 and self._sink is not None:  # for a second; mostly it is back sooner
+            self._sink.notice("the hub is away, and is being started again; what runs goes on meanwhile.")
+            self._sink.flushed()
 
     def _let_go(self) -> None:
         """The hub has ended, and nothing more will come."""

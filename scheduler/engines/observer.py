@@ -5,7 +5,6 @@ Owns one DEALER in the caller's event loop. Never submits work. Read next: `embe
 
 import asyncio
 import itertools
-import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -58,10 +57,8 @@ class Observer:
             await self._say(msg.EndHubNow())
 
     async def _say(self, message: Any) -> None:
-        """Greet the hub first: it forgets an onlooker that has its answer."""
-        self._link.reconnect(msg.Hello(msg.PROTOCOL, self._name, "observer", os.getpid()))
-        self._link.send(message)
-        self._link.flush()
+        """As a greeting, each time: the hub forgets an onlooker after every frame of its."""
+        self._link.reconnect(message)
         while self._frames:
             await self._socket.send(self._frames.pop(0))
 

@@ -55,9 +55,6 @@ def hello(hub: Hub, at: float, identity: bytes, greeting: msg.Hello) -> None:
         why = f"protocol: this hub speaks {msg.PROTOCOL}, the kernel {greeting.protocol}"
         hub.peers.send(identity, msg.Refuse(why))
         return
-    if greeting.role == "observer":
-        hub.peers.send(identity, _welcome(hub, None))
-        return
     session, client_id = SessionId(greeting.session), ClientId(greeting.client)
     if greeting.returning and (client_id not in hub.clients.by_id or session not in hub.core.state.sessions):
         # It was attached to a hub of our name that ended with its nursery, or has slept for too long.
@@ -98,9 +95,9 @@ def send_unclaimed(hub: Hub, client: Client) -> None:
             _tell_state(hub, client.identity, job_id, job)
 
 
-def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:
+def _welcome(hub: Hub, client: Client) -> msg.Welcome:
     state = hub.core.state
-    info = hub.session_info(client.session) if client else None
+    info = hub.session_info(client.session)
     return msg.Welcome(
         protocol=msg.PROTOCOL,
         epoch=state.epoch,
@@ -108,8 +105,8 @@ def _welcome(hub: Hub, client: Client | None) -> msg.Welcome:
         session=info,
         cpus=state.cpus // ev.ONE,
         gpus=list(state.gpus),
-        logs=hub.store.sessions[client.session].logs if client else "",
-        objects=hub.orders.client_prefix(client.id) if client else "",
+        logs=hub.store.sessions[client.session].logs,
+        objects=hub.orders.client_prefix(client.id),
         memory=state.memory,
     )
 

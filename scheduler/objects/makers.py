@@ -213,18 +213,17 @@ def _noted(name: str) -> str:
 @contextmanager
 def undone(free: Callable[[str], object]) -> Iterator[None]:
     """If this is left by an exception (Stop may come at any point), free what this thread has made in it."""
-    before = _making.names
-    names = _making.names = []
+    outer = _making.names
+    names = _making.names = [] if outer is None else outer  # one for all: nothing is to be handed over
+    inside = len(names)
     try:
         yield
     except BaseException:
-        for name in names:
+        for name in names[inside:]:
             free(name)
         raise
     finally:
-        if before is not None:
-            before += names
-        _making.names = before
+        _making.names = outer
 
 
 _makers: dict[str, Maker] = {}

@@ -81,10 +81,12 @@ class Link(Generic[M]):
         Without `acknowledge` a few frames may wait for that until something else is sent.
         """
         if self._pending and len(self._unacked) < WINDOW:
-            # In this order: whoever is interrupted half-way has it sent twice rather than not at all.
-            seq = self._seq = self._seq + 1
+            # In this order: whoever is interrupted half-way has it sent twice rather than not at all. A
+            # number is taken with its frame: the other side would wait for one that was never made.
+            seq = self._last() + 1
             frame = _encode((seq, self._seen, self._pending))
             self._unacked.append((seq, frame))
+            self._seq = seq
             self._pending = []
             self._acked = self._seen
             self._transmit(frame)
@@ -96,15 +98,19 @@ class Link(Generic[M]):
         """Take a frame; returns its messages, or none if it was taken before."""
         seq, ack, messages = self._decode(frame)
         while self._unacked and self._unacked[0][0] <= ack:
-            self._unacked.popleft()
+            self._seq = max(self._seq, self._unacked.popleft()[0])
         if seq > 0:
             if seq != self._seen + 1 and not self._begins_life(seq):
                 return []  # taken before; or it overtook what the greeting will bring again
             self._seen = seq
         elif seq < 0:  # a greeting: here is all that the peer still has, and what it has of ours
             self._seen = max(self._seen, -seq - 1)
-            self._seq = max(self._seq, ack)
+            self._seq = max(self._last(), ack)
         return messages
+
+    def _last(self) -> int:
+        """The highest number that a frame has."""
+        return max(self._seq, self._unacked[-1][0]) if self._unacked else self._seq
 
     def _begins_life(self, seq: int) -> bool:
         life = seq >> LIFE_BITS
@@ -135,7 +141,7 @@ class Link(Generic[M]):
 
         It must number its frames from above the old ones, as it may be heard before it is greeted.
         """
-        return self._seen, self._seq
+        return self._seen, self._last()
 
     @counts.setter
     def counts(self, counts: tuple[int, int]) -> None:

@@ -64,11 +64,11 @@ INLINE_LIMIT = 64 * 1024
 
 
 class Hello(Wire, frozen=True):
-    """A kernel attaches, a running task does so as to submit tasks, or a view looks on."""
+    """A kernel attaches, or a running task does so as to submit tasks."""
 
     protocol: int
     client: str
-    role: Literal["kernel", "task", "observer"]
+    role: Literal["kernel", "task"]
     pid: int
     session: str = ""
     name: str = ""

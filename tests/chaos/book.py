@@ -36,8 +36,8 @@ from cellmesh.scheduler.wire.messages import Item
 from chaos import work
 from chaos.work import PATIENCE, RETRIES
 
-KEPT = ("R", "-at")
-"""How names of segments end that are not leaks: those to be written again, and workers' marks."""
+KEPT = ("-at",)
+"""How names of segments end that are not leaks: workers' marks. What is free goes back soon."""
 
 MOST_DESCRIPTORS = 40, 4
 """Of hub or nursery at the end: in all, and for each process that lives; none for those that have gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,3 +137,22 @@ def test_actors_and_their_callers_do_not_notice(mesh: Mesh) -> None:
     assert (found.state, found.incarnation) == ("alive", 1)
     started = cm.actor(Counter).start()  # by the new hub
     assert started.add().result(30) == 1
+
+
+def test_a_hub_that_stays_away_is_told(mesh: Mesh, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cm.submit(square, 3).result(30) == 9
+    nursery, said = mesh.nursery(), ""
+
+    def told() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "the hub is away" in said
+
+    kill(nursery, signal.SIGSTOP)  # it cannot start another one
+    try:
+        kill(mesh.hub())
+        until(told, "word that the hub is away")
+    finally:
+        kill(nursery, signal.SIGCONT)
+    assert cm.submit(square, 4).result(30) == 16
+    assert said.count("the hub is away") == 1

@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from crash.conftest import mesh as mesh
+from crash.killing import Mesh, kill, until
 from guests.conftest import embedded_only
 
 from cellmesh.kernel.session import Session
-from cellmesh.scheduler.wire import system
+from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.wire import folders, system
 from tests.kernel.conftest import Kernel, kernel as kernel
 
 joblib = pytest.importorskip("joblib", reason="needs joblib")
@@ -115,6 +118,37 @@ def test_the_arguments_of_a_call_go_with_it(pool: Session) -> None:
     assert sums == [110_000.0 * i for i in range(30)]
     pool.engine.status()  # what was freed has been told
     assert len(there()) - before < 12, "so many as were under way at once, to be written again"
+
+
+def test_a_search_leaves_no_segment_also_if_the_hub_dies(mesh: Mesh) -> None:
+    """At the end the fixture looks for what is left of the whole session."""
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.neighbors import KNeighborsClassifier
+
+    prefix = folders.segment_prefix(mesh.folder.name)
+
+    def search() -> None:
+        grid = {"n_neighbors": [3, 5, 7]}
+        with joblib.parallel_config("cellmesh"):
+            GridSearchCV(KNeighborsClassifier(), grid).fit(*load_digits(return_X_y=True))
+
+    def in_use() -> list[str]:
+        found = system.shared_memory_folder().glob(prefix + "*")
+        return [path.name for path in found if not path.name.endswith(segments.FREE)]
+
+    search()
+    until(lambda: not in_use(), "the end of the arguments")
+    mesh.kill_hub()
+    search()
+    until(lambda: not in_use(), "the end of the arguments")
+    killed = threading.Timer(0.3, kill, (mesh.hub(),))
+    killed.start()
+    for _ in range(3):
+        search()
+    killed.join()
+    until(lambda: not in_use(), "the end of the arguments")
 
 
 def test_progress_shows_itself_where_there_is_no_front_end(tmp_path: Path) -> None:

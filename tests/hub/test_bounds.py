@@ -78,14 +78,10 @@ def test_an_onlooker_is_forgotten_with_its_answer_and_may_ask_again(
         theirs: Link[msg.Status] = Link(msg.ToClient, dealer.send)
         heard = []
         for request in range(3):
-            theirs.reconnect(msg.Hello(msg.PROTOCOL, "1", "observer", os.getpid()))
-            theirs.send(msg.AskStatus(request))
-            theirs.flush()
-            take_frame(hub, router)
+            theirs.reconnect(msg.AskStatus(request))
             take_frame(hub, router)
             hub.peers.flush()
-            answers = theirs.receive(dealer.recv())
-            heard += [answer.request for answer in answers if isinstance(answer, msg.Status)]
+            heard += [answer.request for answer in theirs.receive(dealer.recv())]
     assert heard == [0, 1, 2]
     assert hub.peers.counts() == {}
 

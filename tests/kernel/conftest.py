@@ -5,6 +5,7 @@
 
 import os
 import queue
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,11 @@ from typing import Any
 
 import pytest
 from jupyter_client.manager import KernelManager
+
+
+def plain(text: str) -> str:
+    """Without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @dataclass
@@ -55,6 +61,10 @@ class Shown:
     def traceback(self) -> str:
         found = self.of("error")
         return "\n".join(found[-1]["content"]["traceback"]) if found else ""
+
+    @property
+    def plain_traceback(self) -> str:
+        return plain(self.traceback)
 
     def of(self, *kinds: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message["msg_type"] in kinds]
@@ -170,3 +180,10 @@ def kernel(engine_name: str, tmp_path: Path) -> Iterator[Kernel]:
     """A fresh kernel, in a folder of its own, that has not loaded cellmesh yet."""
     with started(engine_name, tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def mesh(kernel: Kernel) -> Kernel:
+    """A kernel with cellmesh loaded and two workers."""
+    kernel.ok("%load_ext cellmesh\n%mesh start -n 2")
+    return kernel

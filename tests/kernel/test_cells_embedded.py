@@ -1,5 +1,7 @@
 """Distributed cells on real workers: time limits, deaths, Stop, background."""
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import Kernel
@@ -83,3 +85,17 @@ def test_instances_that_come_back_leave_their_class_alone(mesh: Kernel) -> None:
     mesh.ok("%%distributed --out made\nA()")
     mesh.ok("k = 5")
     assert mesh.ok("type(made[0]) is A, made[0].m(), A().m()").result == "(True, 5, 5)"
+
+
+def test_a_crowd_of_workers_is_warned_of_and_refused_where_it_cannot_fit(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("CELLMESH_CPUS", "1")
+    kernel: Kernel = request.getfixturevalue("kernel")
+    kernel.ok("import cellmesh as cm")
+    assert kernel.ok("cm.start(4)").stderr == ""
+    assert "starting 5 processes on 1 core: " in kernel.ok("cm.start(5)").stderr
+    assert kernel.ok("cm.start(5)").stderr == ""  # they are there
+    shown = kernel.run("cm.start(1_000_000)")
+    assert shown.error.startswith("EngineError: 1000000 workers are 1000000 processes, which take 25000 GB")
+    assert kernel.ok("len(cm.start())").result == "5"

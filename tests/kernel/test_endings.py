@@ -79,3 +79,14 @@ def test_a_long_chain_of_calls_fails_without_a_recursion(kernel: Kernel) -> None
     shown = kernel.run("open('gate', 'w').close(); last.result()")
     assert shown.error == "ZeroDivisionError: division by zero"
     assert shown.stderr == ""
+
+
+def test_what_was_cancelled_is_nothing_to_come_back_to(kernel: Kernel) -> None:
+    key = "os.environ['JPY_SESSION_NAME'] = '/tmp/cancelled.ipynb'\n"
+    kernel.ok(BEGIN + key + "%load_ext cellmesh")
+    kernel.ok("r = cm.submit(nap, 600)\nwhile not r.job.running: time.sleep(0.01)\nr.cancel()")
+    code = "len([job for one in r._session.engine.status().sessions for job in one.jobs])"
+    kernel.ok(f"while {code}: time.sleep(0.01)")
+    assert "nap" not in kernel.ok("%mesh").result
+    kernel.restart()
+    assert "job" not in kernel.ok("import os; " + key + "%load_ext cellmesh").stdout

@@ -32,7 +32,7 @@ def test_a_function_that_was_sent_goes_with_its_last_reference(known: KnownFunct
         return lambda: len(content)
 
     function = closing_over(bytes(1000))
-    known.remember(function, "sent")
+    known.remember(function, "sent", object())
     assert known.digest(function) == "sent"
     gone = weakref.ref(function)
     del function
@@ -42,7 +42,7 @@ def test_a_function_that_was_sent_goes_with_its_last_reference(known: KnownFunct
 
 def test_one_that_calls_itself_is_recognised(known: KnownFunctions) -> None:
     function = defined("def f(n): return f(n - 1) if n else 0")
-    known.remember(function, "sent")
+    known.remember(function, "sent", object())
     assert known.digest(function) == "sent"
     function.__globals__["f"] = abs  # type: ignore[attr-defined]
     assert known.digest(function) == ""
@@ -50,10 +50,10 @@ def test_one_that_calls_itself_is_recognised(known: KnownFunctions) -> None:
 
 def test_a_module_that_travels_by_value_may_have_changed(known: KnownFunctions) -> None:
     function = defined("def f(): return m.x", m=types.ModuleType("made_here"))
-    known.remember(function, "sent")
+    known.remember(function, "sent", object())
     assert known.digest(function) == ""
     function = defined("def f(): return m.x", m=json)
-    known.remember(function, "sent")
+    known.remember(function, "sent", object())
     assert known.digest(function) == "sent"
     cloudpickle.register_pickle_by_value(sys.modules["json"])
     try:
@@ -69,7 +69,7 @@ def test_a_module_that_travels_by_value_may_have_changed(known: KnownFunctions) 
 )  # fmt: skip
 def test_what_has_changed_is_sent_again(known: KnownFunctions, change: str) -> None:
     function = defined("def f(a=1, *, b=2): return a, b, other\nf.x = 5\nother = abs")
-    known.remember(function, "sent")
+    known.remember(function, "sent", object())
     assert known.digest(function) == "sent"
     exec(change, function.__globals__)  # type: ignore[attr-defined]
     assert known.digest(function) == ""

@@ -100,6 +100,20 @@ def test_slow_items_stay_single() -> None:
     assert planner.all(10) == [1] * 10
 
 
+def test_a_planner_outgrows_nothing_however_many_maps_it_sees() -> None:
+    planner = Planner(slots=2)
+    for _ in range(2000):
+        planner.measured(items=4, seconds=0.8)
+        assert planner.all(500) == [1] * 500
+    for _ in range(2000):
+        planner.measured(items=500, seconds=0.0005)
+        sizes = planner.all(500)
+        assert sum(sizes) == 500
+        assert min(sizes) >= 1
+        assert planner.next(None) <= planner.target / 1e-6 + 1
+    assert len(planner.all(500)) < 50
+
+
 def test_large_results_are_let_go_only_when_all_are_loaded(kernel: Kernel) -> None:
     kernel.ok(LOAD)
     kernel.ok(

@@ -22,7 +22,7 @@ def test_jobs_are_listed_with_the_cell_that_launched_them(kernel: Kernel) -> Non
 
 def test_what_was_taken_is_claimed_and_what_was_not_is_kept(kernel: Kernel) -> None:
     kernel.ok(LOAD)
-    kernel.ok("kept = cm.map(abs, [1, 2]); taken = cm.map(abs, [3]).result()")
+    kernel.ok("kept = cm.map(abs, [1, 2]); kept.wait(); taken = cm.map(abs, [3]).result()")
     code = "from cellmesh.kernel import attaching; [len(attaching.current().jobs)]"
     assert kernel.ok(code).result == "[1]"
     kernel.ok("del kept")

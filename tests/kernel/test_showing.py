@@ -42,7 +42,7 @@ CALLS: list[tuple[str, list[str]]] = [
 def test_a_cell_shows_its_own_line_then_the_workers(kernel: Kernel) -> None:
     kernel.ok(BEGIN)
     for call, lines in CALLS:
-        text = re.sub(r"\x1b\[[0-9;]*m", "", kernel.run(call).traceback)
+        text = kernel.run(call).plain_traceback
         assert [line.strip() for line in re.findall(HERE, text)] == [call, *lines]
 
 

@@ -66,7 +66,10 @@ def test_what_is_no_function_is_refused(kernel: Kernel) -> None:
         ("cpus=0", "cpus=0: how many cores each call takes"),
         ("memory='2 parsecs'", "memory='2 parsecs': bytes, or text like"),
         ("retries=-1", "retries=-1: a number of times"),
-        ("retry_on=KeyboardInterrupt", "an exception class, or a tuple of these"),
+        (
+            "retry_on=KeyboardInterrupt",
+            "a subclass of Exception after which a call is tried again, or a tuple of these",
+        ),
         ("timeout=0", "timeout=0: a number of seconds above 0"),
         ("priority=1.5", "priority=1.5: a whole number"),
         ("name=3", "name=3: a text"),

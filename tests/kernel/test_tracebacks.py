@@ -24,7 +24,7 @@ class Awkward(Exception):  # noqa: N818 - as a user would write it
 
 def block(shown: Shown, function: str) -> list[str]:
     """The lines that the traceback shows of this function."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.traceback)
+    text = shown.plain_traceback
     found = re.search(rf"^.*, in (?:\S+\.)?{function}\(.*\n((?:.+\n)*)", text, re.MULTILINE)
     assert found is not None, text
     return found[1].splitlines()

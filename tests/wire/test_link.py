@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import count
+from types import FrameType
+from typing import Any
+
+import pytest
 from hypothesis import given, strategies as st
 
 from cellmesh.scheduler.wire.link import LIFE_BITS, WINDOW, Link
@@ -138,3 +144,38 @@ def test_a_hub_that_has_forgotten_a_client_goes_on_where_that_is() -> None:
     life.flush()
     assert carry(back, client) == [5]
     assert client.idle
+
+
+@pytest.mark.parametrize("line", range(12))
+def test_stop_at_any_line_of_sending_loses_nothing_and_holds_nothing_up(line: int) -> None:
+    """As `Dealer` does: what was interrupted is sent again before anything else."""
+    a, b, there, back = pair()
+    a.send(1)
+    a.flush()
+    steps = count()
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line" and frame.f_code is Link.flush.__code__ and next(steps) == line:
+            raise KeyboardInterrupt
+        return interrupt
+
+    a.send(2)
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        a.flush()
+    except KeyboardInterrupt:
+        a.resend()
+    finally:
+        sys.settrace(before)
+    got = carry(there, b)
+    b.flush()
+    carry(back, a)
+    for number in (3, 4):
+        a.send(number)
+        a.flush()
+    got += carry(there, b)
+    b.flush()
+    carry(back, a)
+    assert a.idle
+    assert list(dict.fromkeys(got)) == [1, 2, 3, 4], "each of them, in order; one may come twice"
