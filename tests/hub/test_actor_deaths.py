@@ -49,7 +49,7 @@ def test_a_dead_actor_tells_when_why_and_what_it_said_last(desk: Desk) -> None:
 
 
 def test_a_process_that_dies_is_replaced_while_restarts_are_left(desk: Desk) -> None:
-    info = start(desk, Counter, 5, restarts=1)
+    info = start(desk, Counter, 5, restarts=1, checkpoint=False)
     os.kill(info.pid, signal.SIGKILL)
     again = alive(desk, info.id, 2)
     assert again.pid != info.pid
@@ -89,7 +89,7 @@ def test_a_method_that_does_not_end_does_not_keep_its_actor(desk: Desk) -> None:
 
 
 def test_an_actor_survives_the_hubs_death_and_its_callers_do_not_notice(desk: Desk) -> None:
-    info = start(desk, Counter, name="llm", restarts=1)
+    info = start(desk, Counter, name="llm", restarts=1, checkpoint=False)
     with Caller(info) as caller:
         assert caller.call("add", 1) == 1
         os.kill(desk.engine.status().pid, signal.SIGKILL)

@@ -103,7 +103,7 @@ def test_unnamed_ones_end_with_their_kernel_named_ones_stay(folder: Path, runtim
 
 def test_detached_ones_outlive_their_session_and_end_when_told(folder: Path, runtime: Path) -> None:
     first = Desk(EmbeddedEngine(folder), "first")
-    info = start(first, Counter, 5, name="llm", detached=True, restarts=1)
+    info = start(first, Counter, 5, name="llm", detached=True, restarts=1, checkpoint=False)
     first.engine.close(end_session=True)
     second = Desk(EmbeddedEngine(folder), "second")
     pids = [process.pid for process in leftovers.processes(runtime)]
