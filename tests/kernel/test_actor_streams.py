@@ -106,3 +106,38 @@ def test_a_wait_ends_at_its_timeout(source: Kernel) -> None:
     error = source.run("f = h.sleep(5)\nf.result(timeout=0.2)").error
     assert error.startswith("TimeoutError: Source.sleep: no answer within 0.2 s")
     source.ok("f.cancel()")
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_stop_cancels_what_is_awaited(source: Kernel) -> None:
+    shown = source.start("print('on')\nawait h.sleep(600)")
+    source.wait_until(lambda: "on" in shown.stdout)
+    source.interrupt()
+    source.finish(shown)
+    assert shown.error.startswith("KeyboardInterrupt")
+    assert source.ok("await h.sleep(0)", timeout=20).result == "1"
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_stop_ends_a_stream_and_a_map(source: Kernel) -> None:
+    for code in ("for x in h.count(10**9): pass", "h.sleep.map([0.05] * 10_000).result()"):
+        shown = source.start(f"print('on')\n{code}")
+        source.wait_until(lambda shown=shown: "on" in shown.stdout)
+        source.interrupt()
+        source.finish(shown)
+        assert shown.error.startswith("KeyboardInterrupt")
+        assert int(source.ok("h.sleep(0).result()", timeout=20).result) < 100
+
+
+def test_arrays_go_both_ways_and_leave_nothing(source: Kernel) -> None:
+    source.ok(
+        "import numpy as np\n"
+        "@cm.actor\nclass Echo:\n    def add(self, x): return x + 1\n"
+        "    def rows(self, n):\n        for i in range(n): yield np.full(200_000, i)\n"
+        "e = Echo.start()\nx = np.zeros(200_000)"
+    )
+    assert source.ok("for _ in range(20): x = e.add(x).result()\nx[-1]").result == "np.float64(20.0)"
+    assert source.ok("float(sum(row[0] for row in e.rows(20)))").result == "190.0"
+    assert source.ok("f = e.add(cm.put(x))\ncm.wait(f)\ne.stop()\nf.result()[0]").result == (
+        "np.float64(21.0)"
+    )
