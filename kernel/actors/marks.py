@@ -13,14 +13,14 @@ RETRY = "__cellmesh_retry__"
 BATCH = "__cellmesh_batch__"
 
 
-def method(*, retry: bool = False) -> Callable[[F], F]:
+def method(*nothing: object, retry: bool = False) -> Callable[[F], F]:
     """How calls of a method are treated: with `retry` it runs again if its actor's process died under it.
 
     @cm.method(retry=True)
     def embed(self, text): ...
     """
-    if not isinstance(retry, bool):
-        raise TypeError(f"cm.method(retry={retry!r}): True or False.")
+    if nothing or not isinstance(retry, bool):
+        raise TypeError("cm.method takes options alone: @cm.method(retry=True).")
 
     def mark(function: F) -> F:
         setattr(_function(function, "cm.method"), RETRY, retry)
@@ -29,7 +29,7 @@ def method(*, retry: bool = False) -> Callable[[F], F]:
     return mark
 
 
-def batch(*, max_size: int = 32, max_wait_ms: float = 5) -> Callable[[F], F]:
+def batch(function: Any = None, /, *, max_size: int = 32, max_wait_ms: float = 5) -> Any:
     """Gather calls that come at the same time into one: each argument is the list of what the callers gave.
 
     @cm.batch(max_size=32, max_wait_ms=5)
@@ -41,11 +41,11 @@ def batch(*, max_size: int = 32, max_wait_ms: float = 5) -> Callable[[F], F]:
     if isinstance(max_wait_ms, bool) or not isinstance(max_wait_ms, int | float) or max_wait_ms < 0:
         raise TypeError(f"cm.batch(max_wait_ms={max_wait_ms!r}): milliseconds that a call waits for others.")
 
-    def mark(function: F) -> F:
-        setattr(_function(function, "cm.batch"), BATCH, (max_size, max_wait_ms / 1000))
-        return function
+    def mark(wanted: Any) -> Any:
+        setattr(_function(wanted, "cm.batch"), BATCH, (max_size, max_wait_ms / 1000))
+        return wanted
 
-    return mark
+    return mark if function is None else mark(function)
 
 
 def _function(function: Any, what: str) -> Any:

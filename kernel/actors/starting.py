@@ -107,7 +107,8 @@ def _start(
     if not answer.fresh and isinstance(wanted.payload, Ref):
         makers.freed([wanted.payload.name])  # nobody will read it
     if answer.actor is None:
-        raise EngineError(answer.why)
+        lacks = answer.why.startswith("needs ")
+        raise EngineError(f"{title} {answer.why}." if lacks else f"{answer.why[:1].upper()}{answer.why[1:]}.")
     caller = directory_of(session).caller(answer.actor)
     if answer.fresh:
         caller.own()

@@ -92,6 +92,8 @@ def test_bad_input_says_what_is_near(counter: Kernel) -> None:
     assert "no option 'gpu'; did you mean gpus?" in counter.run("cm.actor(gpu=1)").error
     assert "restarts=-1" in counter.run("Counter.options(restarts=-1)").error
     assert "multiple values" in counter.run("Counter.start(1, n=2)").error
+    assert "takes options alone" in counter.run("cm.method(lambda self: 1)").error
+    assert "max_size=0" in counter.run("cm.batch(max_size=0)").error
     assert "@cm.actor is for classes" in counter.run("cm.actor(print)").error
     assert "argument 1 of `Counter.add`" in counter.run("h.add(open('/dev/null'))").error
     assert "cannot be pickled" in counter.run("h.lock().result()").error
@@ -164,3 +166,22 @@ def test_a_method_is_mapped(counter: Kernel) -> None:
     assert shown.error.startswith("TypeError")
     assert "1 of 3 items failed" in plain(shown.traceback)
     assert "is not iterable" in counter.run("h.add.map(3)").error
+
+
+def test_what_can_never_be_had_is_refused_at_once(counter: Kernel) -> None:
+    assert "GPU" in counter.run("Counter.start(gpus=99)").error
+    assert counter.ok("cm.actors()").result.startswith("No actors")
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_concurrent_calls_become_one(counter: Kernel) -> None:
+    counter.ok(
+        "@cm.actor\nclass Batched:\n"
+        "    def __init__(self): self.sizes = []\n"
+        "    @cm.batch(max_size=8, max_wait_ms=200)\n"
+        "    def double(self, xs):\n        self.sizes.append(len(xs))\n        return [2 * x for x in xs]\n"
+        "    def seen(self): return self.sizes\n"
+        "b = Batched.start()\nb.seen().result()"
+    )
+    assert counter.ok("b.double.map(range(16)).result() == [2 * x for x in range(16)]").result == "True"
+    assert counter.ok("b.seen().result()").result == "[8, 8]"
