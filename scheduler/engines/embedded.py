@@ -32,6 +32,7 @@ from .contract import (
 )
 from .delivered import Delivered, Deliveries
 from .embedded_actors import EmbeddedActors
+from .questions import Questions
 
 ATTACH_SECONDS = 15.0
 LOOK_SECONDS = 0.5  # a hub that ended before we connected never says so: its lock does
@@ -62,10 +63,9 @@ class EmbeddedEngine(Engine):
         self._answered = threading.Event()
         self._blobs: set[str] = set()
         self._context = ""
-        self._statuses: dict[int, msg.HubInfo] = {}
-        self._status_changed = threading.Condition()
         self._delivered = Deliveries()
-        self._actors = EmbeddedActors(self._post)
+        self._questions = Questions(self._post)
+        self._actors = EmbeddedActors(self._questions, self._post)
         self._dealer: Dealer[Any] | None = None
         self._gone = False
         self._missed = 0  # how often we were told that the hub is away
@@ -220,12 +220,8 @@ class EmbeddedEngine(Engine):
         self._delivered.clear()
 
     def status(self, timeout: float = 5.0) -> msg.HubInfo:
-        request = next(self._count)
-        self._post(msg.AskStatus(request))
-        with self._status_changed:
-            if not self._status_changed.wait_for(lambda: request in self._statuses, timeout):
-                raise EngineError(f"The hub did not answer within {timeout:g} s.")
-            return self._statuses.pop(request)
+        answer: msg.Status = self._questions.ask(msg.AskStatus, timeout)
+        return answer.hub
 
     def logs(self) -> str:
         return self._welcome.logs if self._welcome is not None else ""
@@ -268,17 +264,13 @@ class EmbeddedEngine(Engine):
                     makers.freed(names) if names else makers.rest()
                 case lives.ActorState(info):
                     sink.actor(info)
-                case lives.ActorAnswer() | lives.Actors() | lives.Recipe():
-                    self._actors.answered(message)
+                case msg.Status() | lives.ActorAnswer() | lives.Actors() | lives.Recipe():
+                    self._questions.answered(message)
                 case msg.Notice(text):
                     sink.notice(text)
                 case msg.JobState(info, missing):
                     self._delivered.stand(info.id, missing=missing, finished=info.finished)
                     sink.job(info, missing)
-                case msg.Status(request, hub):
-                    with self._status_changed:
-                        self._statuses[request] = hub
-                        self._status_changed.notify_all()
                 case msg.Welcome():
                     self._missed = 0
                     self._welcome = message
@@ -316,6 +308,6 @@ class EmbeddedEngine(Engine):
             self._refused = f"gone: The hub at {self._folder} has ended."
             self._answered.set()
         elif self._sink is not None:
-            self._actors.lose()
+            self._questions.lose()
             self._sink.lost("The hub of this session has ended, and its workers with it. Run the cell again.")
             self._sink.flushed()

@@ -60,8 +60,19 @@ class Books:
                 )
                 self.settled[job, task] = state
 
-    def prove_actors(self):
-        """Each has ended once, and nothing is kept of it."""
-        for actor, state in self.actors.items():
-            assert state is ActorState.ENDED
+    def prove_waits(self, state, paused):
+        """Each actor was told of as it is, and waits for what was told, or for a stopped process."""
+        for actor in state.actors.values():
+            told = self.actors[actor.id]
+            assert told is actor.state or actor.state is ActorState.STARTING, f"what was told last: {actor}"
+            starts = actor.worker in paused
+            assert actor.state is ActorState.ALIVE or actor.why or starts, f"waits untold: {actor}"
+
+    def prove_ends(self, state):
+        """Each actor has ended once, and nothing is kept of it."""
+        assert not state.actors
+        assert not state.names
+        assert not state.homeless
+        for actor, last in self.actors.items():
+            assert last is ActorState.ENDED
             assert self.forgotten[actor] == 1

@@ -15,7 +15,7 @@ from cellmesh.scheduler.core.core import Core
 from cellmesh.scheduler.core.events import Outcome
 from cellmesh.scheduler.core.invariants import check
 from cellmesh.scheduler.core.replay import dump, load, replay
-from cellmesh.scheduler.core.state import ActorState, TaskState
+from cellmesh.scheduler.core.state import TaskState
 
 
 class World:
@@ -285,12 +285,7 @@ class World:
             if not job.sealed:
                 self.tell(e.TasksSubmitted(0, job.id, (), True))
         self.drain()
-        for actor in list(self.state.actors.values()):
-            told = self.books.actors[actor.id]
-            assert told is actor.state or actor.state is ActorState.STARTING, f"what was told last: {actor}"
-            process = self.processes.get(actor.worker)
-            starts = process is not None and process.paused
-            assert actor.state is ActorState.ALIVE or actor.why or starts, f"waits untold: {actor}"
+        self.books.prove_waits(self.state, {p.id for p in self.processes.values() if p.paused})
         while self.state.actors:
             self.tell(ActorEndAsked(0, next(iter(self.state.actors)), "was stopped"))
         self.drain()
@@ -314,10 +309,7 @@ class World:
             self.tell(e.SessionEnded(0, session.id))
         self.drain()
         state = self.state
-        assert not state.actors
-        assert not state.names
-        assert not state.homeless
-        self.books.prove_actors()
+        self.books.prove_ends(state)
         assert not state.workers
         assert not self.processes
         assert not state.jobs
