@@ -175,6 +175,8 @@ class Caller:
 
     def meet(self) -> direct.Met:
         """What it can do; waits until it is there."""
+        if (met := self.met) is not None:
+            return met
         self.wait(lambda: self.met is not None or self.info.state == "ended", None, self.title)
         if self.met is None:
             raise died(self.info, self.title)

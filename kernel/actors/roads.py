@@ -25,6 +25,9 @@ from cellmesh.scheduler.wire.waker import Waker
 AT_ONCE = 32
 """Messages that are sent by who posts the last of them, whatever else is under way."""
 
+GATHER_SECONDS = 0.001
+"""What is posted while calls are under way waits so long for more; whoever waits for an answer sends it."""
+
 _HAS_EPOLL = hasattr(select, "epoll")
 
 
@@ -58,6 +61,7 @@ class Road:
         self._sleeps = False
         self._stopped = False
         self.closed = False
+        self.looked_at = False  # by the listening thread, which is going to flush it
         self.descriptor = sock.fileno()
         roads.add(self)
 
@@ -69,7 +73,7 @@ class Road:
         self._waiting_to_send += 1
         if prompt or self._waiting_to_send >= AT_ONCE:
             self.flush()
-        elif self._waiting_to_send == 1:
+        else:
             self._roads.look_at(self)
 
     def flush(self) -> None:
@@ -221,9 +225,11 @@ class Roads:
             self._poller.modify(road.descriptor, select.POLLIN)
 
     def look_at(self, road: Road) -> None:
-        """Something waits there to be sent."""
-        self._looked_at.append(road)
-        self._waker.wake()
+        """Something waits there to be sent: soon, if nobody sends it before."""
+        if not road.looked_at:
+            road.looked_at = True
+            self._looked_at.append(road)
+            self._waker.wake()
 
     def close(self) -> None:
         """Hang up everywhere."""
@@ -240,8 +246,11 @@ class Roads:
             for descriptor, _ in self._poller.poll(0 if full else None):
                 if descriptor == self._waker.fd:
                     self._waker.clear()
+                    if self._looked_at:
+                        time.sleep(GATHER_SECONDS)
                     looked_at, self._looked_at = self._looked_at, []
                     for road in looked_at:
+                        road.looked_at = False  # first: what comes from now on may miss this flush
                         road.flush()
                 elif (found := self._roads.get(descriptor)) is not None:
                     found.read()
