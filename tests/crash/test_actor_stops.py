@@ -19,34 +19,46 @@ class Counter:
 
 counter = Counter.start()
 counter.add().result()
-armed, over = False, False
+armed = False
+gate = threading.Lock()
 
 def storm():
-    while not over:
+    while True:
         time.sleep(random.random() * 0.003)
-        if armed:
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        with gate:
+            if armed:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-thread = threading.Thread(target=storm)
-thread.start()
+def disarm():  # afterwards none is sent, and one that was sent has been raised
+    global armed
+    with gate:
+        armed = False
+    time.sleep(0)
+
+threading.Thread(target=storm, daemon=True).start()
 stops, asked, seen = 0, 1, {1}
 while stops < 500:
     try:
-        armed = True
-        futures = []
-        for _ in range(random.choice((1, 1, 1, 40))):
-            asked += 1
-            futures.append(counter.add())
-        for future in futures:
-            value = future.result()
-            assert value not in seen, value
-            seen.add(value)
-        armed = False
+        try:
+            armed = True
+            futures = []
+            for _ in range(random.choice((1, 1, 1, 40))):
+                asked += 1
+                futures.append(counter.add())
+            for future in futures:
+                value = future.result()
+                assert value not in seen, value
+                seen.add(value)
+        finally:
+            disarm()
     except KeyboardInterrupt:
         stops += 1
-        armed = False
-over = True
-thread.join()
+while True:
+    try:
+        disarm()
+        break
+    except KeyboardInterrupt:
+        pass
 state = counter.add().result() - 1
 assert len(seen) <= state <= asked, (len(seen), state, asked)
 print("whole")
