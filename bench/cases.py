@@ -99,6 +99,37 @@ TOGETHER = {  # with the peers, all of which stay up: name of the contenders' me
         must=(Bound(1.5, (POOL, "loky")), Bound(10, ("Dask",))),
         goal=(Bound(3, (POOL, "loky")),),
     ),
+    "actor_call": Case(
+        "one method call of an actor, and its result",
+        "µs",
+        1e6,
+        200,
+        must=(Bound(130), Bound(4, ("Ray",))),
+        goal=(Bound(45),),
+    ),
+    "actor_many": Case(
+        "10,000 calls on one actor before the first result is taken, per call",
+        "µs",
+        1e6,
+        10_000,
+        5,
+        {"Dask": 1_000},
+        must=(Bound(3, ("Ray",)), Bound(10, ("Dask",))),
+        goal=(Bound(20),),
+    ),
+    "actor_array": Case(
+        "a method call with an array of 1 MiB both ways", "µs", 1e6, 50, 7, must=(Bound(3, ("Ray",)),)
+    ),
+    "actor_stream": Case(
+        "a generator method of 10,000 items, per item",
+        "µs",
+        1e6,
+        10_000,
+        5,
+        {"Ray": 1_000},
+        must=(Bound(2, ("Ray",)),),
+        goal=(Bound(10),),
+    ),
     "cell": Case("no-op %%distributed cell on 2 workers", "µs", 1e6, 20),
     "attach": Case("new process joins a running pool: interpreter start to end", most_rounds=5),
 }
@@ -141,6 +172,20 @@ ALONE = {  # of our own, with no peer running beside
     ),
     "cancel": Case("cancel a running Python task: slot free again", must=(Bound(100),), goal=(Bound(20),)),
     "kill": Case("kill -9 a worker: replacement serving", must=(Bound(400),), goal=(Bound(100),)),
+    "actor_start": Case("start of an actor to its first answer", must=(Bound(60),), goal=(Bound(20),)),
+    "actor_back": Case(
+        "kill -9 an actor with a state of 100 MB: it answers",
+        most_rounds=5,
+        must=(Bound(1000),),
+        goal=(Bound(300),),
+    ),
+    "actor_batch": Case(
+        "a torch MLP asked by 64 callers: @cm.batch against single calls",
+        "times",
+        1,
+        most_rounds=3,
+        must=(Bound(5, least=True),),
+    ),
     "outstanding": Case(
         "100,000 outstanding, rate kept of that with 1,000",
         "%",

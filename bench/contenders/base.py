@@ -10,6 +10,8 @@ import subprocess
 import sys
 from typing import Any
 
+MIB = 1 << 20
+
 _WHERE = {  # name -> (module of ours, package that must be installed)
     "cellmesh": ("mesh", "cellmesh"),
     "ProcessPoolExecutor (fork)": ("processpool", "concurrent"),
@@ -41,6 +43,14 @@ def arrays(count: int) -> list[Any]:
 
     few = [numpy.random.default_rng(seed).random(12_500) for seed in range(16)]
     return [few[index % len(few)] for index in range(count)]
+
+
+@functools.cache
+def megabyte() -> Any:
+    """An array of 1 MiB."""
+    import numpy
+
+    return numpy.ones(MIB // 8)
 
 
 def run_script(script: str, *arguments: str) -> None:

@@ -2,7 +2,8 @@
 
 import distributed
 
-from .base import Contender, arrays, mean, noop, run_script
+from .acting import Model
+from .base import MIB, Contender, arrays, mean, megabyte, noop, run_script
 
 COLD = """
 import time; t = time.perf_counter()
@@ -33,6 +34,7 @@ class Peer(Contender):
         )
         self.client = distributed.Client(self.cluster)
         self.submit(20)
+        self.model = self.client.submit(Model, actor=True).result()
 
     def stop(self) -> None:
         self.client.close()
@@ -47,6 +49,18 @@ class Peer(Contender):
 
     def arrays(self, count: int) -> None:
         self.client.gather([self.client.submit(mean, array, pure=False) for array in arrays(count)])
+
+    def actor_call(self, count: int) -> None:
+        for _ in range(count):
+            self.model.noop().result()
+
+    def actor_many(self, count: int) -> None:
+        for future in [self.model.noop() for _ in range(count)]:
+            future.result()
+
+    def actor_array(self, count: int) -> None:
+        for _ in range(count):
+            assert self.model.same(megabyte()).result().nbytes == MIB
 
     def attach(self, count: int) -> None:
         for _ in range(count):

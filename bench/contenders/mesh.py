@@ -6,8 +6,9 @@ from typing import Any
 
 import cellmesh as cm
 
+from .acting import Acting, Model
 from .alone import Alone
-from .base import arrays, mean, noop, run_script, same
+from .base import MIB, arrays, mean, megabyte, noop, run_script, same
 
 COLD = """
 import time; t = time.perf_counter()
@@ -17,7 +18,7 @@ print(time.perf_counter() - t, flush=True)
 """
 
 
-class Peer(Alone):
+class Peer(Acting, Alone):
     version = cm.__version__
 
     def start(self) -> None:
@@ -27,6 +28,8 @@ class Peer(Alone):
         self.shell: Any = InteractiveShell.instance()
         self.shell.run_line_magic("load_ext", "cellmesh")
         self.submit(50)
+        self.model = cm.actor(Model).start()
+        self.model.noop().result()
 
     def stop(self) -> None:
         cm.stop()
@@ -45,6 +48,21 @@ class Peer(Alone):
     def arrays(self, count: int) -> None:
         for future in [cm.submit(mean, array) for array in arrays(count)]:
             future.result()
+
+    def actor_call(self, count: int) -> None:
+        for _ in range(count):
+            self.model.noop().result()
+
+    def actor_many(self, count: int) -> None:
+        for future in [self.model.noop() for _ in range(count)]:
+            future.result()
+
+    def actor_array(self, count: int) -> None:
+        for _ in range(count):
+            assert self.model.same(megabyte()).result().nbytes == MIB
+
+    def actor_stream(self, count: int) -> None:
+        assert sum(1 for _ in self.model.count(count)) == count
 
     def cell(self, count: int) -> float:
         self.shell.run_cell_magic("distributed", "", "pass")  # the first one starts the workers

@@ -5,7 +5,8 @@ from typing import Any
 
 import ray
 
-from .base import Contender, arrays, mean, noop
+from .acting import Model
+from .base import MIB, Contender, arrays, mean, megabyte, noop
 
 COLD = """
 import time; t = time.perf_counter()
@@ -25,6 +26,8 @@ class Peer(Contender):
         self.noop: Any = ray.remote(noop)
         self.mean: Any = ray.remote(mean)
         ray.get([self.noop.remote() for _ in range(200)])
+        self.model: Any = ray.remote(num_cpus=0)(Model).remote()
+        ray.get(self.model.noop.remote())
 
     def stop(self) -> None:
         ray.shutdown()
@@ -38,3 +41,18 @@ class Peer(Contender):
 
     def arrays(self, count: int) -> None:
         ray.get([self.mean.remote(array) for array in arrays(count)])
+
+    def actor_call(self, count: int) -> None:
+        for _ in range(count):
+            ray.get(self.model.noop.remote())
+
+    def actor_many(self, count: int) -> None:
+        ray.get([self.model.noop.remote() for _ in range(count)])
+
+    def actor_array(self, count: int) -> None:
+        for _ in range(count):
+            assert ray.get(self.model.same.remote(megabyte())).nbytes == MIB
+
+    def actor_stream(self, count: int) -> None:
+        items = self.model.count.options(num_returns="streaming").remote(count)
+        assert sum(1 for item in items if ray.get(item) is not None) == count
