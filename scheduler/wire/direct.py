@@ -5,8 +5,8 @@ caller (a kernel, a task, another actor) and a host. A frame is a length (4 byte
 msgpack of a list of messages: what gathers while a send is under way travels together. The socket keeps the
 order; numbers are the caller's own and grow by one with each call. Small arguments and results are inside,
 large ones are segments: the side that made one frees it when the other says `Took`, or is gone.
-Never imports zmq: a hop more costs more than the call. Read next: `actors.py`, `../worker/host/`,
-`../../kernel/actors/`.
+Never imports zmq: a hop more costs more than the call. Read next: `framing.py`, `actors.py`,
+`../worker/host/`, `../../kernel/actors/`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Call(Wire, frozen=True):
     """Run a method: payload is the pickled (args, kwargs).
 
     `kind`: "call"; "stream" (a generator method, answered item by item); "cell" (payload: a pickled
-    `CellCode` and its blobs); "reload" (payload: the pickled new class); "save" (a checkpoint now).
+    tuple of `CellCode` and the blobs of its names, by digest); "reload" (payload: the pickled new class);
+    "save" (a checkpoint now).
     """
 
     number: int
@@ -76,9 +77,10 @@ class Met(Wire, frozen=True):
     """Answer to `Greet`: who this is, what can be called, and the last of the caller's calls that had begun.
 
     `streams` are the generator methods, `retry` those that may run twice (`@cm.method(retry=True)`).
-    `begun`: the highest number of the caller's calls that an earlier life had begun without answering: unless
-    it may run twice, or calls are replayed, it must not be sent again. `done`: with replay, all up to this
-    number have run and are part of the state; answers that were not taken are sent again by themselves.
+    `begun`: the highest number of the caller's calls that an earlier life had begun, if any: what is up to
+    it and has no answer must not be sent again, unless it may run twice. Said again when the class was
+    reloaded. `done`: with replay, all up to this number have run and are part of the state; answers that
+    were not taken are sent again by themselves.
     """
 
     actor: int
