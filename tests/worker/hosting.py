@@ -20,6 +20,7 @@ import cloudpickle
 import msgspec
 
 from cellmesh.scheduler.objects import codec, makers
+from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.actors import ActorOptions, HostActor
 from cellmesh.scheduler.wire.direct import (
     DIRECT,
@@ -139,6 +140,8 @@ class Hosted:
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             pipe.close()
+        for segment in system.shared_memory_folder().glob(f"{self.prefix}*"):  # as the hub does
+            segment.unlink()
 
 
 class Line:
