@@ -59,7 +59,7 @@ class MethodResults:
         failed = sum(future.failed() for future in self._futures)
         state = "finished" if self.done() else "running"
         told = f", {failed} failed" if failed else ""
-        return f"<cellmesh.Results {self._title}: {done}/{'?' if total is None else total}{told}, {state}>"
+        return f"<cellmesh results of {self._title}: {done}/{'?' if total is None else total}{told}, {state}>"
 
     def progress(self) -> tuple[int, int | None]:
         """(items that are done or failed, items in all or None)."""
