@@ -1,21 +1,18 @@
-"""What of an actor outlives its process: state, marks and log; and new code for the living object."""
+"""What of an actor outlives its process (state, marks and log), and what does not (segments)."""
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import pytest
 from worker.hosting import Hosted, Line
 
 from cellmesh.scheduler.objects import codec, segments
-from cellmesh.scheduler.objects.cells import CellCode
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.direct import AskFacts, Call, CancelCall, Facts
 
@@ -227,94 +224,6 @@ def test_a_replayed_state_begins_at_the_last_checkpoint(start: Start) -> None:
     assert line.failure(stream).type_name == "StreamLostError"
     line.number = stream
     assert line.ask("seen")[0] == 106
-
-
-def cell(line: Line, source: str, **names: Any) -> int:
-    blobs = {name: codec.dumps(value) for name, value in names.items()}
-    code = CellCode(source, "/tmp/ipykernel_1/1.py", 1, tuple((name, name) for name in names))
-    return line.send("", codec.dumps((code, blobs)), kind="cell")
-
-
-def test_a_cell_runs_inside_the_actor(start: Start) -> None:
-    line = Line(start(Model).address)
-    number = cell(line, "print('hello', by)\nself.steps += by\nx = self.steps\nx", by=5)
-    assert line.value(number) == 5
-    assert [(kind, text) for _, kind, text in line.said[:1]] == [("stdout", "hello 5\n")]
-    assert json.loads(line.said[1][2])["data"]["text/plain"] == "5"
-    assert line.value(cell(line, "x + await __import__('asyncio').sleep(0, 1)")) == 6
-    assert line.ask("step") == 6
-    failure = line.failure(cell(line, "y = 1\n1 / 0"))
-    assert (failure.type_name, failure.frames[-1].lineno) == ("ZeroDivisionError", 3)
-    number = cell(line, "import time\nprint('on')\ntime.sleep(60)")
-    line.until(lambda: line.said[-1][2] == "on\n")
-    line.tell(CancelCall(number))
-    assert line.answer(number).state == "cancelled"
-    assert line.value(cell(line, "y")) == 1
-
-
-def reload(line: Line, kind: type) -> int:
-    kind.__qualname__ = "Model"
-    return line.send("", cloudpickle.dumps(kind), kind="reload")
-
-
-def test_new_code_moves_onto_the_living_object(start: Start) -> None:
-    class Better:
-        def __init__(self) -> None:
-            raise AssertionError("the object lives already")
-
-        def step(self) -> str:
-            self.steps: int
-            self.steps += 10
-            return f"better {self.steps}"
-
-        def extra(self) -> None:
-            pass
-
-    line = Line(start(Model).address)
-    line.ask("step")
-    assert line.value(reload(line, Better)) is None
-    assert line.met is not None
-    assert "extra" in line.met.methods
-    assert line.ask("step") == "better 11"
-
-
-def version(said: str) -> type:
-    """A class that makes objects of another one, as cells define them again and again."""
-
-    class Part:
-        def say(self) -> str:
-            return said
-
-    class Whole:
-        made_of = Part
-
-        def __init__(self) -> None:
-            self.parts = [self.made_of()]
-
-        def say(self) -> tuple[str, bool]:
-            return self.parts[0].say(), isinstance(self.parts[0], self.made_of)
-
-    return Whole
-
-
-def test_what_the_object_is_made_of_gets_its_new_code_too(start: Start) -> None:
-    line = Line(start(version("old")).address)
-    assert line.ask("say") == ("old", True)
-    line.value(line.send("", cloudpickle.dumps(version("new")), kind="reload"))
-    assert line.ask("say") == ("new", True)
-
-
-def test_a_reload_that_fails_leaves_the_object_as_it_is(start: Start) -> None:
-    class Other(list[int]):
-        pass
-
-    line = Line(start(Model).address)
-    line.ask("step")
-    failure = line.failure(reload(line, Other))
-    assert failure.type_name == "ReloadError"
-    assert "replace=True" in failure.message
-    assert line.failure(line.send("", codec.dumps(7), kind="reload")).type_name == "ReloadError"
-    assert line.ask("step") == 2
 
 
 def test_large_arguments_and_results_pass_through_shared_memory(start: Start) -> None:
