@@ -17,10 +17,9 @@ from cellmesh.kernel import cells, packing
 from cellmesh.kernel.deferring import deferred
 from cellmesh.kernel.packing import Packed
 from cellmesh.kernel.session import Session
-from cellmesh.scheduler.objects import makers
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorInfo
-from cellmesh.scheduler.wire.messages import Payload, Ref
+from cellmesh.scheduler.wire.messages import Payload
 
 from . import waits
 from .errors import brief, died, unknown
@@ -80,8 +79,9 @@ class Caller:
             with self._lock:
                 self._count += 1
                 taker = make(self._count)
-                one = Pending(self._count, method, kind, packed, taker, room, life)
+                one = Pending(self._count, method, kind, packed, taker, room, life, packed.payload or b"")
                 if self.info.state == "ended":
+                    one.free()
                     taker.fail(died(self.info, self.title))
                     return taker
                 self._queue.append(one)
@@ -95,9 +95,7 @@ class Caller:
         """The arguments are all there."""
         packed = one.packed
         try:
-            if packed.payload is not None:
-                one.payload = packed.payload
-            elif not one.taker.done():  # cancelled while it waited
+            if packed.payload is None and not one.taker.done():  # else cancelled while it waited
                 one.payload = packed.finish(self.session.engine.object_prefix())
         except Exception as error:  # noqa: BLE001 - what a Future in the arguments raised is this one's outcome
             one.taker.fail(error)
@@ -114,7 +112,7 @@ class Caller:
                     return  # it waits for Futures, and all others behind it
                 self._queue.popleft()
                 if one.taker.done():  # cancelled, or its arguments failed
-                    self._free(one)
+                    one.free()
                     continue
                 self._sent[one.number] = one
                 self._send(one, again=False)
@@ -138,11 +136,11 @@ class Caller:
 
     def withdraw(self, number: int) -> None:
         """A call is not wanted any more."""
-        with self._lock:
+        with nullcontext() if self.local else deferred(), self._lock:
             if number in self._sent:
                 self.post(direct.CancelCall(number), prompt=True)
-                return
-        self.pump()  # it may have been what the others queue behind
+            else:
+                self.pump()  # it may have been what the others queue behind
 
     def cancel_those_of(self, cell: cells.Cell) -> None:
         """Stop was pressed in this cell."""
@@ -186,18 +184,22 @@ class Caller:
 
     def on_info(self, info: ActorInfo) -> None:
         """The hub says where it is, or that it is no more."""
+        failed: list[Pending] = []
         with self._lock:
             if not info.title:  # nobody knows it any more
                 info = replace(info, name=self.info.name, title=self.info.title)
             before, self.info = self.info, info
             if info.state == "ended":
-                self._end()
+                failed = self._end()
             elif info.state == "alive":
                 moved = (before.address, before.incarnation) != (info.address, info.incarnation)
                 if moved or not self._reach.connected or (self.local and self.met is None):
                     self._go()
             elif info.state == "restarting":
                 self._leave()
+        for one in failed:  # free of the lock: what is called back may wait for other locks
+            one.taker.fail(died(self.info, self.title))
+            self._directory.failed(one.taker)
 
     def _go(self) -> None:
         self.met = None
@@ -207,7 +209,7 @@ class Caller:
         self.met = None
         self._reach.leave()
 
-    def _end(self) -> None:
+    def _end(self) -> list[Pending]:
         self._leave()
         failed = [*self._sent.values(), *self._queue]
         if self._ours and not failed:
@@ -215,9 +217,8 @@ class Caller:
         self._sent.clear()
         self._queue.clear()
         for one in failed:
-            self._free(one)
-            one.taker.fail(died(self.info, self.title))
-            self._directory.failed(one.taker)
+            one.free()
+        return failed
 
     def own(self) -> None:
         """It was started here: that it cannot be made is told, whether it is called or not."""
@@ -271,6 +272,7 @@ class Caller:
                     self._on_yielded(number, payload, count)
                 case direct.Said(number, output):
                     self._directory.said(self, self._sent.get(number), output)
+                    self._inbox.said(output)
                 case direct.Met():
                     self._on_met(message)
                 case direct.Facts(request):
@@ -280,7 +282,7 @@ class Caller:
     def _on_answer(self, number: int, state: str, payload: Payload) -> None:
         one = self._sent.pop(number, None)
         if one is not None:
-            self._free(one)
+            one.free()
         self._inbox.answer(None if one is None else one.taker, number, state, payload)
         if one is not None and state == "failed":
             self._directory.failed(one.taker)
@@ -293,6 +295,7 @@ class Caller:
         self._inbox.yielded(None if one is None else one.taker, payload, count)
 
     def _on_met(self, met: direct.Met) -> None:
+        lost: list[Pending] = []
         with self._lock:
             fresh, self.met = self.met is None, met
             if not fresh:
@@ -304,15 +307,11 @@ class Caller:
                     continue  # it has run, and its answer comes by itself
                 if (number <= begun or broke) and one.method not in met.retry:
                     del self._sent[number]
-                    self._free(one)
-                    one.taker.fail(unknown(self.info, self.title, one.taker.title, broke=broke))
+                    one.free()
+                    lost.append(one)
                 else:
                     self._send(one, again=True)
             self.pump()
+        for one in lost:  # free of the lock, as above
+            one.taker.fail(unknown(self.info, self.title, one.taker.title, broke=broke))
         self._reach.flush()
-
-    def _free(self, one: Pending) -> None:
-        """Its arguments have been read, or never will be."""
-        if isinstance(one.payload, Ref):
-            makers.freed([one.payload.name])
-        one.payload = b""

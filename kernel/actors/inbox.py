@@ -9,7 +9,7 @@ from typing import Any
 
 from cellmesh.kernel import outcomes
 from cellmesh.scheduler.wire import direct
-from cellmesh.scheduler.wire.messages import Item, Payload, Ref
+from cellmesh.scheduler.wire.messages import Item, Output, Payload, Ref
 
 AT_ONCE = 64
 """Answers after which the actor is told that they have come, even if there is nothing else to say."""
@@ -32,8 +32,8 @@ class Inbox:
             return  # it was cancelled, or is answered twice
         if state == "cancelled":
             taker.cancel()
-        elif isinstance(payload, Ref) and state == "ok":
-            value, error = outcomes.value_of(Item(0, True, payload), taker.title)
+        elif isinstance(payload, Ref):
+            value, error = outcomes.value_of(Item(0, state == "ok", payload), taker.title)
             taker.give(value) if error is None else taker.fail(error)
         else:
             taker.settle(Item(0, state == "ok", payload))
@@ -44,6 +44,11 @@ class Inbox:
             self._names.append(payload.name)
         if taker is not None:
             taker.take(payload, count)
+
+    def said(self, output: Output) -> None:
+        """It has been shown, or never will be."""
+        if isinstance(output.data, Ref):
+            self._names.append(output.data.name)
 
     def tell(self) -> None:
         """After a burst: say what was taken, if that is due."""

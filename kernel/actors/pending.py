@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cellmesh.kernel.packing import Packed
-from cellmesh.scheduler.wire.messages import Payload
+from cellmesh.scheduler.objects import makers
+from cellmesh.scheduler.wire.messages import Payload, Ref
 
 if TYPE_CHECKING:
     from .directory import Life
@@ -28,3 +29,9 @@ class Pending:
     life: "Life | None" = None  # the actor lives at least until the answer
     payload: Payload = b""
     ready: bool = False
+
+    def free(self) -> None:
+        """Its arguments have been read, or never will be."""
+        if isinstance(self.payload, Ref):
+            makers.freed([self.payload.name])
+        self.payload = b""

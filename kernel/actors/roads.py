@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -113,7 +114,7 @@ class Road:
         try:
             self._take()
         finally:
-            self._turn.release()
+            self._release()
 
     def read_until(self, done: Callable[[], bool], timeout: float, bell: Bell) -> bool:
         """Read here until `done()`; False if that cannot be, or takes too long."""
@@ -133,7 +134,7 @@ class Road:
         finally:
             self._sleeps = False
             if taken:
-                self._turn.release()
+                self._release()
                 self._roads.listen(self)
             _signal.signal(_signal.SIGINT, handler)
         if self._stopped:
@@ -144,11 +145,10 @@ class Road:
         deadline = time.monotonic() + timeout
         waiter = bell.enter(done, self._wake)
         try:
-            while not (done() or self.closed or self._stopped):
-                rest = deadline - time.monotonic()
-                if rest <= 0:
+            while (rest := deadline - time.monotonic()) > 0:
+                self._sleeps = True  # before looking: what comes true from now on wakes us
+                if done() or self.closed or self._stopped:
                     return
-                self._sleeps = True
                 events = self._polled.poll(rest * 1000)
                 self._sleeps = False
                 for descriptor, _ in events:
@@ -166,6 +166,7 @@ class Road:
     def _on_stop(self, signum: int, frame: FrameType | None) -> None:
         """Stop: raised out of sleep alone, for what was read must be handed on."""
         if self._sleeps:
+            self._sleeps = False  # once: what is put back in order on the way out must not be torn by another
             signal.default_int_handler(signum, frame)
         self._stopped = True
 
@@ -182,10 +183,21 @@ class Road:
             self._on_messages(self, messages)
 
     def close(self) -> None:
-        """Hang up; nothing more is heard of it."""
+        """Hang up; nothing more is heard of it. Any thread: who reads is woken, frees what it sleeps on."""
         if not self.closed:
             self.closed = True
             self._roads.remove(self)
+            self.hang_up()
+            self._free()
+
+    def _release(self) -> None:
+        """The turn of reading is over."""
+        self._turn.release()
+        if self.closed:
+            self._free()
+
+    def _free(self) -> None:
+        if self._turn.acquire(blocking=False):  # for good; else whoever has it comes here
             self._framed.close()
             self._waker.close()
 
@@ -216,13 +228,16 @@ class Roads:
 
     def leave(self, road: Road) -> None:
         """Somebody else reads it; the thread is not woken by it."""
-        if not road.closed:
-            self._poller.modify(road.descriptor, 0)
+        self._modify(road, 0)
 
     def listen(self, road: Road) -> None:
         """Nobody else reads it any more."""
-        if not road.closed:
-            self._poller.modify(road.descriptor, select.POLLIN)
+        self._modify(road, select.POLLIN)
+
+    def _modify(self, road: Road, events: int) -> None:
+        with suppress(FileNotFoundError):  # closed by another thread just now
+            if not road.closed:
+                self._poller.modify(road.descriptor, events)
 
     def look_at(self, road: Road) -> None:
         """Something waits there to be sent: soon, if nobody sends it before."""
@@ -240,7 +255,7 @@ class Roads:
 
     def _run(self) -> None:
         while not self._closed:
-            full = [road for road in self._roads.values() if road.full]
+            full = [road for road in list(self._roads.values()) if road.full]
             if full:
                 self._wait_for_room(full)
             for descriptor, _ in self._poller.poll(0 if full else None):

@@ -92,3 +92,22 @@ def test_a_failure_that_nobody_asked_for_is_told(mortal: Kernel) -> None:
     assert "m.fail 3 calls failed, first: ValueError: nobody looks; .result() raises it" in shown.stderr
     shown = mortal.run("h.fail().result()")
     assert "nobody looks; .result()" not in shown.stderr
+
+
+@only_processes
+def test_what_is_called_back_by_a_death_may_wait_for_others_that_call(mortal: Kernel) -> None:
+    mortal.ok("""
+import threading
+h = Mortal.start()
+h.add().result()
+over, went = threading.Event(), []
+def back(_):
+    other = threading.Thread(target=h.add)
+    other.start()
+    other.join(10)
+    went.append(not other.is_alive())
+    over.set()
+f = h.die()
+f.add_done_callback(back)
+""")
+    assert mortal.ok("over.wait(30), went").result == "(True, [True])"

@@ -185,3 +185,41 @@ def test_concurrent_calls_become_one(counter: Kernel) -> None:
     )
     assert counter.ok("b.double.map(range(16)).result() == [2 * x for x in range(16)]").result == "True"
     assert counter.ok("b.seen().result()").result == "[8, 8]"
+
+
+LARGE = """
+import glob
+from IPython.display import HTML, display
+import cellmesh.kernel.attaching as a
+
+@cm.actor
+class Large:
+    def fail(self):
+        raise ValueError("large " * 500_000)
+    def show(self):
+        display(HTML("shown " * 500_000))
+
+h = Large.start()
+"""
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_a_large_error_comes_whole_however_late_it_is_asked_for(counter: Kernel) -> None:
+    counter.ok(LARGE)
+    counter.ok("f = h.fail()\ncm.wait(f)\nh.show().result()")
+    assert (
+        counter.ok("type(f.exception()) is ValueError, str(f.exception())[:11]").result
+        == "(True, 'large large')"
+    )
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_what_was_displayed_holds_no_memory_of_the_actor(counter: Kernel) -> None:
+    counter.ok(LARGE)
+    counter.ok(
+        "def held():\n    hub = '-'.join(a.current().engine.object_prefix().split('-')[:3])\n"
+        "    return len(glob.glob(f'/dev/shm/{hub}*'))\nh.show().result()\nbefore = held()"
+    )
+    for _ in range(4):
+        assert "shown" in str(counter.ok("h.show().result()").messages)
+    assert counter.ok("held() - before").result == "0"
