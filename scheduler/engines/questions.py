@@ -17,42 +17,58 @@ ANSWER_SECONDS = 30.0  # a hub that was killed is back sooner
 
 
 class Questions:
+    """Of one engine. Nobody shares a lock with whoever asks: a KeyboardInterrupt may leave it taken."""
+
     def __init__(self, post: Callable[[Wire], None]) -> None:
         self._post = post
         self._count = itertools.count(1)
-        self._answers: dict[int, Any] = {}
-        self._wanted: set[int] = set()  # asked, and not answered
-        self._changed = threading.Condition()
+        self._asked: dict[int, _Question] = {}
         self._gone = False
 
     def ask(self, make: Callable[[int], Wire], timeout: float = ANSWER_SECONDS) -> Any:
         """Post what `make` makes of a request's number; waits for the answer."""
         request = next(self._count)
-        question = make(request)
-        with self._changed:
-            self._wanted.add(request)
+        message = make(request)
+        question = self._asked[request] = _Question()
         try:
-            self._post(question)
-            with self._changed:
-                come = self._changed.wait_for(lambda: request in self._answers or self._gone, timeout)
-                if not come or self._gone:
-                    why = "has ended" if self._gone else f"did not answer within {timeout:g} s"
-                    raise EngineError(f"The hub {why}.")
-                return self._answers[request]
+            self._post(message)
+            if not self._gone:
+                question.wait(timeout)
         finally:
-            with self._changed:
-                self._wanted.discard(request)
-                self._answers.pop(request, None)
+            self._asked.pop(request, None)
+        if question.answer is None:
+            why = "has ended" if self._gone else f"did not answer within {timeout:g} s"
+            raise EngineError(f"The hub {why}.")
+        return question.answer
 
     def answered(self, answer: Any) -> None:
         """In the engine's thread: the hub has answered."""
-        with self._changed:
-            if answer.request in self._wanted:
-                self._answers[answer.request] = answer
-                self._changed.notify_all()
+        question = self._asked.pop(answer.request, None)
+        if question is not None:
+            question.end(answer)
 
     def lose(self) -> None:
         """There will be no answers any more."""
-        with self._changed:
-            self._gone = True
-            self._changed.notify_all()
+        self._gone = True
+        for request in list(self._asked):
+            question = self._asked.pop(request, None)
+            if question is not None:
+                question.end(None)
+
+
+class _Question:
+    """One that waits. Whoever takes it out of those asked ends it."""
+
+    def __init__(self) -> None:
+        self.answer: Any = None
+        self._alarm = threading.Lock()
+        self._alarm.acquire()
+
+    def wait(self, timeout: float) -> None:
+        """Until it has ended, or so many seconds."""
+        self._alarm.acquire(timeout=timeout)
+
+    def end(self, answer: Any) -> None:
+        """It waits no longer."""
+        self.answer = answer
+        self._alarm.release()
