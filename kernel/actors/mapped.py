@@ -42,6 +42,7 @@ class MethodResults:
         self._items: Iterator[Any] | None = iter(items)
         self._total: int | None = len(items) if isinstance(items, Sized) else None
         self._window = window if self._total is not None else None
+        self._broken: Exception | None = None  # it could not be fed to its end
         self._lock = threading.RLock()
         self._feed(AHEAD if self._total is None else window or self._total)
 
@@ -71,8 +72,8 @@ class MethodResults:
 
     def cancel(self) -> None:
         """Drop what is queued and interrupt what runs; what has finished stays."""
-        self._items = None
         self._total = len(self._futures)
+        self._items = None
         for future in reversed(self._futures):
             future.cancel()
 
@@ -94,14 +95,18 @@ class MethodResults:
     def __iter__(self) -> Iterator[Any]:
         index = 0
         while self._exists(index):
-            self._wait(partial(self._called, index), None)
+            self._wait(partial(self._come, index), None)
+            if not self._exists(index):
+                return
             yield self._futures[index].result()
             index += 1
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         index = 0
         while self._exists(index):
-            await self._caller.wait_async(partial(self._called, index))
+            await self._caller.wait_async(partial(self._come, index))
+            if not self._exists(index):
+                return
             yield self._futures[index].result()
             index += 1
 
@@ -110,7 +115,9 @@ class MethodResults:
             index += len(self)
         if index < 0 or not self._exists(index):
             raise IndexError(f"There is no item {index} in {self!r}.")
-        self._wait(partial(self._called, index), None)
+        self._wait(partial(self._come, index), None)
+        if not self._exists(index):
+            raise IndexError(f"There is no item {index} in {self!r}.")
         return self._futures[index].result()
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
@@ -123,10 +130,15 @@ class MethodResults:
     def _exists(self, index: int) -> bool:
         if self._total is None:
             self._feed(index + AHEAD - len(self._futures))
-        return index < (len(self._futures) if self._total is None else self._total)
+        if index < (len(self._futures) if self._total is None else self._total):
+            return True
+        if self._broken is not None:
+            raise self._broken
+        return False
 
-    def _called(self, index: int) -> bool:
-        return index < len(self._futures) and self._futures[index].done()
+    def _come(self, index: int) -> bool:
+        """Whether its result is here, or will never be."""
+        return self._futures[index].done() if index < len(self._futures) else self._items is None
 
     def _feed_all(self) -> None:
         if self._window is None:  # else it feeds itself
@@ -146,9 +158,21 @@ class MethodResults:
                 self._futures.append(future)
                 count = None if count is None else count - 1
                 if self._window is not None:
-                    future.add_done_callback(lambda _: self._feed(1))
+                    if future.done():  # nobody is there to answer: in this loop, not deep in a recursion
+                        count = None if count is None else count + 1
+                    else:
+                        future.add_done_callback(self._feed_on)
             if self._total is not None and len(self._futures) >= self._total:
                 self._items = None
+
+    def _feed_on(self, _: ActorFuture) -> None:
+        """One is answered, so the next is called; what keeps it from that, whoever takes the results gets."""
+        try:
+            self._feed(1)
+        except Exception as error:  # noqa: BLE001 - the user's items, pickled here
+            self._broken, self._total = error, len(self._futures)
+            self._items = None
+            self._caller.session.bell.ring()
 
     def _wait(self, done: Callable[[], bool], timeout: float | None) -> None:
         try:
@@ -168,4 +192,6 @@ class MethodResults:
                 errors[index] = error
         if errors:
             raise frames.fresh(first_failure(errors, len(errors), values))
+        if self._broken is not None:
+            raise self._broken
         return values

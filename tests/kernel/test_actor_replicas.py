@@ -66,3 +66,11 @@ def test_a_name_finds_them_all(workers: Kernel) -> None:
     assert "start(replicas=3) there" in workers.run("cm.get_actor('many').scale(3)").error
     workers.ok("p.stop()")
     assert "many" in workers.run("cm.get_actor('many')").error
+
+
+def test_a_map_that_cannot_go_on_ends(workers: Kernel) -> None:
+    workers.ok("import threading\np = Worker.start(replicas=2)")
+    assert "pickle" in workers.run("p.add.map([1] * 100 + [threading.Lock()] + [1] * 100).result()").error
+    assert "pickle" in workers.run("for y in p.add.map([1] * 100 + [threading.Lock()]): pass").error
+    workers.ok("p.stop()")
+    assert "was stopped" in workers.run("p.add.map(range(2000)).result()").error

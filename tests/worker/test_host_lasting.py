@@ -15,6 +15,7 @@ from worker.hosting import Hosted, Line
 from cellmesh.scheduler.objects import codec, segments
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.direct import AskFacts, Call, CancelCall, Facts
+from cellmesh.scheduler.wire.messages import Ref
 
 Start = Callable[..., Hosted]
 
@@ -269,3 +270,31 @@ def test_a_full_gpu_is_explained_and_the_actor_stays(start: Start) -> None:
     assert failure.type_name == "OutOfMemoryError"
     assert any("MiB in use" in note for note in failure.notes)
     assert line.ask("eat", 1) == 1 << 30
+
+
+def test_arguments_that_went_with_their_caller_are_that_calls_failure(start: Start) -> None:
+    host = start(Model, restarts=1, replay=True)
+    line = Line(host.address)
+    assert line.ask("step") == 1
+    gone = line.send("step", Ref(f"{host.prefix}gone", 100_000))
+    assert line.failure(gone).type_name == "ObjectGoneError"
+    assert line.ask("step") == 2
+    host.again()
+    line = Line(host.address, "other")
+    assert line.ask("step") == 3
+
+
+def test_a_stream_whose_caller_went_before_it_began_keeps_nobody_waiting(start: Start) -> None:
+    host = start(Model, restarts=1)
+    line, other = Line(host.address), Line(host.address, "other")
+    number = other.call("sleep", 60)
+    other.until(lambda: other.said)
+    line.stream("count_up", 10**6, room=1)
+    while not facts(other).queued:
+        pass
+    line.close()
+    while facts(other).queued:
+        pass
+    other.tell(CancelCall(number))
+    assert other.answer(number).state == "cancelled"
+    checkpointed(other)

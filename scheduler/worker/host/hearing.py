@@ -62,8 +62,8 @@ class Hearing:
             return
         caller.gone()
         self.freed = time.monotonic()
-        for number, entry in list(caller.running.items()):
-            if entry.stream is not None:
+        for number, entry in [*caller.running.items(), *caller.waiting.items()]:
+            if entry.call.kind == "stream":
                 self._cancel(caller, number)  # nobody takes its items
         self._lasting.forget(caller)
 

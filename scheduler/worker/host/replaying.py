@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.objects.segments import ObjectGoneError
 from cellmesh.scheduler.wire.direct import Call
 from cellmesh.scheduler.wire.messages import Ref
 
@@ -47,7 +49,10 @@ class Log:
 
     def append(self, caller: str, call: Call) -> None:
         """This call is about to run."""
-        whole = bytes(segments.view(call.payload)) if isinstance(call.payload, Ref) else None
+        whole = None
+        if isinstance(call.payload, Ref):
+            with suppress(ObjectGoneError):  # its caller was killed: the call fails, now and in a replay
+                whole = bytes(segments.view(call.payload))
         data = _encode(Logged(caller, call, whole))
         data = _LENGTH.pack(len(data)) + data
         self.size += len(data)
