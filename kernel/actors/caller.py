@@ -113,9 +113,10 @@ class Caller:
                 self._queue.popleft()
                 if one.taker.done():  # cancelled, or its arguments failed
                     one.free()
-                    continue
-                self._sent[one.number] = one
-                self._send(one, again=False)
+                else:
+                    self._sent[one.number] = one
+                    self._send(one, again=False)
+        self._retire()
 
     @property
     def open(self) -> bool:
@@ -198,6 +199,7 @@ class Caller:
             elif info.state == "restarting":
                 self._leave()
         for one in failed:  # free of the lock: what is called back may wait for other locks
+            one.free()
             one.taker.fail(died(self.info, self.title))
             self._directory.failed(one.taker)
 
@@ -216,8 +218,6 @@ class Caller:
             self._tell_failure()
         self._sent.clear()
         self._queue.clear()
-        for one in failed:
-            one.free()
         return failed
 
     def own(self) -> None:
@@ -243,6 +243,11 @@ class Caller:
             if self.load:
                 return
         self.session.engine.actors.end(self.info.id, "was not needed any more")
+
+    def _retire(self) -> None:
+        if self._retires and not self.load:
+            self.session.later.append(self.end_when_idle)
+            self.session.engine.nudge()
 
     def end(self, why: str) -> None:
         """End the actor; waits until its process has ended, for a while."""
@@ -286,9 +291,7 @@ class Caller:
         self._inbox.answer(None if one is None else one.taker, number, state, payload)
         if one is not None and state == "failed":
             self._directory.failed(one.taker)
-        if self._retires and not self.load:
-            self.session.later.append(self.end_when_idle)
-            self.session.engine.nudge()
+        self._retire()
 
     def _on_yielded(self, number: int, payload: Payload, count: int) -> None:
         one = self._sent.get(number)

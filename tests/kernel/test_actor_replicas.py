@@ -74,3 +74,21 @@ def test_a_map_that_cannot_go_on_ends(workers: Kernel) -> None:
     assert "pickle" in workers.run("for y in p.add.map([1] * 100 + [threading.Lock()]): pass").error
     workers.ok("p.stop()")
     assert "was stopped" in workers.run("p.add.map(range(2000)).result()").error
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_one_that_is_too_many_and_dies_over_its_last_call_does_not_stay(workers: Kernel) -> None:
+    workers.ok("""
+import signal
+@cm.actor(restarts=2)
+class Mortal:
+    def pid(self): return os.getpid()
+    def die(self): os.kill(os.getpid(), signal.SIGKILL)
+p = Mortal.start(replicas=2)
+_, last = p
+last.pid().result()
+f = last.die()
+p.scale(1)
+""")
+    assert "was running" in workers.run("f.result()").error
+    workers.ok("while len(cm.actors()) > 1: time.sleep(0.05)")
