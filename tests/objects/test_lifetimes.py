@@ -140,12 +140,12 @@ def test_what_functions_have_captured_goes_with_their_calls(mesh: Mesh, segments
 def test_putting_in_a_loop_does_not_pile_up(mesh: Mesh, segments_of: Look) -> None:
     array = np.zeros(LARGE)
     most = 0
-    for i in range(30):
+    for i in range(200):
         array[0] = i
         ref = cm.put(array)
         assert ref.result()[0] == i
         most = max(most, len(segments_of()))
-    assert most < 15, "the hub may be a few behind, not all"
+    assert most < 100, "the hub may be some tenths of a second behind, not more"
     for _ in range(100):
         ref = cm.put(array[:SMALL])
     settle(mesh)
