@@ -5,14 +5,16 @@ Owns `deferred`. Never waits and never lasts: what is inside must be quick. Read
 """
 
 import _signal  # type: ignore[import-not-found]  # `signal` without its enumerations, which cost more
-import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
 
 class deferred:  # noqa: N801 - reads as what it does: `with deferred(): send()`
-    """SIGINT is raised as this block is left, and not within. A handler of the user's own is left alone."""
+    """SIGINT is raised as this block is left, and not within.
+
+    Never around what may take long, or is the user's own code: Stop would not be felt.
+    """
 
     __slots__ = ("_handler", "_stopped")
 
@@ -20,9 +22,9 @@ class deferred:  # noqa: N801 - reads as what it does: `with deferred(): send()`
         self._handler: Any = None
         self._stopped = False
         if threading.current_thread() is not threading.main_thread():
-            return
+            return  # no other is interrupted
         handler = _signal.getsignal(_signal.SIGINT)
-        if is_known(handler):
+        if handler is not None:  # None: one that Python cannot put back
             self._handler = handler
             _signal.signal(_signal.SIGINT, self._note)
 
@@ -32,13 +34,7 @@ class deferred:  # noqa: N801 - reads as what it does: `with deferred(): send()`
         if self._handler is not None:
             _signal.signal(_signal.SIGINT, self._handler)
             if self._stopped:
-                self._handler(_signal.SIGINT, None)
+                _signal.raise_signal(_signal.SIGINT)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self._stopped = True
-
-
-def is_known(handler: object) -> bool:
-    """Whether this is Python's own handler of SIGINT, or ipykernel's: what these do can be done later."""
-    module = getattr(handler, "__module__", "") or ""
-    return handler is signal.default_int_handler or module.startswith("ipykernel")

@@ -19,11 +19,12 @@ from cellmesh.scheduler.wire.messages import JobInfo, Payload, WorkerInfo
 from cellmesh.scheduler.worker import lending
 
 from . import identity, limits, meshing
+from .deferring import deferred
 from .jobs import Job, Kind
 from .notices import Notices
 from .outputs import Router
 from .stop import Hooks
-from .waiting import Bell, uninterrupted
+from .waiting import Bell
 from .within import Within
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class Session:
         self.pid = os.getpid()
         self.bell = Bell()
         # For what Stop waits for; inline the calls themselves run in it, and are what it is pressed for.
-        self.uninterrupted = nullcontext if engine.name == "inline" else uninterrupted
+        self.uninterrupted = nullcontext if engine.name == "inline" else deferred
         self.hooks = Hooks(self)
         self.notices = Notices(self)
         self.router = Router(self)

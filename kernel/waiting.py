@@ -1,8 +1,8 @@
 """Waiting in the notebook's thread so that Stop is felt at once.
 
-Owns the `Bell` that engine threads ring, and the guards: one makes SIGINT raise while we wait, one makes it
-wait while something is done that must not be torn. Never polls: a waiter sleeps on a lock of its own, so a
-KeyboardInterrupt can never leave a shared lock taken. Read next: `jobs.py`.
+Owns the `Bell` that engine threads ring, and the guard that makes SIGINT raise while we wait. Never polls: a
+waiter sleeps on a lock of its own, so a KeyboardInterrupt can never leave a shared lock taken.
+Read next: `deferring.py` (Stop, put off), `jobs.py`.
 """
 
 from __future__ import annotations
@@ -149,26 +149,6 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Have SIGINT wait for the end of a short stretch that must happen whole, or not at all.
-
-    Never around what may take long, or is the user's own code: Stop would not be felt.
-    """
-    main = threading.current_thread() is threading.main_thread()  # no other is interrupted
-    if not main or signal.getsignal(signal.SIGINT) is None:  # None: a handler that Python cannot put back
-        yield
-        return
-    came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if came:
-            signal.raise_signal(signal.SIGINT)
 
 
 def deadline_of(timeout: float | None) -> float | None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from cellmesh.kernel.deferring import deferred, is_known
+from cellmesh.kernel.deferring import deferred
 from cellmesh.kernel.waiting import Bell
 from cellmesh.scheduler.wire.direct import FromHost
 from cellmesh.scheduler.wire.framing import Framed
@@ -121,7 +121,7 @@ class Road:
         if not _HAS_EPOLL or threading.current_thread() is not threading.main_thread():
             return done()
         handler = _signal.getsignal(_signal.SIGINT)
-        if not is_known(handler):
+        if not _is_known(handler):
             return done()  # a handler that we do not know may raise wherever it likes
         self._stopped = self._sleeps = False
         _signal.signal(_signal.SIGINT, self._on_stop)
@@ -282,3 +282,9 @@ class Roads:
         for descriptor, _ in room.poll():
             if (road_ := self._roads.get(descriptor)) is not None:
                 road_.flush()
+
+
+def _is_known(handler: object) -> bool:
+    """Whether this is Python's own handler of SIGINT, or ipykernel's: what these do can be done later."""
+    module = getattr(handler, "__module__", "") or ""
+    return handler is signal.default_int_handler or module.startswith("ipykernel")
