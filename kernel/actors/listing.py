@@ -1,6 +1,6 @@
 """`cm.actors()`.
 
-Owns who is asked for the table, and for how long. Read next: `cellmesh/widgets/actors.py`.
+Owns who is asked for the table, and for how long. Read next: `cellmesh/widgets/views.py`.
 """
 
 import time
@@ -10,8 +10,8 @@ from cellmesh.kernel.session import Session
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorInfo
-from cellmesh.widgets.actors import ActorsView
 from cellmesh.widgets.viewmodel import actor_row
+from cellmesh.widgets.views import ActorsView
 
 from .caller import Caller
 from .directory import directory_of
