@@ -14,7 +14,7 @@ from typing import Any
 
 import cellmesh as cm
 
-from .base import Contender
+from .base import MIB, Contender, megabyte
 
 CALLERS = 64
 CALLS = 20  # of each
@@ -78,7 +78,28 @@ class Network:
         return answers
 
 
-class Acting(Contender):
+class Asked(Contender):
+    """Mixed in where a method's call answers with a Future."""
+
+    model: Any
+
+    def actor_call(self, count: int) -> None:
+        """One after another."""
+        for _ in range(count):
+            self.model.noop().result()
+
+    def actor_many(self, count: int) -> None:
+        """All at once."""
+        for future in [self.model.noop() for _ in range(count)]:
+            future.result()
+
+    def actor_array(self, count: int) -> None:
+        """An array both ways."""
+        for _ in range(count):
+            assert self.model.same(megabyte()).result().nbytes == MIB
+
+
+class Acting(Asked):
     """Mixed into our own contender."""
 
     def actor_start(self, _: int) -> float:

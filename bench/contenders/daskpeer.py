@@ -2,8 +2,8 @@
 
 import distributed
 
-from .acting import Model
-from .base import MIB, Contender, arrays, mean, megabyte, noop, run_script
+from .acting import Asked, Model
+from .base import arrays, mean, noop, run_script
 
 COLD = """
 import time; t = time.perf_counter()
@@ -25,7 +25,7 @@ with Client(sys.argv[1]) as client:
 """
 
 
-class Peer(Contender):
+class Peer(Asked):
     version = distributed.__version__
 
     def start(self) -> None:
@@ -49,18 +49,6 @@ class Peer(Contender):
 
     def arrays(self, count: int) -> None:
         self.client.gather([self.client.submit(mean, array, pure=False) for array in arrays(count)])
-
-    def actor_call(self, count: int) -> None:
-        for _ in range(count):
-            self.model.noop().result()
-
-    def actor_many(self, count: int) -> None:
-        for future in [self.model.noop() for _ in range(count)]:
-            future.result()
-
-    def actor_array(self, count: int) -> None:
-        for _ in range(count):
-            assert self.model.same(megabyte()).result().nbytes == MIB
 
     def attach(self, count: int) -> None:
         for _ in range(count):

@@ -8,7 +8,7 @@ import cellmesh as cm
 
 from .acting import Acting, Model
 from .alone import Alone
-from .base import MIB, arrays, mean, megabyte, noop, run_script, same
+from .base import arrays, mean, noop, run_script, same
 
 COLD = """
 import time; t = time.perf_counter()
@@ -48,18 +48,6 @@ class Peer(Acting, Alone):
     def arrays(self, count: int) -> None:
         for future in [cm.submit(mean, array) for array in arrays(count)]:
             future.result()
-
-    def actor_call(self, count: int) -> None:
-        for _ in range(count):
-            self.model.noop().result()
-
-    def actor_many(self, count: int) -> None:
-        for future in [self.model.noop() for _ in range(count)]:
-            future.result()
-
-    def actor_array(self, count: int) -> None:
-        for _ in range(count):
-            assert self.model.same(megabyte()).result().nbytes == MIB
 
     def actor_stream(self, count: int) -> None:
         assert sum(1 for _ in self.model.count(count)) == count
