@@ -30,8 +30,8 @@ def actor_requested(turn: Turn, event: ActorRequested) -> None:
     living = state.names.get((session, event.name)) if event.name else None
     never = never_fits(state, event.spec)
     if event.actor in state.actors:
-        living = event.actor  # asked again
-    if living is not None and not event.replace:
+        _answer(turn, event, event.actor, "", fresh=True)  # asked again, of a hub that came back
+    elif living is not None and not event.replace:
         same = state.actors[living].same == event.same
         _answer(turn, event, living if same else None, "" if same else _taken(event.name))
     elif never:
@@ -51,11 +51,13 @@ def _begin(turn: Turn, event: ActorRequested, session: SessionId) -> None:
     state.homeless[actor.id] = None
     if event.name:
         state.names[session, event.name] = actor.id
-    turn.out.append(AnswerActor(event.client, event.request, actor.id, fresh=True))
+    _answer(turn, event, actor.id, "", fresh=True)
 
 
-def _answer(turn: Turn, event: ActorRequested, actor: ActorId | None, why: str) -> None:
-    turn.out.append(AnswerActor(event.client, event.request, actor, why))
+def _answer(
+    turn: Turn, event: ActorRequested, actor: ActorId | None, why: str, *, fresh: bool = False
+) -> None:
+    turn.out.append(AnswerActor(event.client, event.request, actor, why, fresh))
 
 
 def never_fits(state: State, spec: ActorSpec) -> str:

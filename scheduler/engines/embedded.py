@@ -38,6 +38,7 @@ ATTACH_SECONDS = 15.0
 LOOK_SECONDS = 0.5  # a hub that ended before we connected never says so: its lock does
 GOODBYE_SECONDS = 2.0
 
+_ENDED = "The hub of this session has ended, and its workers with it. Run the cell again."
 _REFUSALS = {"busy": SessionBusyError, "protocol": VersionMismatchError, "gone": HubGoneError}
 
 
@@ -133,9 +134,7 @@ class EmbeddedEngine(Engine):
 
     def _post(self, *messages: msg.Wire) -> None:
         if self._dealer is None or self._gone:
-            raise EngineError(
-                "The hub of this session has ended, and its workers with it. Run the cell again."
-            )
+            raise EngineError(_ENDED)
         self._dealer.post(*messages)
 
     # --- what the notebook asks ------------------------------------------------------------------
@@ -263,6 +262,7 @@ class EmbeddedEngine(Engine):
                 case msg.Freed(names):
                     makers.freed(names) if names else makers.rest()
                 case lives.ActorState(info):
+                    self._actors.told(info)
                     sink.actor(info)
                 case msg.Status() | lives.ActorAnswer() | lives.Actors() | lives.Recipe():
                     self._questions.answered(message)
@@ -274,8 +274,8 @@ class EmbeddedEngine(Engine):
                 case msg.Welcome():
                     self._missed = 0
                     self._welcome = message
-                    if self._answered.is_set() and message.session is not None:
-                        sink.workers(message.session.mesh)
+                    if self._answered.is_set() and not self._gone:
+                        self._back(sink, message)
                     self._answered.set()
                 case msg.Refuse(why, job):
                     if not self._answered.is_set():
@@ -286,6 +286,13 @@ class EmbeddedEngine(Engine):
                     else:
                         sink.refused(why, job)
         sink.flushed()
+
+    def _back(self, sink: Sink, welcome: msg.Welcome) -> None:
+        """A hub that was killed is there again; what it had not sent yet may have died with it."""
+        if welcome.session is not None:
+            sink.workers(welcome.session.mesh)
+        self._actors.follow_again()
+        self._questions.again()
 
     def _on_lost(self) -> None:
         """The hub's socket is gone: the nursery restarts it, unless the hub's folder is gone too."""
@@ -309,5 +316,5 @@ class EmbeddedEngine(Engine):
             self._answered.set()
         elif self._sink is not None:
             self._questions.lose()
-            self._sink.lost("The hub of this session has ended, and its workers with it. Run the cell again.")
+            self._sink.lost(_ENDED)
             self._sink.flushed()

@@ -1,6 +1,7 @@
 """The embedded engine's client side of actors' lives: questions and words to the hub.
 
-Owns what each of them is called. Never sees a call: these go straight to the actor's process.
+Owns what each of them is called, and which actors are followed: a hub that was killed may have taken word of
+them with it, so the next one is asked again. Never sees a call: these go straight to the actor's process.
 Read next: `questions.py`, `embedded.py`, `../wire/actors.py`.
 """
 
@@ -22,17 +23,18 @@ class EmbeddedActors(Lives):
     def __init__(self, questions: Questions, post: Callable[[Wire], None]) -> None:
         self._ask = questions.ask
         self._post = post
+        self._followed: dict[int, None] = {}
         self.data = Path()  # the hub's data folder, once it is known
 
     def start(self, wanted: wire.StartActor) -> wire.ActorAnswer:
         """Waits for the answer, but not until it is alive."""
         answer: wire.ActorAnswer = self._ask(lambda n: msgspec.structs.replace(wanted, request=n))
-        return answer
+        return self._found(answer)
 
     def find(self, name: str, actor: int = 0) -> wire.ActorAnswer:
         """By name, or by id."""
         answer: wire.ActorAnswer = self._ask(lambda n: wire.FindActor(n, name, actor))
-        return answer
+        return self._found(answer)
 
     def all(self) -> list[wire.ActorInfo]:
         """Those of the session, and the detached ones."""
@@ -45,7 +47,21 @@ class EmbeddedActors(Lives):
 
     def follow(self, actor: int, follow: bool = True) -> None:
         """Be told of its changes, or no more."""
+        if follow:
+            self._followed[actor] = None
+        else:
+            self._followed.pop(actor, None)
         self._post(wire.FollowActor(actor, follow))
+
+    def told(self, info: wire.ActorInfo) -> None:
+        """The hub has said how it is; of one that has ended nothing more will come."""
+        if info.state == "ended":
+            self._followed.pop(info.id, None)
+
+    def follow_again(self) -> None:
+        """The hub is back."""
+        for actor in list(self._followed):
+            self._post(wire.FollowActor(actor, True))
 
     def renew(self, actor: int, blob: str, same: str) -> None:
         """Its class was reloaded."""
@@ -54,6 +70,11 @@ class EmbeddedActors(Lives):
     def recipe(self, actor: int) -> wire.Recipe:
         """What it was started with."""
         answer: wire.Recipe = self._ask(lambda n: wire.AskRecipe(n, actor))
+        return answer
+
+    def _found(self, answer: wire.ActorAnswer) -> wire.ActorAnswer:
+        if answer.actor is not None and answer.actor.state != "ended":
+            self._followed[answer.actor.id] = None  # the hub tells us of it from now on
         return answer
 
     def home(self, actor: int) -> Path:

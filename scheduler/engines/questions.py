@@ -29,7 +29,7 @@ class Questions:
         """Post what `make` makes of a request's number; waits for the answer."""
         request = next(self._count)
         message = make(request)
-        question = self._asked[request] = _Question()
+        question = self._asked[request] = _Question(message)
         try:
             self._post(message)
             if not self._gone:
@@ -47,6 +47,11 @@ class Questions:
         if question is not None:
             question.end(answer)
 
+    def again(self) -> None:
+        """The hub is back: answers may have died with the one that was asked."""
+        for question in list(self._asked.values()):
+            self._post(question.message)
+
     def lose(self) -> None:
         """There will be no answers any more."""
         self._gone = True
@@ -59,7 +64,8 @@ class Questions:
 class _Question:
     """One that waits. Whoever takes it out of those asked ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, message: Wire) -> None:
+        self.message = message
         self.answer: Any = None
         self._alarm = threading.Lock()
         self._alarm.acquire()

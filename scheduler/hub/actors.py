@@ -75,6 +75,10 @@ def take(hub: Hub, at: float, client: Client, message: Asked) -> None:
 def _start(hub: Hub, at: float, client: Client, start: msg.StartActor) -> None:
     actor, options = ActorId(start.actor), start.options
     kind = hub.store.sessions[client.session].blobs.kept[start.blob]
+    ended = hub.lives.ended.get(actor)
+    if ended is not None:  # the first answer died with a hub
+        hub.peers.send(client.identity, msg.ActorAnswer(start.request, ended, fresh=True))
+        return
     own = DETACHED if options.detached else client.session
     context, surroundings, template = _setting(hub, client)
     if own not in hub.store.sessions:
@@ -166,8 +170,13 @@ def came_up(hub: Hub, at: float, worker: WorkerId, up: msg.ActorUp) -> None:
 
 
 def process_gone(hub: Hub, actor: ActorId, peak: int) -> None:
-    """A process of it has ended: take down its socket, and what it said last."""
-    for path in folders.hub_folder(hub.name).glob(f"a{actor:x}-*"):
+    """A process of it has ended: take down its socket, and what it said last.
+
+    Its own alone: while a journal is replayed, earlier lives end again and the last one's socket is in use.
+    """
+    known = hub.core.state.actors.get(actor)
+    lives = "*" if known is None else str(known.incarnation)
+    for path in folders.hub_folder(hub.name).glob(f"a{actor:x}-{lives}"):
         path.unlink(missing_ok=True)
     life = hub.lives.kept.get(actor)
     if life is not None:

@@ -54,11 +54,16 @@ class Broken:
         raise ValueError("no model at this path")
 
 
-def ask(
-    desk: Desk, kind: type, *args: Any, name: str = "", same: str = "1", replace: bool = False, **options: Any
-) -> ActorAnswer:
+def ask(desk: Desk, kind: type, *args: Any, **options: Any) -> ActorAnswer:
     """Start one, as `kind.start(*args)` does."""
-    wanted = StartActor(
+    return desk.engine.actors.start(request(desk, kind, *args, **options))
+
+
+def request(
+    desk: Desk, kind: type, *args: Any, name: str = "", same: str = "1", replace: bool = False, **options: Any
+) -> StartActor:
+    """What `ask` asks."""
+    return StartActor(
         0,
         desk.engine.new_job_id(),
         name,
@@ -69,7 +74,6 @@ def ask(
         ActorOptions(**options),
         replace=replace,
     )
-    return desk.engine.actors.start(wanted)
 
 
 def start(desk: Desk, kind: type = Counter, *args: Any, **options: Any) -> ActorInfo:

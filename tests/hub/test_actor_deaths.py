@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import zmq
 from conformance.recording import Desk, interpreter
-from hub.acting import Caller, Counter, alive, ask, ended, once, start
+from hub.acting import Caller, Counter, alive, ask, ended, once, request, start
 from hub.bare import KERNEL, S, tell
 
 from cellmesh.scheduler.core import events as ev
@@ -99,6 +99,51 @@ def test_an_actor_survives_the_hubs_death_and_its_callers_do_not_notice(desk: De
         assert caller.call("add", 1) == 102
     os.kill(info.pid, signal.SIGKILL)
     assert once(alive(desk, info.id, 2), "add", 1) == 1
+
+
+def _another_hub(desk: Desk) -> None:
+    """kill -9 for the hub, and wait until the next one answers."""
+    before = desk.engine.status().pid
+    os.kill(before, signal.SIGKILL)
+    assert desk.engine.status().pid != before
+
+
+def test_a_hub_that_recalls_earlier_deaths_leaves_the_living_one_its_socket(desk: Desk) -> None:
+    info = start(desk, Counter, restarts=2, checkpoint=False)
+    os.kill(info.pid, signal.SIGKILL)
+    second = alive(desk, info.id, 2)
+    _another_hub(desk)
+    assert once(second, "add", 1) == 1  # a new connection
+    os.kill(second.pid, signal.SIGKILL)
+    third = alive(desk, info.id, 3)
+    _another_hub(desk)
+    assert once(third, "add", 1) == 1
+
+
+def test_a_hub_that_is_back_says_again_how_actors_are(desk: Desk) -> None:
+    info, short = start(desk, Counter), start(desk, Counter)
+    desk.engine.actors.end(short.id, "")
+    ended(desk, short.id)
+    before, told_of_end = len(desk.told.actors(info.id)), len(desk.told.actors(short.id))
+    _another_hub(desk)
+    desk.told.wait(lambda: len(desk.told.actors(info.id)) > before, "word of the actor")
+    assert desk.told.actors(info.id)[-1] == info
+    assert len(desk.told.actors(short.id)) == told_of_end
+
+
+def test_a_start_that_is_asked_for_again_starts_nothing(desk: Desk) -> None:
+    wanted = request(desk, Counter, name="llm", replace=True)
+    first, again = desk.engine.actors.start(wanted), desk.engine.actors.start(wanted)
+    assert first.actor is not None
+    assert again.actor is not None
+    assert again.actor.id == first.actor.id
+    assert again.fresh
+    info = alive(desk, first.actor.id)
+    desk.engine.actors.end(info.id, "")
+    ended(desk, info.id)
+    late = desk.engine.actors.start(wanted).actor
+    assert late is not None
+    assert late.state == "ended"
 
 
 def test_a_death_while_the_hub_is_away_is_seen(desk: Desk) -> None:
