@@ -18,7 +18,7 @@ from .base import MIB, Contender, megabyte
 
 CALLERS = 64
 CALLS = 20  # of each
-WIDTH = 512
+WIDTH = 768
 STATE = 100_000_000
 
 
@@ -52,7 +52,11 @@ class Heavy:
 
 
 class Network:
-    """A small torch MLP, asked for single rows."""
+    """A torch MLP, the one of a small transformer's layer, asked for single rows.
+
+    Its weights (19 MB) are more than a core's own cache holds, as those of most networks: a single row costs
+    reading all of them, and 64 cost it once. One that fits would gain little by any way of gathering.
+    """
 
     def __init__(self) -> None:
         import torch

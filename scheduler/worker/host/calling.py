@@ -64,6 +64,14 @@ class Calling:
         self.done = 0
         self.cut = False  # a call was interrupted somewhere: no replay does the same
 
+    def begins(self, entry: Entry) -> bool:
+        """Whether it may run now: it was not cancelled, and could be written down where that is to be."""
+        try:
+            return entry.caller.take(entry)
+        except Exception as error:  # noqa: BLE001 - a full disk, say: it is this call's trouble alone
+            self.failed(entry, error)
+            return False
+
     def call(self, entry: Entry, stopping: Stopping) -> None:
         """Run it: to its answer, or to where it goes on by itself."""
         call = entry.call

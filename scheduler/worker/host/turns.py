@@ -1,8 +1,8 @@
 """Whose turn it is: calls in the order of their arrival, in the main thread or in several.
 
 Owns the queue. With one thread a call begins when the one before it has ended, or goes on by itself (a
-coroutine, a stream that rests). Calls of a method marked by `@cm.batch` are gathered, but none overtakes an
-earlier call of its own caller. Never runs a method. Read next: `calling.py`, `watching.py`.
+coroutine, a stream that rests). Never runs a method. Read next: `gathering.py`, `calling.py`,
+`watching.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from .callers import Caller, Entry
+from .callers import Entry
 from .calling import Calling
 from .door import Door
+from .gathering import Gathering
 from .living import Living
 from .stopping import InMain, InThread
 from .voices import Voices, speaking
@@ -44,6 +45,7 @@ class Turns:
         self._other = other
         self._between = between
         self.waiting: deque[Entry] = deque()
+        self._gathering = Gathering(self.waiting, calling.begins, self._hear)
         self.stopped = False
         self._pool: queue.SimpleQueue[list[Entry]] | None = None
         if threads > 1:
@@ -59,7 +61,7 @@ class Turns:
 
     def stop(self, *, interrupt: bool) -> None:
         """Begin nothing more; what runs in the main thread ends, or is interrupted. Any thread."""
-        self.stopped = True
+        self.stopped = self._gathering.stopped = True
         entry = self._voices.in_main
         if interrupt and entry is not None and entry.stop is not None:
             entry.cancelled = True
@@ -84,14 +86,17 @@ class Turns:
         while waiting and not self.stopped:
             entry = waiting.popleft()
             resumed = entry.stream is not None
-            if not resumed and not entry.caller.take(entry):
+            if not resumed and not self._calling.begins(entry):
                 continue
             kind = entry.call.kind
             entries = [entry]
-            if kind == "call" and self._living.batches and entry.call.method in self._living.batches:
-                entries = self._gathered(entry)
+            batch = self._living.batches.get(entry.call.method) if kind == "call" else None
+            if batch is not None:
+                entries = self._gathering.gather(entry, *batch)
             if self._pool is not None and (kind == "call" or kind == "stream"):
                 self._pool.put(entries)
+                if batch is not None:
+                    self._gathering.handed_over(entries)
                 continue
             watch.begin()
             voices.in_main = entry
@@ -102,6 +107,8 @@ class Turns:
             voices.in_main = None
             speaking.set(None)
             watch.end()
+            if batch is not None:
+                self._gathering.handed_over(entries)
             if self._calling.cut:
                 self._between()
             now = time.perf_counter()
@@ -111,6 +118,10 @@ class Turns:
                 door.wait(0)
                 sent = now
 
+    def _hear(self, seconds: float) -> None:
+        self._door.flush()
+        self._door.wait(seconds)
+
     def _run(self, entries: list[Entry], stopping: InMain | InThread) -> None:
         entry = entries[0]
         if entry.stream is not None:
@@ -119,35 +130,6 @@ class Turns:
             self._calling.batch(entries, stopping)
         else:
             self._calling.call(entry, stopping)
-
-    def _gathered(self, first: Entry) -> list[Entry]:
-        """Calls of the same method that may run with it: those that wait, and those that come soon."""
-        method = first.call.method
-        most, seconds = self._living.batches[method]
-        entries = [first]
-        end = time.perf_counter() + seconds
-        while True:
-            self._pick(method, most, entries)
-            left = end - time.perf_counter()
-            if len(entries) >= most or left <= 0 or self.stopped:
-                return entries
-            self._door.flush()
-            self._door.wait(left)
-
-    def _pick(self, method: str, most: int, entries: list[Entry]) -> None:
-        behind: set[Caller] = set()
-        for entry in list(self.waiting):
-            if len(entries) >= most:
-                return
-            caller = entry.caller
-            if entry.stream is not None or caller in behind:
-                continue
-            if entry.call.method != method or entry.call.kind != "call":
-                behind.add(caller)
-            else:
-                self.waiting.remove(entry)
-                if caller.take(entry):
-                    entries.append(entry)
 
     def _work(self, pool: queue.SimpleQueue[list[Entry]]) -> None:
         """One of several threads."""
