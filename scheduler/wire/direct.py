@@ -16,7 +16,7 @@ from typing import Literal
 from .records import Payload, Wire
 from .work import Output
 
-DIRECT = 1
+DIRECT = 2
 """Callers and hosts must agree on this number."""
 
 # --- caller -> host -------------------------------------------------------------------------------
@@ -80,7 +80,8 @@ class Met(Wire, frozen=True):
     `begun`: the highest number of the caller's calls that an earlier life had begun, if any: what is up to
     it and has no answer must not be sent again, unless it may run twice. Said again when the class was
     reloaded. `done`: with replay, all up to this number have run and are part of the state; answers that
-    were not taken are sent again by themselves.
+    were not taken are sent again by themselves. `heard` is the highest number that this life has had of the
+    caller, and `pending` those up to it that will be answered: calls outlive a torn connection.
     """
 
     actor: int
@@ -90,6 +91,14 @@ class Met(Wire, frozen=True):
     retry: list[str]
     begun: list[int]
     done: int = 0
+    heard: int = 0
+    pending: list[int] = []
+
+
+class Refused(Wire, frozen=True):
+    """Answer to a `Greet` of another protocol; then it hangs up. Never changes, so that all understand it."""
+
+    protocol: int
 
 
 class Answer(Wire, frozen=True):
@@ -128,4 +137,4 @@ class Facts(Wire, frozen=True):
 
 
 ToHost = Greet | Call | CancelCall | More | Took | AskFacts
-FromHost = Met | Answer | Yielded | Said | Took | Facts
+FromHost = Met | Refused | Answer | Yielded | Said | Took | Facts

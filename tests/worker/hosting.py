@@ -144,12 +144,18 @@ class Hosted:
             segment.unlink()
 
 
+def connected(address: str) -> socket.socket:
+    """A connection on which nobody has greeted."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(address)
+    return sock
+
+
 class Line:
     """A caller. Answers are kept by number, items and output too."""
 
     def __init__(self, address: str, id: str = "caller") -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(address)
+        self.sock = connected(address)
         self.road = Framed(self.sock, FromHost)
         self.answers: dict[int, Answer] = {}
         self.items: dict[int, list[Any]] = {}
@@ -161,6 +167,8 @@ class Line:
         self.number = 0
         self.tell(Greet(DIRECT, id, id))
         self.until(lambda: self.met)
+        assert self.met is not None
+        self.number = self.met.heard  # numbers go on where it was before
 
     def tell(self, *messages: Any) -> None:
         for message in messages:

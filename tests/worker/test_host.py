@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from worker.hosting import Hosted, Line
+from worker.hosting import Hosted, Line, connected
 
-from cellmesh.scheduler.wire.direct import CancelCall
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire.direct import DIRECT, Call, CancelCall, FromHost, Greet, Refused
+from cellmesh.scheduler.wire.framing import Framed
 
 
 class Counter:
@@ -62,6 +65,49 @@ def test_callers_share_the_object_and_one_that_goes_takes_nothing_along(start: S
     assert (one.ask("add"), other.ask("add")) == (1, 2)
     one.close()
     assert other.ask("add") == 3
+
+
+def test_a_caller_whose_connection_was_torn_goes_on_and_nothing_runs_twice(start: Start) -> None:
+    host = start(Counter)
+    torn = Line(host.address, "one")
+    assert torn.ask("add") == 1
+    slept, added = torn.call("sleep", 0.5), torn.call("add")
+    Line(host.address, "other").call("add")  # heard after what came before
+    torn.close()
+    again = Line(host.address, "one")
+    assert again.met is not None
+    assert again.met.heard in (1, 3)  # the torn connection may be read after the new one
+    payload = codec.dumps(((), {}))
+    for number in (1, slept, added):
+        again.tell(Call(number, "add", payload, again=True))
+    again.number = added
+    assert again.answer(added).state == "ok"
+    assert again.ask("add") == 4 + 100 * (slept in again.met.pending)
+    assert 1 not in again.answers
+
+
+def test_a_caller_that_has_nothing_under_way_and_comes_again_is_known(start: Start) -> None:
+    host = start(Counter)
+    one = Line(host.address, "one")
+    assert one.ask("add") == 1
+    one.close()
+    again = Line(host.address, "one")
+    assert again.met is not None
+    assert (again.met.heard, again.met.pending) == (1, [])
+    again.tell(Call(1, "add", codec.dumps(((), {}))))
+    assert again.ask("add") == 2
+
+
+def test_a_caller_of_another_protocol_is_told_which_one_it_is(start: Start) -> None:
+    road = Framed(connected(start(Counter).address), FromHost)
+    road.post(Greet(DIRECT + 1, "new", "new"))
+    road.send()
+    select.select([road], [], [], 30)
+    assert road.receive() == [Refused(DIRECT)]
+    select.select([road], [], [], 30)
+    with pytest.raises(EOFError):
+        road.receive()
+    road.close()
 
 
 def test_an_exception_is_the_callers_and_the_actor_lives_on(start: Start) -> None:

@@ -42,6 +42,7 @@ class Caller:
         self.name = name
         self._begins = begins  # told of each call before it runs
         self.place = 0  # of its marks
+        self.heard = 0  # the highest number that has come from it
         self.done = 0  # with replay: the last call that is part of the state
         self.kept: dict[int, Answer] | None = None  # with replay: answers that it has not taken
         self.road: Framed | None = None  # None: it is gone

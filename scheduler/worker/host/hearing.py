@@ -11,7 +11,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cellmesh.scheduler.wire.direct import DIRECT, AskFacts, Call, CancelCall, Facts, Greet, Met, More, Took
+from cellmesh.scheduler.wire.direct import (
+    DIRECT,
+    AskFacts,
+    Call,
+    CancelCall,
+    Facts,
+    Greet,
+    Met,
+    More,
+    Refused,
+    Took,
+)
 from cellmesh.scheduler.wire.framing import Framed
 
 from .callers import Caller, Entry
@@ -45,10 +56,12 @@ class Hearing:
         waiting = self._turns.waiting
         for message in messages:
             if type(message) is Call and caller is not None:
-                if message.number <= caller.done:
-                    continue  # it has run, in an earlier life: its answer was sent again
+                number = message.number
+                if number <= caller.heard or number <= caller.done:
+                    continue  # over a connection that was torn, or in an earlier life
+                caller.heard = number
                 entry = Entry(caller, message)
-                caller.waiting[message.number] = entry
+                caller.waiting[number] = entry
                 waiting.append(entry)
             elif type(message) is Greet:
                 caller = self._greeted(road, message)
@@ -79,6 +92,8 @@ class Hearing:
 
     def _greeted(self, road: Framed, greet: Greet) -> Caller:
         if greet.protocol != DIRECT:
+            road.post(Refused(DIRECT))
+            road.send()
             raise EOFError
         caller = self._lasting.caller(greet.caller, greet.name)
         caller.road = road
@@ -91,7 +106,8 @@ class Hearing:
     def _meet(self, caller: Caller) -> None:
         names, streams, retry = self._living.described()
         begun = self._lasting.begun_before(caller)
-        caller.say(Met(*self._identity, names, streams, retry, begun, caller.done))
+        pending = sorted({*caller.waiting, *caller.running})
+        caller.say(Met(*self._identity, names, streams, retry, begun, caller.done, caller.heard, pending))
 
     def _told(self, caller: Caller, message: Any) -> None:
         match message:

@@ -20,6 +20,9 @@ from .checkpoints import Checkpoints, load
 from .living import Living
 from .replaying import LONG, Log
 
+REMEMBERED = 1000
+"""So many callers that hung up may come again, and no call of theirs runs twice."""
+
 
 class Lasting:
     """Of one actor. `note` tells people a line."""
@@ -28,6 +31,9 @@ class Lasting:
         options = order.options
         self._home = Path(order.home)
         self.callers: dict[str, Caller] = {}
+        self._gone: dict[
+            str, int
+        ] = {}  # what was heard of callers that are forgotten, the longest gone first
         self._begun = Begun(self._home) if options.restarts and not options.replay else None
         self._log = Log(self._home) if options.replay else None
         self._written: dict[str, Any] = {}
@@ -70,6 +76,7 @@ class Lasting:
         if caller is None:
             begins = self._begins if self._log is not None or self._begun is not None else None
             caller = self.callers[id] = Caller(id, name, begins)
+            caller.heard = self._gone.pop(id, 0)
             if self._begun is not None:
                 caller.place = self._begun.place_of(id)
             if self._log is not None:
@@ -81,6 +88,9 @@ class Lasting:
         """It is gone, as thousands of tasks go; what still runs, or counts in a replay, is kept."""
         if caller.kept is None and not caller.running and not caller.waiting:
             self.callers.pop(caller.id, None)
+            self._gone[caller.id] = caller.heard
+            if len(self._gone) > REMEMBERED:
+                del self._gone[next(iter(self._gone))]
 
     def begun_before(self, caller: Caller) -> list[int]:
         """The highest number that an earlier life had begun of the caller's calls, if any."""
