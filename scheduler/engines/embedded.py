@@ -6,7 +6,6 @@ the sink. Never places work. Read next: `../wire/dealer.py`, `../hub/hub.py`.
 
 import itertools
 import os
-import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ from .contract import (
     EngineError,
     HubGoneError,
     JobSpec,
-    SessionBusyError,
     SessionSpec,
     Sink,
     Survivors,
@@ -33,13 +31,11 @@ from .contract import (
 from .delivered import Delivered, Deliveries
 from .embedded_actors import EmbeddedActors
 from .questions import Questions
+from .welcome import Answer
 
-ATTACH_SECONDS = 15.0
-LOOK_SECONDS = 0.5  # a hub that ended before we connected never says so: its lock does
 GOODBYE_SECONDS = 2.0
 
 _ENDED = "The hub of this session has ended, and its workers with it. Run the cell again."
-_REFUSALS = {"busy": SessionBusyError, "protocol": VersionMismatchError, "gone": HubGoneError}
 
 
 class EmbeddedEngine(Engine):
@@ -51,17 +47,16 @@ class EmbeddedEngine(Engine):
 
     name = "embedded"
 
-    def __init__(self, folder: Path, *, worker: int = 0) -> None:
+    def __init__(self, folder: Path, *, worker: int = 0, shares_memory: bool = True) -> None:
         self._folder = folder
+        self._shares_memory = shares_memory
         self._worker = worker
         self._client = uuid.uuid4().hex[:12]
         self._base = int(self._client[:7], 16) << 32
         self._count = itertools.count(1)
         self._sink: Sink | None = None
         self._spec: SessionSpec | None = None
-        self._welcome: msg.Welcome | None = None
-        self._refused: str | None = None
-        self._answered = threading.Event()
+        self._answer = Answer()
         self._blobs: set[str] = set()
         self._context = ""
         self._delivered = Deliveries()
@@ -97,28 +92,16 @@ class EmbeddedEngine(Engine):
             name="cellmesh-client",
         )
         self._dealer.start()
-        self._await_answer(self._dealer)
-        if self._refused is not None:
+        try:
+            welcome = self._answer.wait(self._folder)
+        except BaseException:
             self._dealer.close()
-            kind, _, why = self._refused.partition(": ")
-            raise _REFUSALS.get(kind, EngineError)(why)
-        assert self._welcome is not None
-        makers.open_maker(self._welcome.objects, folders.spill_folder(Path(connection.data)))
-        info = self._welcome.session
+            raise
+        if self._shares_memory:
+            makers.open_maker(welcome.objects, folders.spill_folder(Path(connection.data)))
+        info = welcome.session
         self.set_context(session.interpreter)
         return Survivors() if info is None else Survivors(tuple(info.mesh), tuple(info.jobs))
-
-    def _await_answer(self, dealer: Dealer[Any]) -> None:
-        for _ in range(round(ATTACH_SECONDS / LOOK_SECONDS)):
-            if self._answered.wait(LOOK_SECONDS):
-                return
-            if not folders.is_locked(self._folder / "lock"):
-                dealer.close()
-                raise HubGoneError(f"The hub at {self._folder} has ended.")
-        dealer.close()
-        raise EngineError(
-            f"The hub at {self._folder} does not answer. Run: python -m cellmesh doctor --clean"
-        )
 
     def close(self, *, end_session: bool) -> None:
         if self._dealer is None:
@@ -130,7 +113,8 @@ class EmbeddedEngine(Engine):
             self._dealer.drain(GOODBYE_SECONDS)
         self._dealer.close()
         self._dealer = None
-        makers.close_maker(self.object_prefix())
+        if self._shares_memory:
+            makers.close_maker(self.object_prefix())
 
     def _post(self, *messages: msg.Wire) -> None:
         if self._dealer is None or self._gone:
@@ -140,8 +124,8 @@ class EmbeddedEngine(Engine):
     # --- what the notebook asks ------------------------------------------------------------------
 
     def capacity(self) -> Capacity:
-        assert self._welcome is not None
-        return Capacity(self._welcome.cpus, tuple(self._welcome.gpus), self._welcome.memory)
+        welcome = self._answer.welcome
+        return Capacity(welcome.cpus, tuple(welcome.gpus), welcome.memory)
 
     def new_job_id(self) -> int:
         return self._base | next(self._count)
@@ -199,8 +183,7 @@ class EmbeddedEngine(Engine):
         return self._actors
 
     def object_prefix(self) -> str:
-        assert self._welcome is not None
-        return self._welcome.objects
+        return self._answer.welcome.objects if self._shares_memory else ""
 
     def keep(self, data: msg.Payload) -> None:
         if isinstance(data, msg.Ref):
@@ -223,7 +206,7 @@ class EmbeddedEngine(Engine):
         return answer.hub
 
     def logs(self) -> str:
-        return self._welcome.logs if self._welcome is not None else ""
+        return self._answer.last.logs if self._answer.last is not None else ""
 
     # --- in the client's thread ------------------------------------------------------------------
 
@@ -238,7 +221,7 @@ class EmbeddedEngine(Engine):
             self._spec.name,
             self._spec.grace,
             None if self._worker else self._spec.interpreter,
-            self._welcome is not None,
+            self._answer.last is not None,
             self._worker,
         )
 
@@ -273,14 +256,11 @@ class EmbeddedEngine(Engine):
                     sink.job(info, missing)
                 case msg.Welcome():
                     self._missed = 0
-                    self._welcome = message
-                    if self._answered.is_set() and not self._gone:
+                    if self._answer.welcomed(message) and not self._gone:
                         self._back(sink, message)
-                    self._answered.set()
                 case msg.Refuse(why, job):
-                    if not self._answered.is_set():
-                        self._refused = why
-                        self._answered.set()
+                    if not self._answer.came:
+                        self._answer.refused(why)
                     elif why.startswith("gone: "):
                         self._let_go()
                     else:
@@ -311,9 +291,8 @@ class EmbeddedEngine(Engine):
         self._gone = True
         if self._dealer is not None:
             self._dealer.close()  # or it would greet the next hub at this address, and hold the session there
-        if not self._answered.is_set():
-            self._refused = f"gone: The hub at {self._folder} has ended."
-            self._answered.set()
+        if not self._answer.came:
+            self._answer.refused(f"gone: The hub at {self._folder} has ended.")
         elif self._sink is not None:
             self._questions.lose()
             self._sink.lost(_ENDED)

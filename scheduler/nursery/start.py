@@ -7,6 +7,7 @@ Read next: `nursery.py`.
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from cellmesh.scheduler.wire import folders, system
@@ -21,10 +22,11 @@ class HubStartError(RuntimeError):
     """The hub could not be started; the message says why and what to do."""
 
 
-def ensure_hub(name: str, owner: int | None = None) -> Path:
+def ensure_hub(name: str, owner: int | None = None, environ: Mapping[str, str] | None = None) -> Path:
     """The folder of the living hub of this name; starts the hub if there is none.
 
-    The hub ends when its last session has ended, and at once when the process `owner` ends.
+    The hub ends when its last session has ended, and at once when the process `owner` ends. `environ` is what
+    it shall find in its environment beside ours.
     """
     _started[:] = [process for process in _started if process.poll() is None]
     lock = _take_turn()
@@ -35,7 +37,7 @@ def ensure_hub(name: str, owner: int | None = None) -> Path:
                 return folder
             _wait_for_the_end(folder)  # it is just ending
         folders.sweep()
-        return _start(name, owner)
+        return _start(name, owner, environ or {})
     except BaseException:
         _give_turn(lock)
         folders.remove_empty_roots()
@@ -70,7 +72,7 @@ def _wait_for_the_end(folder: Path) -> None:
         os.close(lock)
 
 
-def _start(name: str, owner: int | None) -> Path:
+def _start(name: str, owner: int | None, environ: Mapping[str, str]) -> Path:
     folder, data = folders.make_hub_folders(name)
     lock = folders.take_lock(folder / "lock")
     if lock is None:
@@ -97,6 +99,7 @@ def _start(name: str, owner: int | None) -> Path:
                 stdout=output,
                 stderr=output,
                 cwd="/",
+                env={**os.environ, **environ},
                 start_new_session=True,
                 pass_fds=(lock, ready_write),
             )

@@ -1,0 +1,86 @@
+"""The hub beside one Dask worker: cells and actors run under it, as they do on one machine.
+
+Owns its start and its end, and how a notebook's Python translates to this host's. Never talks to it: the
+notebook does, through `plugin.py`. Read next: `../../nursery/start.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from cellmesh.scheduler.nursery.start import ensure_hub
+from cellmesh.scheduler.wire import folders
+from cellmesh.scheduler.wire.records import Interpreter
+
+_BOUND = (
+    "CUDA_VISIBLE_DEVICES",
+    "DASK_",
+    "DBUS_",
+    "DISPLAY",
+    "JPY_",
+    "JUPYTER",
+    "LD_",
+    "SLURM_",
+    "SSH_",
+    "XDG_",
+)
+"""How names of variables begin that mean something on one host alone."""
+
+
+class Beside:
+    """Of one Dask worker. Any thread may ask; a start takes a moment."""
+
+    def __init__(self, worker: str, cores: int, cwd: str) -> None:
+        self._name = f"d{os.getpid():x}-{zlib.crc32(worker.encode()):08x}"
+        self._environ = {"CELLMESH_CPUS": str(cores)}
+        self._cwd = cwd
+        self._starting = threading.Lock()
+
+    def living(self) -> Path | None:
+        """Its folder, if it runs."""
+        folder = folders.hub_folder(self._name)
+        return (
+            folder if folders.is_locked(folder / "lock") and (folder / "connection.json").exists() else None
+        )
+
+    def started(self) -> Path:
+        """Its folder; starts it if there is none. It ends with its last session, and with this process."""
+        with self._starting:
+            return ensure_hub(self._name, os.getpid(), self._environ)
+
+    def end(self) -> None:
+        """The Dask worker closes: everything beside it ends."""
+        folder = self.living()
+        if folder is None:
+            return
+        try:
+            psutil.Process(folders.read_connection(folder).pid).parent().send_signal(signal.SIGTERM)
+        except (psutil.Error, AttributeError, folders.FolderError):
+            pass  # it is ending by itself
+
+    def holds(self, path: str) -> bool:
+        """Whether this socket is the hub's, or one of its actors'."""
+        return Path(path).parent == folders.hub_folder(self._name)
+
+    def segment(self, name: str) -> bool:
+        """Whether this is one of its segments."""
+        return name.startswith(folders.segment_prefix(self._name)) and "/" not in name
+
+    def translated(self, theirs: Interpreter) -> Interpreter:
+        """A notebook's Python and surroundings, as far as they make sense on this host."""
+        paths = [path for path in theirs.path if path not in sys.path and os.path.isdir(path)]
+        cwd = theirs.cwd if os.path.isdir(theirs.cwd) else self._cwd
+        return Interpreter(sys.executable, _joined(os.environ, theirs.environ), cwd, [*sys.path, *paths])
+
+
+def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """The host's own, and what only the notebook has."""
+    return {name: value for name, value in theirs.items() if not name.startswith(_BOUND)} | dict(ours)

@@ -1,0 +1,128 @@
+"""A hub beside a Dask worker as if it were on this machine: its sockets, forwarded over Dask's comms.
+
+Owns a folder like a hub's, in which the hub's socket and those of its actors are forwarded, and the requests
+to the worker's plugin. Never looks into what is forwarded, so whatever speaks to a local hub speaks to this
+one.
+Read next: `plugin.py` (the other end), `streams.py`, `sidecar.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+from distributed.comm import connect
+
+from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.wire import folders
+
+from .plugin import OP
+from .streams import pump
+
+ASK_SECONDS = 30.0
+"""So long may a worker take to answer; one that starts a hub needs a second."""
+
+
+class Mirror:
+    """Of the hub beside the Dask worker at this address. Made in any thread but Dask's own."""
+
+    def __init__(self, client: Client, address: str, found: dict[str, Any]) -> None:
+        self._client = client
+        self.address = address
+        self.host: str = found["host"]
+        self.folder, _ = folders.make_hub_folders(f"m{os.getpid():x}-{uuid.uuid4().hex[:8]}")
+        self._lock: int | None = folders.take_lock(self.folder / "lock")
+        self._doors: dict[str, str] = {}
+        self._servers: list[asyncio.Server] = []
+        self._making = threading.Lock()
+        here = folders.Connection(
+            found["protocol"],
+            found["name"],
+            f"ipc://{self.door(found['socket'])}",
+            found["pid"],
+            found["data"],
+        )
+        folders.write_connection(self.folder, here)
+
+    def door(self, path: str) -> str:
+        """The socket here that leads to this one there."""
+        with self._making:
+            here = self._doors.get(path)
+            if here is None:
+                here = self._doors[path] = str(self.folder / Path(path).name)
+                listening = socket.socket(socket.AF_UNIX)
+                listening.bind(here)
+                listening.listen(128)
+                self._client.loop.add_callback(self._serve, listening, path)
+        return here
+
+    async def _serve(self, listening: socket.socket, path: str) -> None:
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                comm = await _opened(self._client, self.address)
+                await comm.write({"op": OP, "reply": False, "what": "open", "path": path})
+            except OSError:
+                writer.close()  # who connected tries again, or is told by others that the worker is gone
+                return
+            await pump(comm, reader, writer)
+
+        self._servers.append(await asyncio.start_unix_server(forward, sock=listening))
+
+    def read(self, name: str, size: int) -> bytes:
+        """What is in a segment there."""
+        data: bytes = ask(self._client, self.address, "read", name=name, size=size)
+        return data
+
+    def lose(self) -> None:
+        """The worker is gone: whoever looks at the folder sees that its hub has ended. Any thread."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def close(self) -> None:
+        """Forward nothing any more."""
+        self._client.loop.add_callback(self._close)
+        self.lose()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+def ask(client: Client, address: str, what: str, **about: Any) -> Any:
+    """Ask the plugin of one worker, and wait; EngineError if it cannot be asked."""
+    return client.sync(ask_async, client, address, what, **about)
+
+
+async def ask_async(client: Client, address: str, what: str, **about: Any) -> Any:
+    """The same in Dask's loop."""
+    try:
+        answer = await asyncio.wait_for(_answer(client, address, what, about), ASK_SECONDS)
+    except (OSError, TimeoutError) as error:
+        raise EngineError(
+            f"The Dask worker at {address} does not answer ({error or 'it takes too long'})."
+        ) from error
+    if isinstance(answer, dict) and answer.get("status") == "uncaught-error":
+        raise EngineError(f"The Dask worker at {address} could not do it: {answer.get('exception_text')}")
+    return answer
+
+
+async def _answer(client: Client, address: str, what: str, about: dict[str, Any]) -> Any:
+    comm = await _opened(client, address)
+    try:
+        await comm.write({"op": OP, "what": what, **about})
+        return await comm.read()
+    finally:
+        comm.abort()
+
+
+async def _opened(client: Client, address: str) -> Any:
+    return await connect(address, **client.security.get_connection_args("client"))

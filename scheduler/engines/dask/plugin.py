@@ -1,0 +1,89 @@
+"""What runs in each Dask worker: the door to the hub beside it.
+
+Owns the handler that notebooks call over Dask's own comms, with its TLS; no other port is opened. Installs
+itself on every worker that there is and that joins. Never runs user code. Read next: `beside.py`,
+`streams.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+import msgspec
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.wire import folders
+from cellmesh.scheduler.wire.messages import PROTOCOL, Ref
+from cellmesh.scheduler.wire.records import Interpreter
+
+from .beside import Beside
+from .streams import pump
+
+OP = "cellmesh"
+"""The operation of Dask's comms that all of this is."""
+
+
+class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Of one Dask worker."""
+
+    name = f"cellmesh-{PROTOCOL}"
+    idempotent = True
+
+    def setup(self, worker: Any) -> None:
+        """Dask calls this in each worker."""
+        self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory)
+        worker.handlers[OP] = self._handle
+
+    def teardown(self, worker: Any) -> None:
+        """And this when it closes."""
+        worker.handlers.pop(OP, None)
+        self._beside.end()
+
+    async def _handle(self, comm: Any, what: str, **about: Any) -> Any:
+        match what:
+            case "hub":
+                return await self._hub(**about)
+            case "translate":
+                theirs = msgspec.msgpack.decode(about["interpreter"], type=Interpreter)
+                return msgspec.msgpack.encode(self._beside.translated(theirs))
+            case "open":
+                return await self._open(comm, **about)
+            case "read":
+                return await asyncio.to_thread(self._read, **about)
+        raise ValueError(
+            f"cellmesh does not know {what!r}: notebook and workers have different versions of it."
+        )
+
+    async def _hub(self, *, start: bool) -> dict[str, Any] | None:
+        folder = await asyncio.to_thread(self._beside.started if start else self._beside.living)
+        if folder is None:
+            return None
+        connection = folders.read_connection(folder)
+        return {
+            "protocol": connection.protocol,
+            "name": connection.hub,
+            "socket": connection.socket.removeprefix("ipc://"),
+            "data": connection.data,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+
+    async def _open(self, comm: Any, *, path: str) -> str:
+        if not self._beside.holds(path):
+            raise PermissionError(f"{path} is no socket of cellmesh.")
+        try:
+            reader, writer = await asyncio.open_unix_connection(path)
+        except OSError:
+            comm.abort()  # it is not there any more, and the notebook hears so
+            return "dont_reply"
+        await pump(comm, reader, writer)
+        return "dont_reply"
+
+    def _read(self, *, name: str, size: int) -> bytes:
+        if not self._beside.segment(name):
+            raise PermissionError(f"{name} is no object of cellmesh.")
+        return bytes(segments.view(Ref(name, size)))
