@@ -151,6 +151,13 @@ def connected(address: str) -> socket.socket:
     return sock
 
 
+def eventually(so: Callable[[], object]) -> None:
+    """Ask again and again until it is so."""
+    end = time.monotonic() + BOUND
+    while not so():
+        assert time.monotonic() < end, "what was waited for has not come"
+
+
 class Line:
     """A caller. Answers are kept by number, items and output too."""
 

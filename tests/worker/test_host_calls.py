@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from worker.hosting import Hosted, Line
+from worker.hosting import Hosted, Line, eventually
 
 from cellmesh.scheduler.wire.direct import AskFacts, CancelCall, Facts
 
@@ -184,8 +184,7 @@ def test_a_stream_that_rests_is_closed_when_nobody_wants_it(start: Start, leave:
         assert line.answer(number).state == "cancelled"
     else:
         line.close()
-    while other.ask("counts") != (1, 1):
-        pass
+    eventually(lambda: other.ask("counts") == (1, 1))
 
 
 def test_coroutines_overlap_and_print_to_their_own_callers(start: Start) -> None:
@@ -202,8 +201,7 @@ def test_coroutines_overlap_and_print_to_their_own_callers(start: Start) -> None
 def test_a_coroutine_is_cancelled(start: Start) -> None:
     line = Line(start(Worker).address)
     number = line.call("forever")
-    while line.ask("counts")[0] != -1:
-        pass
+    eventually(lambda: line.ask("counts")[0] == -1)
     line.tell(CancelCall(number))
     assert line.answer(number).state == "cancelled"
 
@@ -270,6 +268,5 @@ def test_a_thread_that_a_call_began_speaks_for_it_and_falls_silent_with_it(start
     line.ask("talk")
     assert [text for _, _, text in line.said] == ["from a thread\n"]
     line.ask("leave_behind")
-    while not line.ask("has_printed"):
-        pass
+    eventually(lambda: line.ask("has_printed"))
     assert len(line.said) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worker.hosting import Hosted, Line
+from worker.hosting import Hosted, Line, eventually
 
 from cellmesh.scheduler.objects import codec, segments
 from cellmesh.scheduler.wire import system
@@ -290,11 +290,9 @@ def test_a_stream_whose_caller_went_before_it_began_keeps_nobody_waiting(start: 
     number = other.call("sleep", 60)
     other.until(lambda: other.said)
     line.stream("count_up", 10**6, room=1)
-    while not facts(other).queued:
-        pass
+    eventually(lambda: facts(other).queued == 1)
     line.close()
-    while facts(other).queued:
-        pass
+    eventually(lambda: facts(other).queued == 0)
     other.tell(CancelCall(number))
     assert other.answer(number).state == "cancelled"
     checkpointed(other)

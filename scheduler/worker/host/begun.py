@@ -8,6 +8,7 @@ import mmap
 import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 _NUMBER = struct.Struct("<Q")
 _ROOM = 4096  # callers that it has room for, to begin with; then twice as many, and so on
@@ -17,25 +18,33 @@ class Begun:
     """The marks in this folder. `earlier` is what former lives of the actor have begun, by caller."""
 
     def __init__(self, home: Path) -> None:
-        self._names = home / "callers"
+        self._names, self._marks = home / "callers", home / "begun"
         known = self._names.read_text().splitlines() if self._names.exists() else []
-        fd = os.open(home / "begun", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        size = max(os.fstat(fd).st_size, _ROOM * _NUMBER.size)
-        os.ftruncate(fd, size)
-        self._map = mmap.mmap(fd, size)
-        os.close(fd)
+        with open(os.open(self._marks, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
+            size = max(file.seek(0, os.SEEK_END), _ROOM * _NUMBER.size)
+            _fill(file, size)
+            self._map = mmap.mmap(file.fileno(), size)
         self._places = {caller: place for place, caller in enumerate(known)}
         self.earlier = {caller: self._at(place) for caller, place in self._places.items()}
 
     def place_of(self, caller: str) -> int:
-        """Where this caller's marks are; it gets a place with its first greeting."""
+        """Where this caller's marks are; from its first call on. OSError: there is no room."""
         place = self._places.get(caller)
         if place is None:
-            place = self._places[caller] = len(self._places)
+            place = len(self._places)
             if (place + 1) * _NUMBER.size > len(self._map):
+                with self._marks.open("r+b") as marks:
+                    _fill(marks, 2 * len(self._map))
                 self._map.resize(2 * len(self._map))
-            with self._names.open("a") as file:
-                file.write(f"{caller}\n")
+            with self._names.open("ab") as names:
+                before = names.tell()
+                try:
+                    names.write(f"{caller}\n".encode())
+                    names.flush()
+                except OSError:
+                    names.truncate(before)  # half a name would be somebody else's
+                    raise
+            self._places[caller] = place
         return place
 
     def mark(self, place: int, number: int) -> None:
@@ -46,3 +55,9 @@ class Begun:
     def _at(self, place: int) -> int:
         number: int = _NUMBER.unpack_from(self._map, place * _NUMBER.size)[0]
         return number
+
+
+def _fill(file: BinaryIO, size: int) -> None:
+    """Have it that long, in bytes that the disk really has: a mark on one that is full would kill us."""
+    file.write(bytes(size - file.seek(0, os.SEEK_END)))
+    file.flush()

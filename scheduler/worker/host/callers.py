@@ -41,7 +41,7 @@ class Caller:
         self.id = id
         self.name = name
         self._begins = begins  # told of each call before it runs
-        self.place = 0  # of its marks
+        self.place = -1  # of its marks, once it has called
         self.heard = 0  # the highest number that has come from it
         self.done = 0  # with replay: the last call that is part of the state
         self.kept: dict[int, Answer] | None = None  # with replay: answers that it has not taken

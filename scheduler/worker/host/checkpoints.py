@@ -27,7 +27,9 @@ from .door import Door
 
 QUIET = 0.5
 _SHARE = 20  # the time that a checkpoint took passes so many times before the next
+_AGAIN = 60.0  # seconds, after which a disk is tried again that would not take one
 _OVERDUE = 120.0  # seconds, after which a child hangs: it waits for a lock that a thread of ours held
+_NO_ROOM = 2  # exit status of a child whose file system would not take it
 _OURS = ("cellmesh-", "MainThread")
 
 
@@ -57,6 +59,7 @@ class Checkpoints:
         self._child: tuple[int, int, dict[str, Any], float] | None = None
         self._quiet_since = 0.0
         self._not_before = 0.0
+        self._no_room_until = 0.0
         self._dirty = False
         self.background = background
         self.seen = 0  # calls that had run when it last was active
@@ -87,12 +90,13 @@ class Checkpoints:
         if not self._forks():
             self.save_if_possible()
             return
-        about, begun = self._about(), time.monotonic()
-        readable, writable = os.pipe()
-        parent = os.getpid()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there are threads: ours, and none of them is needed
-            pid = os.fork()
+        parent, begun = os.getpid(), time.monotonic()
+        try:
+            about = self._about()
+            pid, readable, writable = _forked()
+        except OSError as error:
+            self._failed(str(error))
+            return
         if pid == 0:
             _write_in_child(self._path, self._thing(), about, writable, parent)
         os.close(writable)
@@ -106,12 +110,18 @@ class Checkpoints:
         self._wrote(about, begun)
         return size
 
-    def save_if_possible(self) -> None:
-        """Write one now; what cannot be written turns checkpoints off."""
+    def save_if_possible(self) -> bool:
+        """Write one now; False if the disk would not take it: later, then. Any other trouble turns it off."""
+        if time.monotonic() < self._no_room_until:
+            return False
         try:
             self.save(state.LIMIT)
+        except OSError as error:
+            self._failed(str(error))
+            return False
         except Exception as error:  # noqa: BLE001 - pickling runs the user's code
             self._off(_told(error))
+        return True
 
     def close(self) -> None:
         """End a child that still writes."""
@@ -136,6 +146,8 @@ class Checkpoints:
         _, status = os.waitpid(pid, 0)
         if status == 0 and not trouble:
             self._wrote(about, begun)
+        elif os.WIFEXITED(status) and os.WEXITSTATUS(status) == _NO_ROOM:
+            self._failed(trouble)
         elif not trouble and not self._may_fork:
             self._dirty = True  # it hung: the next is written here
         else:
@@ -145,7 +157,21 @@ class Checkpoints:
         now = time.monotonic()
         self._not_before = now + _SHARE * (now - begun)
         self.written = time.time()
+        if self._no_room_until:
+            self._no_room_until, self.why_off = 0.0, ""
         self._saved(about)
+
+    def _failed(self, trouble: str) -> None:
+        """It is not the state's fault: later it may be possible."""
+        self._dirty = True
+        self._no_room_until = self._not_before = time.monotonic() + _AGAIN
+        why = (
+            f"No checkpoint could be written ({trouble}). It is tried again every minute; after a death the "
+            "actor goes on from the one before."
+        )
+        if why != self.why_off:
+            self.why_off = why
+            self._note(why)
 
     def _off(self, why: str) -> None:
         self.background = False
@@ -174,6 +200,19 @@ def _write(path: Path, thing: Any, about: dict[str, Any], limit: int | None) -> 
     return size
 
 
+def _forked() -> tuple[int, int, int]:
+    """A child's pid (0: we are it), and a pipe."""
+    readable, writable = os.pipe()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there are threads: ours, and none of them is needed
+            return os.fork(), readable, writable
+    except OSError:
+        os.close(readable)
+        os.close(writable)
+        raise
+
+
 def _write_in_child(path: Path, thing: Any, about: dict[str, Any], answer: int, parent: int) -> None:
     """In the forked child; never returns."""
     status = 1
@@ -182,6 +221,9 @@ def _write_in_child(path: Path, thing: Any, about: dict[str, Any], answer: int, 
         system.die_with_parent(parent)
         _write(path, thing, about, state.LIMIT)
         status = 0
+    except OSError as error:
+        status = _NO_ROOM
+        os.write(answer, str(error).encode()[:4096])
     except BaseException as error:  # noqa: BLE001 - the parent is told
         os.write(answer, _told(error).encode()[:4096])
     finally:

@@ -5,10 +5,12 @@ a call costs no wake-up of another thread; while it runs a method for long, `wat
 place. Never looks into messages. Read next: `callers.py`, `watching.py`.
 """
 
+import errno
 import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
@@ -19,20 +21,29 @@ from cellmesh.scheduler.wire.direct import ToHost
 from cellmesh.scheduler.wire.framing import Framed
 from cellmesh.scheduler.wire.waker import Waker
 
+_SHUT = 1.0
+"""Seconds after which new callers are tried again, if there were no descriptors for them."""
+
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Door:
     """`hear` is told what came by which road, `lost` which road is gone; both in the reading thread.
 
-    `hear` may raise EOFError: nothing more is heard of that road.
+    `hear` may raise EOFError: nothing more is heard of that road. So it is with any other exception, of which
+    `trouble` is told: one caller's words must not end the actor.
     """
 
     def __init__(
-        self, address: str, hear: Callable[[Framed, list[Any]], None], lost: Callable[[Framed], None]
+        self,
+        address: str,
+        hear: Callable[[Framed, list[Any]], None],
+        lost: Callable[[Framed], None],
+        trouble: Callable[[str, Exception], None],
     ) -> None:
         self._hear = hear
         self._lost = lost
+        self._trouble = trouble
         self._address = address
         self._waker = Waker()
         self._ending = False
@@ -41,6 +52,7 @@ class Door:
         self._roads: dict[int, Framed] = {}
         self._also: dict[int, Callable[[], None]] = {}
         self._full: set[int] = set()
+        self._shut_until = 0.0  # 0: it is open
         with suppress(FileNotFoundError):
             os.unlink(address)  # of a process of this name that was killed
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -59,9 +71,14 @@ class Door:
         if not self._reading.acquire(blocking=False):
             self._waker.wake()
             self._reading.acquire()
-        if unless or self._ending:
-            seconds = 0
         try:
+            if self._shut_until:
+                rest = self._shut_until - time.monotonic()
+                seconds = max(0.0, rest if seconds is None else min(seconds, rest))
+                if rest <= 0:
+                    self._open_again()
+            if unless or self._ending:
+                seconds = 0
             for fd, events in self._poll.poll(None if seconds is None else seconds * 1000):
                 road = self._roads.get(fd)
                 if road is not None:
@@ -71,7 +88,7 @@ class Door:
                 elif fd == self._listening.fileno():
                     self._accept()
                 elif fd in self._also:
-                    self._also[fd]()
+                    self._do(self._also[fd])
         finally:
             self._reading.release()
 
@@ -117,11 +134,19 @@ class Door:
     def _accept(self) -> None:
         try:
             accepted, _ = self._listening.accept()
-        except OSError:
-            return  # it was gone before we came
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._shut_until = time.monotonic() + _SHUT  # it would be ready again and again
+                self._poll.unregister(self._listening)
+                self._trouble("new callers wait until this process has file descriptors again", error)
+            return  # else it was gone before we came
         road = Framed(accepted, ToHost)
         self._roads[accepted.fileno()] = road
         self._poll.register(accepted, select.POLLIN)
+
+    def _open_again(self) -> None:
+        self._shut_until = 0.0
+        self._poll.register(self._listening, select.POLLIN)
 
     def _read(self, road: Framed, events: int) -> None:
         if events & select.POLLOUT:
@@ -134,6 +159,9 @@ class Door:
                 self._hear(road, messages)
         except (EOFError, msgspec.DecodeError):
             self._hang_up(road)
+        except Exception as error:  # noqa: BLE001 - it is told, and whoever called comes again
+            self._hang_up(road)
+            self._trouble("what a caller said could not be done, and the connection to it was closed", error)
 
     def _send(self, road: Framed) -> None:
         fd = road.fileno()
@@ -152,5 +180,11 @@ class Door:
         self._poll.unregister(fd)
         del self._roads[fd]
         self._full.discard(fd)
-        self._lost(road)
+        self._do(lambda: self._lost(road))
         road.close()
+
+    def _do(self, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except Exception as error:  # noqa: BLE001 - the actor lives on, and it is told
+            self._trouble("something that came could not be done", error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -77,6 +78,7 @@ class Host:
         self._stopped = threading.Event()
         self._leaving = False
         self._door: Door | None = None
+        self._troubles: set[str] = set()
 
     def serve(self) -> None:
         """Be the actor until told to stop."""
@@ -93,15 +95,18 @@ class Host:
             self._up(ActorUp(order.actor, order.incarnation, failure=failure))
             self._stopped.wait()
             return
-        door = self._door = Door(self._address, self._hearing.hear, self._hearing.lost)
-        self._turns.open(door, Watch(door, self._send_streams))
+        door = self._door = Door(self._address, self._hearing.hear, self._hearing.lost, self._trouble)
+        self._turns.open(door, Watch(door, self._send_streams, self._trouble))
         self._up(ActorUp(order.actor, order.incarnation, self._address))
         try:
             while not self._stopped.is_set():
                 self._turns.take()
                 door.flush()
                 door.wait(self._rest(), self._turns.waiting)
-                self._rested(door)
+                try:
+                    self._rested(door)
+                except Exception as error:  # noqa: BLE001 - it is told; the next call has its turn
+                    self._trouble("what is done between calls failed", error)
         finally:
             self._leave()
             door.close()
@@ -262,6 +267,16 @@ class Host:
     def _note(self, text: str) -> None:
         self._hearing.tell_all(Said(0, Output(0, 0, None, "note", text)))
         self._flush()
+
+    def _trouble(self, what: str, error: Exception) -> None:
+        """Something of our own went wrong: people are told once, and the log has where. Any thread."""
+        told = f"In the process of {self._label} {what} ({type(error).__name__}: {error})."
+        if told not in self._troubles:
+            self._troubles.add(told)
+            with self._voices.lock:
+                self._log.write(None, None, "note", "".join([told, "\n", *traceback.format_exception(error)]))
+                self._log.flush()
+            self._note(told)
 
     def _flush(self) -> None:
         door = self._door

@@ -24,6 +24,10 @@ REMEMBERED = 1000
 """So many callers that hung up may come again, and no call of theirs runs twice."""
 
 
+class NotBegunError(OSError):
+    """A call could not be written down before it ran, so it did not run."""
+
+
 class Lasting:
     """Of one actor. `note` tells people a line."""
 
@@ -31,9 +35,7 @@ class Lasting:
         options = order.options
         self._home = Path(order.home)
         self.callers: dict[str, Caller] = {}
-        self._gone: dict[
-            str, int
-        ] = {}  # what was heard of callers that are forgotten, the longest gone first
+        self._gone: dict[str, int] = {}  # what was heard of forgotten callers, the longest gone first
         self._begun = Begun(self._home) if options.restarts and not options.replay else None
         self._log = Log(self._home) if options.replay else None
         self._written: dict[str, Any] = {}
@@ -77,8 +79,6 @@ class Lasting:
             begins = self._begins if self._log is not None or self._begun is not None else None
             caller = self.callers[id] = Caller(id, name, begins)
             caller.heard = self._gone.pop(id, 0)
-            if self._begun is not None:
-                caller.place = self._begun.place_of(id)
             if self._log is not None:
                 caller.kept = {}
         caller.name = name
@@ -105,21 +105,28 @@ class Lasting:
     def between(self, cut: bool) -> bool:
         """Between two calls: write down what no replay would lead to, or what would take it too long.
 
-        False if that must wait for calls that still run.
+        False if that must wait: for calls that still run, or for room on the disk.
         """
         if self._log is not None and (cut or self._log.size > LONG):
-            if self.busy:
-                return False
-            self.checkpoints.save_if_possible()
+            return not self.busy and self.checkpoints.save_if_possible()
         return True
 
     def _begins(self, caller: Caller, call: Call) -> None:
-        if self._log is not None:
-            if call.kind != "save":
-                self._log.append(caller.id, call)
-            caller.done = call.number
-        elif self._begun is not None:
-            self._begun.mark(caller.place, call.number)
+        try:
+            if self._log is not None:
+                if call.kind != "save":
+                    self._log.append(caller.id, call)
+                caller.done = call.number
+            elif self._begun is not None:
+                if caller.place < 0:
+                    caller.place = self._begun.place_of(caller.id)
+                self._begun.mark(caller.place, call.number)
+        except OSError as error:
+            raise NotBegunError(
+                f"The call has not run: it is written down first, for the actor's restarts, and {self._home} "
+                f"cannot be written to ({error.strerror}). Free some space there and call again; the actor "
+                "lives on."
+            ) from None
 
     def _about(self) -> dict[str, Any]:
         about: dict[str, Any] = {"wall": time.time()}

@@ -45,7 +45,7 @@ class Log:
         self._home = home
         self.generation = max(self._generations(), default=0) + 1
         self.size = 0
-        self._fd = self._open()
+        self._fd = self._open(self.generation)
 
     def append(self, caller: str, call: Call) -> None:
         """This call is about to run."""
@@ -55,16 +55,23 @@ class Log:
                 whole = bytes(segments.view(call.payload))
         data = _encode(Logged(caller, call, whole))
         data = _LENGTH.pack(len(data)) + data
-        self.size += len(data)
-        while data:
-            data = data[os.write(self._fd, data) :]
+        size = len(data)
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            os.ftruncate(self._fd, self.size)  # half a call is none
+            os.lseek(self._fd, self.size, os.SEEK_SET)
+            raise
+        self.size += size
 
     def next_generation(self) -> int:
         """The state is about to be written down: what follows belongs to a new file, of this number."""
+        fd = self._open(self.generation + 1)
         os.close(self._fd)
+        self._fd = fd
         self.generation += 1
         self.size = 0
-        self._fd = self._open()
         return self.generation
 
     def forget(self, generation: int) -> None:
@@ -85,10 +92,8 @@ class Log:
     def _path(self, generation: int) -> Path:
         return self._home / f"calls.{generation}"
 
-    def _open(self) -> int:
-        return os.open(
-            self._path(self.generation), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-        )
+    def _open(self, generation: int) -> int:
+        return os.open(self._path(generation), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
 
 def _read(path: Path) -> Iterator[Logged]:

@@ -100,10 +100,13 @@ class Turns:
                 continue
             watch.begin()
             voices.in_main = entry
-            if kind != "call" and kind != "stream":
-                self._other(entry)
-            else:
-                self._run(entries, self._stopping)
+            try:
+                if kind != "call" and kind != "stream":
+                    self._other(entry)
+                else:
+                    self._run(entries, self._stopping)
+            except Exception as error:  # noqa: BLE001 - of our own: these calls have failed, the actor lives on
+                self._over(entries, error)
             voices.in_main = None
             speaking.set(None)
             watch.end()
@@ -131,6 +134,12 @@ class Turns:
         else:
             self._calling.call(entry, stopping)
 
+    def _over(self, entries: list[Entry], error: BaseException) -> None:
+        """They are answered, unless they are already."""
+        for entry in entries:
+            if entry.caller.running.get(entry.call.number) is entry:
+                self._calling.failed(entry, error)
+
     def _work(self, pool: queue.SimpleQueue[list[Entry]]) -> None:
         """One of several threads."""
         stopping = InThread()
@@ -138,9 +147,8 @@ class Turns:
             entries = pool.get()
             try:
                 self._run(entries, stopping)
-            except KeyboardInterrupt:  # it came between the method's end and its answer
-                for entry in entries:
-                    if entry.caller.running.get(entry.call.number) is entry:
-                        self._calling.failed(entry, KeyboardInterrupt())
+            except BaseException as error:  # noqa: BLE001 - a Stop between the method's end and its answer, say
+                stopping.end(entries[0])
+                self._over(entries, error)
             speaking.set(None)
             self._calling.flush()

@@ -6,8 +6,8 @@ sleeps. A wake-up for each call would cost more than the call. Never runs a meth
 """
 
 import threading
-import time
 from collections.abc import Callable
+from time import sleep
 
 from .door import Door
 
@@ -16,11 +16,18 @@ _QUIET = 20  # looks without a call, after which it sleeps
 
 
 class Watch:
-    """`soon` is called now and then while a method runs: to send what it has gathered."""
+    """`soon` is called now and then while a method runs: to send what it has gathered.
 
-    def __init__(self, door: Door, soon: Callable[[], bool]) -> None:
+    `trouble` is told of an exception, of user code's doing most likely (it may replace anything): Stop and
+    questions must be heard all the same.
+    """
+
+    def __init__(
+        self, door: Door, soon: Callable[[], bool], trouble: Callable[[str, Exception], None]
+    ) -> None:
         self._door = door
         self._soon = soon
+        self._trouble = trouble
         self._turn = 0
         self._busy = False
         self._asleep = True
@@ -48,7 +55,7 @@ class Watch:
             self._wanted.clear()
             quiet, seen = 0, -1
             while quiet < _QUIET:
-                time.sleep(_LOOK)
+                sleep(_LOOK)
                 turn = self._turn
                 if self._busy and turn == seen:
                     self._read(turn)
@@ -61,7 +68,10 @@ class Watch:
 
     def _read(self, turn: int) -> None:
         self._reads = True
-        while self._busy and self._turn == turn:
-            more = self._soon()
-            self._door.wait(_LOOK if more else None)
+        try:
+            while self._busy and self._turn == turn:
+                more = self._soon()
+                self._door.wait(_LOOK if more else None)
+        except Exception as error:  # noqa: BLE001 - it is told, and in the next look we try again
+            self._trouble("callers could not be heard for a moment", error)
         self._reads = False
