@@ -13,6 +13,7 @@ import mmap
 import os
 import resource
 import weakref
+from collections.abc import Callable
 from itertools import count
 
 from cellmesh.scheduler.wire import system
@@ -25,6 +26,7 @@ FREE = "F"  # nobody needs it; its maker keeps the memory for what it makes next
 _MARKS = 3
 
 _counter = count(1)
+_elsewhere: dict[str, Callable[[Ref], bytes]] = {}
 _views: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 
 
@@ -58,7 +60,7 @@ def view(ref: Ref) -> memoryview:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise _gone(ref) from None
+        return _brought(ref)
     try:
         if has_mark(ref.name, RECYCLABLE):
             _lock(fd, path, ref)
@@ -74,6 +76,24 @@ def view(ref: Ref) -> memoryview:
 def viewed() -> bool:
     """Whether this process has a view of some segment."""
     return bool(_views)
+
+
+def elsewhere(prefix: str, read: Callable[[Ref], bytes]) -> None:
+    """Segments of such names are in another machine's memory: this brings what is in one."""
+    _elsewhere[prefix] = read
+
+
+def nowhere(prefix: str) -> None:
+    """They cannot be brought any more."""
+    _elsewhere.pop(prefix, None)
+
+
+def _brought(ref: Ref) -> memoryview:
+    for prefix, read in list(_elsewhere.items()):
+        if ref.name.startswith(prefix):
+            content = read(ref)
+            return memoryview(bytearray(content) if has_mark(ref.name, PRIVATE) else content)
+    raise _gone(ref) from None
 
 
 def _lock(fd: int, path: str, ref: Ref) -> None:
