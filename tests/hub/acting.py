@@ -20,6 +20,9 @@ from cellmesh.scheduler.wire.framing import Framed
 from cellmesh.scheduler.wire.messages import ActorAnswer, ActorInfo, ActorOptions, StartActor
 
 
+_serials = itertools.count(1)
+
+
 class Counter:
     """Remembers one number (or something large)."""
 
@@ -115,7 +118,7 @@ class Caller:
         self._socket.connect(info.address)
         self._road = Framed(self._socket, direct.FromHost)
         self._numbers = itertools.count(1)
-        self._say(direct.Greet(direct.DIRECT, f"test-{os.getpid()}-{id(self)}", "a test"))
+        self._say(direct.Greet(direct.DIRECT, f"test-{os.getpid()}-{next(_serials)}", "a test"))
         self.met = self._hear(direct.Met)
 
     def _say(self, message: Any) -> None:

@@ -1,9 +1,8 @@
 """A hub beside a Dask worker as if it were on this machine: its sockets, forwarded over Dask's comms.
 
-Owns a folder like a hub's, in which the hub's socket and those of its actors are forwarded, and the requests
-to the worker's plugin. Never looks into what is forwarded, so whatever speaks to a local hub speaks to this
-one.
-Read next: `plugin.py` (the other end), `streams.py`, `sidecar.py`.
+Owns a folder like a hub's, in which the hub's socket and those of its actors are forwarded, and the
+requests to the worker's plugin. Never looks into what is forwarded, so whatever speaks to a local hub
+speaks to this one. Read next: `plugin.py` (the other end), `streams.py`, `sidecar.py`.
 """
 
 from __future__ import annotations

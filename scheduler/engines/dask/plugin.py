@@ -35,6 +35,7 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
 
     def setup(self, worker: Any) -> None:
         """Dask calls this in each worker."""
+        self._notes: dict[str, Any] = {}  # of sessions, about what they have here: for the next kernel
         self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory)
         worker.handlers[OP] = self._handle
 
@@ -47,6 +48,9 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
         match what:
             case "hub":
                 return await self._hub(**about)
+            case "note":
+                self._notes[about["key"]] = about["note"]
+                return None
             case "translate":
                 theirs = msgspec.msgpack.decode(about["interpreter"], type=Interpreter)
                 return msgspec.msgpack.encode(self._beside.translated(theirs))
@@ -68,6 +72,8 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
             "name": connection.hub,
             "socket": connection.socket.removeprefix("ipc://"),
             "data": connection.data,
+            "prefix": folders.segment_prefix(connection.hub),
+            "notes": self._notes,
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }

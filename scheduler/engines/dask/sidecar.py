@@ -1,7 +1,8 @@
 """The embedded engine, attached to a hub beside a Dask worker.
 
-Owns what differs from a hub on this machine: its Python is that host's, and there is no shared memory between
-here and there. Never knows of other hosts: `fleet.py` does. Read next: `../embedded.py`, `mirror.py`.
+Owns what differs from a hub on this machine: its Python is that host's, and there is no shared memory
+between here and there. Never knows of other hosts: `fleet.py` does. Read next: `../embedded.py`,
+`mirror.py`.
 """
 
 from __future__ import annotations

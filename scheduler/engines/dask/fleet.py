@@ -1,0 +1,234 @@
+"""The hosts of a session, and its mesh spread over them.
+
+Owns which hosts there are, and on which of them each mesh worker is. Never runs anything: the hubs beside
+the Dask workers do. Read next: `host.py`, `cells.py`, `lives.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from distributed import Client
+
+from cellmesh.scheduler.engines.contract import EngineError, SessionSpec
+from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, WorkerInfo
+
+from .cells import Cells, joined
+from .host import Host
+from .mirror import Mirror, ask, ask_async
+from .sidecar import Sidecar
+from .told import Told
+
+_MOST_AT_ONCE = 16
+"""Hosts that are asked, or attached to, side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A Dask worker as the scheduler knows it."""
+
+    address: str
+    name: str
+    threads: int
+    memory: int
+    resources: dict[str, float]
+
+
+class Fleet:
+    """Of one session. `blobs` gives what tasks refer to by digest."""
+
+    def __init__(
+        self, client: Client, spec: SessionSpec, told: Told, blobs: Callable[[str], Payload]
+    ) -> None:
+        self._client = client
+        self._spec = spec
+        self._told = told
+        self._serials = count(1)
+        self._opening = threading.Lock()
+        self.hosts: dict[str, Host] = {}  # by the Dask worker's address
+        self._blobs = blobs
+        self.cells = Cells(self.place, self.sizes, self.bring, self._settle)
+        self._wanted = (0, 0)  # size of the mesh, GPUs of each
+
+    # --- who there is -------------------------------------------------------------------------------
+
+    def members(self) -> list[Member]:
+        """The Dask workers that there are now."""
+        known = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
+        return [
+            Member(
+                address, str(one["name"]), one["nthreads"], one["memory_limit"] or 0, dict(one["resources"])
+            )
+            for address, one in sorted(known.items())
+        ]
+
+    def find(self) -> None:
+        """Attach to the hubs that this session is known to: a kernel has come back."""
+        members = self.members()
+        found = self._client.sync(self._ask_all, [member.address for member in members])
+        known = {
+            address: about for address, about in found.items() if about and self._spec.key in about["notes"]
+        }
+        for address, about in known.items():
+            self._attach(address, about).numbers = list(about["notes"][self._spec.key])
+
+    async def _ask_all(self, addresses: list[str]) -> dict[str, Any]:
+        turns = asyncio.Semaphore(_MOST_AT_ONCE)
+
+        async def one(address: str) -> Any:
+            async with turns:
+                try:
+                    return await ask_async(self._client, address, "hub", start=False)
+                except EngineError:
+                    return None  # it is just leaving
+
+        return dict(zip(addresses, await asyncio.gather(*map(one, addresses)), strict=True))
+
+    # --- hosts --------------------------------------------------------------------------------------
+
+    def host(self, address: str) -> Host:
+        """Attached; its hub is started if there is none."""
+        with self._opening:
+            known = self.hosts.get(address)
+        return known or self._attach(address, ask(self._client, address, "hub", start=True))
+
+    def _attach(self, address: str, about: dict[str, Any]) -> Host:
+        if about["protocol"] != PROTOCOL:
+            raise EngineError(
+                f"The Dask worker at {address} has another version of cellmesh "
+                f"(protocol {about['protocol']}, here {PROTOCOL}). Install the same one there and here."
+            )
+        engine = Sidecar(self._client, Mirror(self._client, address, about))
+        host = Host(next(self._serials), engine, self._told, self)
+        survivors = engine.open(self._spec, host)
+        host.shares(about["prefix"])
+        with self._opening:
+            self.hosts[address] = host
+        host.workers(survivors.workers)
+        host.jobs = survivors.jobs
+        return host
+
+    def bring(self, host: Host, digest: str) -> None:
+        """Have the host know what this digest stands for."""
+        host.engine.put_blob(self._blobs(digest), digest)
+
+    def with_actors(self) -> list[Host]:
+        """Hosts that may have actors of this session."""
+        return list(self.hosts.values())
+
+    def close(self, *, end_session: bool) -> None:
+        """Leave all of them."""
+        hosts = list(self.hosts.values())
+        self.hosts.clear()
+        with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
+            list(pool.map(lambda host: host.close(end_session=end_session), hosts))
+
+    # --- the mesh -----------------------------------------------------------------------------------
+
+    def place(self, number: int | None) -> Host | None:
+        """Where the mesh worker of this number is."""
+        return next((host for host in self.hosts.values() if number in host.numbers), None)
+
+    def sizes(self) -> dict[Host, int]:
+        """How many mesh workers each host has."""
+        return {host: len(host.numbers) for host in self.hosts.values() if host.numbers}
+
+    def set_mesh(self, size: int, gpus: int) -> None:
+        """Have mesh workers 0 to size-1: those that there are stay where they are."""
+        self._wanted = size, gpus
+        here = {host: [number for number in host.numbers if number < size] for host in self.hosts.values()}
+        missing = sorted(set(range(size)).difference(*here.values()))
+        there = self._placed(missing, {host.address: len(numbers) for host, numbers in here.items()})
+        with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
+            hosts = dict(zip(there, pool.map(self.host, there), strict=True))
+        for address, numbers in there.items():
+            here[hosts[address]] = [*here.get(hosts[address], []), *numbers]
+        for host, numbers in here.items():
+            if numbers != host.numbers or gpus:
+                host.resize(numbers, gpus)
+                ask(self._client, host.address, "note", key=self._spec.key, note=numbers)
+        self.mesh_changed()
+
+    def _placed(self, numbers: list[int], used: dict[str, int]) -> dict[str, list[int]]:
+        """Hosts for these: always where the fewest are for the threads that there are."""
+        threads = {member.address: member.threads for member in self.members()}
+        if numbers and not threads:
+            raise EngineError(
+                "The Dask cluster has no workers. Add some: %mesh scale 2, or cluster.scale(2)."
+            )
+        there: dict[str, list[int]] = {}
+        for number in numbers:
+            best = min(threads, key=lambda each: (used.get(each, 0) + 1) / threads[each])
+            used[best] = used.get(best, 0) + 1
+            there.setdefault(best, []).append(number)
+        return there
+
+    def mesh(self) -> list[WorkerInfo]:
+        """All mesh workers, in the order of their numbers."""
+        return sorted(
+            (info for host in self.hosts.values() for info in host.mesh), key=lambda info: info.number
+        )
+
+    # --- what hosts say -----------------------------------------------------------------------------
+
+    def mesh_changed(self) -> None:
+        """The mesh of some host did."""
+        with self._told as sink:
+            sink.workers(self.mesh())
+            sink.flushed()
+
+    def _settle(self, job: int, task: int, state: str, why: str) -> None:
+        """A task that no host has, or has any more, is over."""
+        with self._told as sink:
+            sink.settled(job, task, state, why, None)
+            sink.flushed()
+
+    def settled(self, host: Host, job: int, task: int, state: str) -> None:
+        """A task is over there."""
+        self.cells.over(host, job, task, state)
+
+    def job_stands(self, host: Host, info: JobInfo, *, missing: bool) -> None:
+        """How a job stands there."""
+        with self._told as sink:
+            whole = self.cells.stands(host, info, missing=missing)
+            if whole is not None:
+                sink.job(whole, missing and whole is info)
+
+    def lost(self, host: Host) -> None:
+        """The Dask worker is gone, and what was beside it. Its mesh workers begin anew elsewhere."""
+        if self.hosts.pop(host.address, None) is None:
+            return
+        why = f"the host {host.name} is gone (the Dask worker at {host.address} has left)"
+        with self._told as sink:
+            self.cells.lost(host, why)
+            if host.numbers:
+                sink.notice(
+                    f"{why}; its {len(host.numbers)} mesh workers start on others, with empty namespaces"
+                )
+            sink.flushed()
+        threading.Thread(target=self._again, args=(host,), name="cellmesh-replace", daemon=True).start()
+
+    def _again(self, host: Host) -> None:
+        host.close(end_session=False)
+        if host.numbers:
+            try:
+                self.set_mesh(*self._wanted)
+            except EngineError as error:
+                with self._told as sink:
+                    sink.notice(str(error))
+                    sink.flushed()
+
+
+def survivors(hosts: Iterable[Host]) -> list[JobInfo]:
+    """The jobs that they had when we attached, each once."""
+    jobs: dict[int, list[JobInfo]] = {}
+    for host in hosts:
+        for info in host.jobs:
+            jobs.setdefault(info.id, []).append(info)
+    return [joined(parts) for parts in jobs.values()]
