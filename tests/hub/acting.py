@@ -19,7 +19,6 @@ from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.framing import Framed
 from cellmesh.scheduler.wire.messages import ActorAnswer, ActorInfo, ActorOptions, StartActor
 
-
 _serials = itertools.count(1)
 
 
