@@ -33,6 +33,7 @@ from .turn import Turn
 from .waiting import tell
 from .workers import PAUSED_SECONDS, bury, drop_setup_run, end, is_kept, is_needed, unrest, write_off
 
+ELSEWHERE_SECONDS = 5.0  # after which a device is asked for again that another hub held: nobody tells
 REJOIN = 10.0  # seconds that a living worker has to find the new hub
 RETURN = 30.0  # at least so long does a recovered session wait for its kernel
 
@@ -132,16 +133,25 @@ def _never_came(turn: Turn, task: Task) -> None:
 def worker_lost(turn: Turn, event: WorkerLost) -> None:
     """An exit, expected or not."""
     worker = turn.state.workers.get(event.worker)
-    if worker is not None:
-        lose_worker(turn, worker, event.why, event.mark)
+    if worker is None:
+        return
+    if event.elsewhere:
+        turn.state.elsewhere.add(event.elsewhere)
+        turn.set_timer(f"elsewhere:{event.elsewhere}", ELSEWHERE_SECONDS)
+    lose_worker(turn, worker, event.why, event.mark, refused=bool(event.elsewhere))
 
 
-def lose_worker(turn: Turn, worker: Worker, why: str, mark: tuple[Attempt, int] | None = None) -> None:
-    """Its task is retried or lost, its devices come free, its number gets a new worker."""
+def lose_worker(
+    turn: Turn, worker: Worker, why: str, mark: tuple[Attempt, int] | None = None, *, refused: bool = False
+) -> None:
+    """Its task is retried or lost, its devices come free, its number gets a new worker.
+
+    `refused`: it never was, for another hub was quicker.
+    """
     state = turn.state
     why = worker.reason or why
     if worker.actor is not None:
-        lose_host(turn, worker, why)
+        lose_host(turn, worker, why, refused=refused)
         return
     session = state.sessions.get(worker.session)
     if worker.state is not WorkerState.ENDING:
@@ -166,6 +176,9 @@ def timer_fired(turn: Turn, event: TimerFired) -> None:
     kind, _, rest_of = event.timer.partition(":")
     if kind == shedding.TIMER:
         return  # the end of the turn looks again
+    if kind == "elsewhere":
+        state.elsewhere.discard(rest_of)  # the end of the turn asks again
+        return
     if kind == "grace":
         end_session(turn, state.sessions[SessionId(rest_of)])
         return
@@ -211,6 +224,7 @@ def hub_recovered(turn: Turn, event: HubRecovered) -> None:
     state = turn.state
     _new_epoch(state, event.epoch)
     state.timers.clear()
+    state.elsewhere.clear()
     living = set(event.workers)
     known = list(state.workers.values())
     for worker in known:

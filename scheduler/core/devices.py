@@ -27,7 +27,7 @@ def free_shares(state: State, without: Iterable[WorkerId] = ()) -> dict[str, int
     return {
         device: ONE - sum(share for worker, share in shares.items() if worker not in absent)
         for device, shares in state.gpus.items()
-        if device not in state.gone_gpus
+        if device not in state.gone_gpus and device not in state.elsewhere
     }
 
 
@@ -66,9 +66,10 @@ def let_go(state: State, worker: Worker) -> None:
 def holders(state: State, besides: Session | None = None) -> str:
     """The names of the actors and sessions that hold devices and will not give them back by themselves.
 
+    Of another hub it is only known that there is one.
     The session's own mesh does not count, nor what is ending or idle (idle ones are stopped at once).
     """
-    names: dict[str, None] = {}
+    names: dict[str, None] = {"another hub of yours": None} if state.elsewhere else {}
     for holder in {holder for shares in state.gpus.values() for holder in shares}:
         worker = state.workers[holder]
         if worker.state is WorkerState.ENDING:

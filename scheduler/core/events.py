@@ -178,6 +178,7 @@ class WorkerLost:
     worker: WorkerId
     why: str
     mark: tuple[Attempt, int] | None = None  # the item that it was at, if it has marked one
+    elsewhere: str = ""  # it never was: another hub of this user holds this device of its
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,8 +157,11 @@ def actor_up(turn: Turn, event: ActorUp) -> None:
     turn.out.append(TellActor(actor.id, actor.state))
 
 
-def lose_host(turn: Turn, worker: Worker, why: str) -> None:
-    """Its exit has been seen: the actor gets another process, or has ended."""
+def lose_host(turn: Turn, worker: Worker, why: str, *, refused: bool = False) -> None:
+    """Its exit has been seen: the actor gets another process, or has ended.
+
+    One that was refused, as another hub holds its device, was no process: it counts as no death.
+    """
     state = turn.state
     assert worker.actor is not None
     if worker.state is not WorkerState.ENDING:
@@ -170,6 +173,11 @@ def lose_host(turn: Turn, worker: Worker, why: str) -> None:
         return
     actor.worker = None
     session = state.sessions[actor.session]
+    if refused:
+        actor.incarnation -= 1
+        become(actor, ActorState.RESTARTING if actor.incarnation else ActorState.WAITING)
+        state.homeless = {actor.id: None, **state.homeless}
+        return
     if not worker.draining:
         actor.deaths += 1
     if actor.deaths > actor.spec.restarts:

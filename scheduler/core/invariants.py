@@ -229,6 +229,9 @@ def _check_timers(state: State) -> None:
         kind, _, rest = timer.partition(":")
         if kind == "shed":
             continue  # it may come when there is nothing to be had any more
+        if kind == "elsewhere":
+            assert rest in state.elsewhere, f"{timer}: it was asked for again"
+            continue
         if kind in ("grace", "waiting"):
             assert any(session.id == rest for session in state.sessions.values()), f"{timer}: no such session"
             continue

@@ -210,6 +210,7 @@ class State:
     min_workers: int = 0  # as in `HubStarted`
     max_workers: int = 0
     gpus: dict[str, dict[WorkerId, int]] = field(default_factory=dict)  # device -> thousandths of its holders
+    elsewhere: set[str] = field(default_factory=set)  # devices that another hub held when we last asked
     gone_gpus: set[str] = field(default_factory=set)  # still held, but no longer ours when released
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     jobs: dict[JobId, Job] = field(default_factory=dict)

@@ -83,6 +83,7 @@ ACTOR_TRANSITIONS: frozenset[tuple[ActorState, ActorState]] = frozenset(
         (ActorState.WAITING, ActorState.STARTING),
         (ActorState.WAITING, ActorState.ENDED),
         (ActorState.STARTING, ActorState.ALIVE),
+        (ActorState.STARTING, ActorState.WAITING),  # another hub holds its device
         (ActorState.STARTING, ActorState.RESTARTING),
         (ActorState.STARTING, ActorState.ENDED),
         (ActorState.ALIVE, ActorState.RESTARTING),

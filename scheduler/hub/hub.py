@@ -118,11 +118,20 @@ class Hub:
         self.freeing.bequeath(client)
 
     def worker_gone(
-        self, at: float, worker: WorkerId, why: str, mark: tuple[Attempt, int] | None = None, peak: int = 0
+        self,
+        at: float,
+        worker: WorkerId,
+        why: str,
+        mark: tuple[Attempt, int] | None = None,
+        peak: int = 0,
+        elsewhere: str = "",
     ) -> None:
-        """A worker's process has ended; `peak`: the most bytes that it had in memory."""
+        """A worker's process has ended; `peak`: the most bytes that it had in memory.
+
+        `elsewhere`: it never was, as another hub holds this GPU.
+        """
         self._clear_away(worker, peak)
-        self.feed(ev.WorkerLost(at, worker, why, mark))
+        self.feed(ev.WorkerLost(at, worker, why, mark, elsewhere))
 
     def recovered(self, at: float, epoch: int, living: tuple[WorkerId, ...]) -> None:
         """The journal has been replayed, and of the workers these live."""

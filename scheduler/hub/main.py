@@ -166,8 +166,9 @@ class Shell:
         for timer in self._timers.due(system.monotonic()):
             self._record(self._entry("timer", timer))
         refused, self._hub.orders.refused_workers = self._hub.orders.refused_workers, []
-        for worker, why in refused:
-            self._worker_lost(worker, why)
+        for worker, gpu in refused:
+            why = f"could not be started: GPU {gpu} is held by another hub of yours"
+            self._worker_lost(worker, why, elsewhere=gpu)
         for client in self._hub.new_clients:
             self._watch(client.id, client.pid)
         self._hub.new_clients.clear()
@@ -233,9 +234,11 @@ class Shell:
                 case Children():
                     pass  # only meant for a hub that recovers
 
-    def _worker_lost(self, worker: WorkerId, why: str, peak: int = 0) -> None:
+    def _worker_lost(self, worker: WorkerId, why: str, peak: int = 0, elsewhere: str = "") -> None:
         mark = marks.read(self._hub.orders.worker_prefix(worker))
-        self._record(self._entry("worker-lost", str(worker), msgspec.msgpack.encode((why, mark, peak))))
+        self._record(
+            self._entry("worker-lost", str(worker), msgspec.msgpack.encode((why, mark, peak, elsewhere)))
+        )
 
     def _watch(self, client: ClientId, pid: int) -> None:
         fd = system.watch_process(pid)

@@ -40,7 +40,7 @@ class Orders:
         self.pool = pool
         self._timers = timers
         self.leases = Leases()
-        self.refused_workers: list[tuple[WorkerId, str]] = []  # could not be started; the loop tells
+        self.refused_workers: list[tuple[WorkerId, str]] = []  # and the GPU that was not free; the loop tells
         self.names: dict[WorkerId, list[str]] = {}
         self.pid = os.getpid()
         self.nursery = os.getppid()
@@ -214,8 +214,7 @@ class Orders:
         worker = start.worker
         busy = self.leases.take(worker, start.gpus)
         if busy:
-            why = f"could not be started: GPU {busy} is held by another hub of yours"
-            self.refused_workers.append((worker, why))
+            self.refused_workers.append((worker, busy))
             return
         record = self._store.sessions[start.session]
         Path(record.logs).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from cellmesh.scheduler.wire.messages import Refuse
 from .hub import Hub
 from .journal import Entry, Journal
 
-_decode_end = msgspec.msgpack.Decoder(tuple[str, tuple[int, int] | None, int]).decode
+_decode_end = msgspec.msgpack.Decoder(tuple[str, tuple[int, int] | None, int, str]).decode
 
 
 def started(wall: float, event: ev.HubStarted) -> Entry:
@@ -71,8 +71,8 @@ def _take_fact(hub: Hub, entry: Entry) -> None:
         case "client-lost":
             hub.client_gone(entry.at, ClientId(entry.name))
         case "worker-lost":
-            why, mark, peak = _decode_end(entry.data)
-            hub.worker_gone(entry.at, WorkerId(int(entry.name)), why, mark, peak)
+            why, mark, peak, elsewhere = _decode_end(entry.data)
+            hub.worker_gone(entry.at, WorkerId(int(entry.name)), why, mark, peak, elsewhere)
         case "worker-paused":
             hub.feed(ev.WorkerPaused(entry.at, WorkerId(int(entry.name)), bool(entry.data)))
         case "recovered":

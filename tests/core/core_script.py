@@ -81,6 +81,10 @@ class Script:
     def lost(self, worker, why="was killed by SIGKILL", mark=None):
         return self.tell(e.WorkerLost(0.0, worker, why, mark))
 
+    def refused(self, worker, device):
+        """Another hub was quicker."""
+        return self.tell(e.WorkerLost(0.0, worker, "could not be started", None, device))
+
     def report(self, worker, attempt, *items, job=1, index=0, outcome=None):
         """Items are numbers; negative ones failed (-1 is item 0, -2 is item 1)."""
         found = tuple((item, True, 1) if item >= 0 else (-item - 1, False, 1) for item in items)

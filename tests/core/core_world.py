@@ -225,7 +225,7 @@ class World:
         hellos = [m for m in self.wire if isinstance(m, e.WorkerReady)]
         self.wire = hellos + [m for m in self.wire if not isinstance(m, e.WorkerReady)]
         self.tell(e.HubRecovered(0, self.epoch, living))
-        for process in self.processes.values():
+        for process in list(self.processes.values()):
             if process.paused:
                 self.tell(e.WorkerPaused(0, process.id, True))
 

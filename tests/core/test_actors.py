@@ -117,6 +117,42 @@ def test_what_can_never_be_had_is_refused_and_replaces_nothing():
     assert set(s.state.actors) == {1}
 
 
+def test_a_gpu_that_another_hub_holds_is_waited_for_and_costs_no_restart():
+    s = Stage(gpus=("g0", "g1"))
+    s.ask(1, gpus=1000)
+    told = s.refused(W, "g0")
+    assert kinds(told, StartWorker) == [StartWorker(W + 1, "s", None, ("g1",), 1)]
+    told = s.refused(W + 1, "g1")
+    assert TellActor(1, ActorState.WAITING, "waiting for 1 GPU, held by another hub of yours") in told
+    assert kinds(told, StartWorker) == []
+    told = s.fire("elsewhere:g1")
+    assert kinds(told, StartWorker) == [StartWorker(W + 2, "s", None, ("g1",), 1)]
+    s.ready(W + 2)
+    s.up(W + 2)
+    assert s.state.actors[1].state is ActorState.ALIVE
+    assert s.state.actors[1].incarnation == 1
+    assert s.stop()
+
+
+def test_a_restart_whose_gpu_another_hub_took_waits():
+    s = Stage(gpus=("g0",))
+    worker = s.start(1, gpus=1000, restarts=1)
+    s.lost(worker)
+    told = s.refused(worker + 1, "g0")
+    why = "waiting for 1 GPU, held by another hub of yours"
+    assert TellActor(1, ActorState.RESTARTING, why) in told
+    assert kinds(s.fire("elsewhere:g0"), StartWorker) == [StartWorker(worker + 2, "s", None, ("g0",), 1)]
+    assert s.ready(worker + 2) == [HostActor(worker + 2, 1, 2)]
+
+
+def test_a_hub_that_comes_back_asks_again_for_what_another_held():
+    s = Stage(gpus=("g0",))
+    s.ask(1, gpus=1000)
+    s.refused(W, "g0")
+    told = s.tell(e.HubRecovered(0.0, 2, ()))
+    assert [start.gpus for start in kinds(told, StartWorker)] == [("g0",)]
+
+
 def test_parts_of_a_gpu_are_shared_and_who_finds_too_little_is_told_who_holds_it():
     s = Stage(gpus=("g0",))
     first = s.start(1, name="a", gpus=500)

@@ -80,7 +80,7 @@ def test_the_story_of_a_task():
         f"0.800 ItemsReported(worker=1000002, job=1, task=1, attempt={A + 1}, "
         "items=((1, False, 1),), outcome=None, returned=None)",
         "    -> DeliverItems(job=1, task=1, worker=1000002, accepted=(0,))",
-        "0.900 WorkerLost(worker=1000002, why=was killed by SIGSEGV, mark=None)",
+        "0.900 WorkerLost(worker=1000002, why=was killed by SIGSEGV, mark=None, elsewhere=)",
         "1.000 WorkerReady(worker=1000003, holding=(), hosting=None)",
         f"    -> StartTask(worker=1000003, job=1, task=1, attempt={A + 3}, skip=(1,), careful=True)",
         "1.100 CancelRequested(job=1, tasks=(1,), force=False, queued=False)",

@@ -99,6 +99,16 @@ def alive(desk: Desk, actor: int, incarnation: int = 1) -> ActorInfo:
     return found
 
 
+def waiting(desk: Desk, actor: int) -> ActorInfo:
+    """How it is once it is told what it waits for."""
+
+    def waits() -> ActorInfo | None:
+        return next((info for info in desk.told.actors(actor) if info.state == "waiting" and info.why), None)
+
+    found: ActorInfo = desk.told.wait(waits, f"what actor {actor} waits for")
+    return found
+
+
 def ended(desk: Desk, actor: int) -> ActorInfo:
     """How it ended."""
 

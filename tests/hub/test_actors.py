@@ -8,12 +8,13 @@ import signal
 from pathlib import Path
 
 from conformance.recording import Desk
-from hub.acting import Broken, Caller, Counter, alive, ask, ended, once, start
+from hub.acting import Broken, Caller, Counter, alive, ask, ended, once, start, waiting
 
 from cellmesh.jupyter_ext.hubs import plain
 from cellmesh.kernel import doctor
 from cellmesh.scheduler.engines.embedded import EmbeddedEngine
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire import folders
 from cellmesh.scheduler.wire.messages import (
     ActorOptions,
     Ref,
@@ -180,6 +181,19 @@ def test_parts_of_a_gpu_are_held_for_life(gpus: Desk) -> None:
     gpus.engine.actors.end(second.id, "")
     assert alive(gpus, answer.actor.id).gpus == ["0"]
     assert gpus.value(gpus.call(abs, -3)) == 3
+
+
+def test_a_gpu_that_another_hub_took_is_waited_for_and_costs_no_restart(gpus: Desk) -> None:
+    folders.gpu_locks().mkdir(mode=0o700, exist_ok=True)
+    lock = folders.take_lock(folders.gpu_lock("0"))
+    assert lock is not None
+    answer = ask(gpus, Counter, gpus=1)
+    assert answer.actor is not None
+    told = waiting(gpus, answer.actor.id)
+    assert told.why == "waiting for 1 GPU, held by another hub of yours"
+    os.close(lock)
+    info = alive(gpus, answer.actor.id)
+    assert (info.gpus, info.incarnation) == (["0"], 1)
 
 
 def test_a_restart_holds_the_gpu_again(gpus: Desk) -> None:
