@@ -24,6 +24,8 @@ class deferred:  # noqa: N801 - reads as what it does: `with deferred(): send()`
         if threading.current_thread() is not threading.main_thread():
             return  # no other is interrupted
         handler = _signal.getsignal(_signal.SIGINT)
+        if getattr(handler, "__func__", None) is _note:
+            return  # inside another such block, which puts it off longer
         if handler is not None:  # None: one that Python cannot put back
             self._handler = handler
             _signal.signal(_signal.SIGINT, self._note)
@@ -38,3 +40,6 @@ class deferred:  # noqa: N801 - reads as what it does: `with deferred(): send()`
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self._stopped = True
+
+
+_note = deferred._note

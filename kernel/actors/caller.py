@@ -1,12 +1,12 @@
 """This process as a caller of one actor: its calls, in order, until each is answered.
 
-Owns numbers, the queue of what waits (for Futures among the arguments, for the actor to be there) and what is
-sent again after a restart. Never pickles results. Its methods are called from any thread.
-Read next: `reach.py`, `future.py`, `cellmesh/scheduler/wire/direct.py`.
+Owns their numbers, what the hub says of the actor, and that whenever there are calls and no connection
+somebody is bound to bring one about or to end them: the actor's first word on a connection, the end of that,
+or the hub's answer. Never pickles results. Its methods are called from any thread.
+Read next: `outbox.py`, `reach.py`, `future.py`, `cellmesh/scheduler/wire/direct.py`.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,9 @@ from cellmesh.scheduler.wire.actors import ActorInfo
 from cellmesh.scheduler.wire.messages import Payload
 
 from . import waits
-from .errors import brief, died, unknown
+from .errors import brief, died, refused, unknown, unreached
 from .inbox import Inbox
+from .outbox import Outbox
 from .pending import Kind, Pending
 from .reach import Reach
 
@@ -43,13 +44,12 @@ class Caller:
         self.names: set[str] = set()  # that cells of this notebook have assigned there
         self._directory = directory
         self._ours = False  # it was started here
-        self._reach = Reach(directory, info.id, self._take, self._on_lost)
+        self._reach = Reach(directory, info.id, self._take, self._on_lost, lambda: not self._outbox)
         self._lock = threading.RLock()
         self._count = 0
-        self._incarnation = 0  # that was met
+        self._refused: int | None = None  # the protocol that its process speaks, if that is another
         self._retires = False  # it shall end once it has answered what it has
-        self._queue: deque[Pending] = deque()  # not sent
-        self._sent: dict[int, Pending] = {}
+        self._outbox = Outbox(self._reach, lambda: self.open)
         self._inbox = Inbox(lambda took: self.post(took, prompt=bool(took.names)))
         self.facts: dict[int, direct.Facts] = {}  # answers to questions of `listing.py`
 
@@ -80,16 +80,30 @@ class Caller:
                 self._count += 1
                 taker = make(self._count)
                 one = Pending(self._count, method, kind, packed, taker, room, life, packed.payload or b"")
-                if self.info.state == "ended":
+                if (error := self._gone()) is not None:
                     one.free()
-                    taker.fail(died(self.info, self.title))
+                    taker.fail(error)
                     return taker
-                self._queue.append(one)
-            if not packed.waits:
-                self._prepare(one)
-                return taker
-        packing.when_done(packed.waits, lambda: self._prepare(one))
+                self._outbox.add(one)
+                if not packed.waits:
+                    one.ready = True
+                    self._outbox.pump()
+                self._seek()
+            self._reach.settle()
+        if packed.waits:
+            packing.when_done(packed.waits, lambda: self._prepare(one))
         return taker
+
+    def _seek(self) -> None:
+        """It is wanted: if there is no connection, have one made."""
+        if not self._reach.connected and self.info.state == "alive":
+            self._reach.seek(anew=True)
+
+    def _gone(self) -> BaseException | None:
+        """Why no call can succeed."""
+        if self.info.state == "ended":
+            return died(self.info, self.title)
+        return None if self._refused is None else refused(self.title, self._refused)
 
     def _prepare(self, one: Pending) -> None:
         """The arguments are all there."""
@@ -101,21 +115,12 @@ class Caller:
             one.taker.fail(error)
             self.session.bell.ring()
         one.ready = True
-        self.pump()
+        self._pump()
 
-    def pump(self) -> None:
-        """Send what can be sent, in order."""
+    def _pump(self) -> None:
         with self._lock:
-            while self._queue and self.open:
-                one = self._queue[0]
-                if not (one.ready or one.taker.done()):
-                    return  # it waits for Futures, and all others behind it
-                self._queue.popleft()
-                if one.taker.done():  # cancelled, or its arguments failed
-                    one.free()
-                else:
-                    self._sent[one.number] = one
-                    self._send(one, again=False)
+            self._outbox.pump()
+        self._reach.settle()
         self._retire()
 
     @property
@@ -123,12 +128,8 @@ class Caller:
         """Whether it hears what is posted now."""
         return self.met is not None and self._reach.connected
 
-    def _send(self, one: Pending, *, again: bool) -> None:
-        alone = len(self._sent) == 1
-        self.post(direct.Call(one.number, one.method, one.payload, one.kind, again, one.room), prompt=alone)
-
     def post(self, message: direct.ToHost, *, prompt: bool) -> None:
-        """Say something to the actor."""
+        """Say something to the actor, at once or with what comes next."""
         self._reach.post(message, prompt=prompt)
 
     def more(self, number: int, items: int) -> None:
@@ -138,16 +139,15 @@ class Caller:
     def withdraw(self, number: int) -> None:
         """A call is not wanted any more."""
         with nullcontext() if self.local else deferred(), self._lock:
-            if number in self._sent:
+            if number in self._outbox:
                 self.post(direct.CancelCall(number), prompt=True)
             else:
-                self.pump()  # it may have been what the others queue behind
+                self._pump()  # it may have been what the others queue behind
 
     def cancel_those_of(self, cell: cells.Cell) -> None:
         """Stop was pressed in this cell."""
-        for one in [*self._sent.values(), *self._queue]:
-            if one.taker.cell is not None and one.taker.cell.msg_id == cell.msg_id:
-                one.taker.cancel()
+        for one in self._outbox.those_of(cell):
+            one.taker.cancel()
 
     # --- waiting ------------------------------------------------------------------------------------
 
@@ -166,20 +166,27 @@ class Caller:
     async def wait_async(self, done: Callable[[], bool]) -> None:
         """`wait` in a coroutine."""
         self._reach.flush()
+        self.listen()
         await self.session.bell.wait_async(done)
 
     def read_until(self, done: Callable[[], bool], timeout: float) -> bool:
         """Read the answers here; False if they do not come in time, or somebody else reads."""
         return self._reach.read_until(done, timeout)
 
+    def listen(self) -> None:
+        """Have answers read though nobody waits for them by `wait`."""
+        self._reach.listen()
+
     def meet(self) -> direct.Met:
         """What it can do; waits until it is there."""
         if (met := self.met) is not None:
             return met
-        self.wait(lambda: self.met is not None or self.info.state == "ended", None, self.title)
-        if self.met is None:
-            raise died(self.info, self.title)
-        return self.met
+        with self._lock:
+            self._seek()
+        self.wait(lambda: self.met is not None or self._gone() is not None, None, self.title)
+        if (met := self.met) is None:
+            raise self._gone() or died(self.info, self.title)
+        return met
 
     # --- what becomes of the actor: from the engine's thread -----------------------------------------
 
@@ -195,17 +202,17 @@ class Caller:
             elif info.state == "alive":
                 moved = (before.address, before.incarnation) != (info.address, info.incarnation)
                 if moved or not self._reach.connected or (self.local and self.met is None):
-                    self._go()
+                    self._go(anew=moved)
             elif info.state == "restarting":
                 self._leave()
-        for one in failed:  # free of the lock: what is called back may wait for other locks
-            one.free()
-            one.taker.fail(died(self.info, self.title))
-            self._directory.failed(one.taker)
+        self._fail(failed, lambda one: died(self.info, self.title))
 
-    def _go(self) -> None:
+    def _go(self, *, anew: bool) -> None:
         self.met = None
-        self._reach.greet(self.info.address)
+        if anew:
+            self._refused = None
+        if not self._reach.greet(self.info.address, anew=anew):
+            self._reach.seek()  # if that is in vain: it has died, and the hub will hear of it
 
     def _leave(self) -> None:
         self.met = None
@@ -213,12 +220,16 @@ class Caller:
 
     def _end(self) -> list[Pending]:
         self._leave()
-        failed = [*self._sent.values(), *self._queue]
+        failed = self._outbox.clear()
         if self._ours and not failed:
             self._tell_failure()
-        self._sent.clear()
-        self._queue.clear()
         return failed
+
+    def _fail(self, lost: list[Pending], error: Callable[[Pending], BaseException]) -> None:
+        """Free of the lock, for what is called back may wait for other locks."""
+        for one in lost:
+            one.taker.fail(error(one))
+            self._directory.failed(one.taker)
 
     def own(self) -> None:
         """It was started here: that it cannot be made is told, whether it is called or not."""
@@ -234,7 +245,7 @@ class Caller:
     @property
     def load(self) -> int:
         """How many calls of this process it has not answered."""
-        return len(self._sent) + len(self._queue)
+        return len(self._outbox)
 
     def end_when_idle(self) -> None:
         """End it once it has answered all calls of this process."""
@@ -262,11 +273,16 @@ class Caller:
     # --- what comes from it: from whoever reads -------------------------------------------------------
 
     def _on_lost(self) -> None:
-        """The connection ended: if it was torn, another is made; if the actor died, the hub tells."""
+        """The connection ended. If the actor died, the hub tells; else that makes another."""
+        failed: list[Pending] = []
+        trouble, title = self._reach.trouble, self.title
         with self._lock:
-            torn, self.met = self.met is not None, None
-            if torn and self.info.state == "alive":
-                self._go()
+            self.met = None
+            if self.info.state == "alive" and (self._refused is not None or not self._reach.seek()):
+                failed = self._outbox.clear()
+        if trouble:
+            self.session.notices.say(f"the connection to {title} broke ({trouble})")
+        self._fail(failed, lambda one: self._gone() or unreached(title, trouble))
 
     def _take(self, messages: list[Any]) -> None:
         for message in messages:
@@ -276,45 +292,37 @@ class Caller:
                 case direct.Yielded(number, payload, count):
                     self._on_yielded(number, payload, count)
                 case direct.Said(number, output):
-                    self._directory.said(self, self._sent.get(number), output)
+                    self._directory.said(self, self._outbox.get(number), output)
                     self._inbox.said(output)
                 case direct.Met():
                     self._on_met(message)
                 case direct.Facts(request):
                     self.facts[request] = message
+                case direct.Refused(protocol):
+                    self._refused = protocol
         self._inbox.tell()
 
     def _on_answer(self, number: int, state: str, payload: Payload) -> None:
-        one = self._sent.pop(number, None)
-        if one is not None:
-            one.free()
+        one = self._outbox.answered(number)
+        self._reach.answered()
         self._inbox.answer(None if one is None else one.taker, number, state, payload)
         if one is not None and state == "failed":
             self._directory.failed(one.taker)
         self._retire()
 
     def _on_yielded(self, number: int, payload: Payload, count: int) -> None:
-        one = self._sent.get(number)
+        one = self._outbox.get(number)
+        self._reach.answered()
         self._inbox.yielded(None if one is None else one.taker, payload, count)
 
     def _on_met(self, met: direct.Met) -> None:
-        lost: list[Pending] = []
         with self._lock:
+            if met.incarnation != self.info.incarnation:
+                return  # the hub has said meanwhile that it is another by now
             fresh, self.met = self.met is None, met
             if not fresh:
                 return  # its class was reloaded
-            begun = max(met.begun, default=0)
-            broke, self._incarnation = self._incarnation == met.incarnation, met.incarnation
-            for number, one in sorted(self._sent.items()):
-                if number <= met.done:
-                    continue  # it has run, and its answer comes by itself
-                if (number <= begun or broke) and one.method not in met.retry:
-                    del self._sent[number]
-                    one.free()
-                    lost.append(one)
-                else:
-                    self._send(one, again=True)
-            self.pump()
-        for one in lost:  # free of the lock, as above
-            one.taker.fail(unknown(self.info, self.title, one.taker.title, broke=broke))
+            lost, same = self._outbox.meet(met)
+        self._fail(lost, lambda one: unknown(self.info, self.title, one.taker.title, broke=same))
+        self._retire()
         self._reach.flush()

@@ -94,7 +94,7 @@ class Directory:
         """The connections of this process."""
         with self._lock:
             if self._roads is None:
-                self._roads = Roads()
+                self._roads = Roads(self.session.notices.internal_error)
             return self._roads
 
     def on_info(self, info: ActorInfo) -> None:

@@ -4,9 +4,11 @@ Owns `ActorDied` and its words. Read next: `caller.py`.
 """
 
 from cellmesh.kernel import outcomes
+from cellmesh.scheduler.engines.contract import VersionMismatchError
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.failures import Failure
 from cellmesh.scheduler.wire.actors import ActorInfo
+from cellmesh.scheduler.wire.direct import DIRECT
 from cellmesh.scheduler.wire.messages import Item
 
 
@@ -38,4 +40,21 @@ def unknown(info: ActorInfo, title: str, call: str, *, broke: bool) -> BaseExcep
     return ActorDied(
         f"{what} while {call} was running{again}. Whether the call had an effect is not known; "
         "@cm.method(retry=True) would have run it again."
+    )
+
+
+def refused(title: str, protocol: int) -> BaseException:
+    """What a call raises whose actor's process speaks another protocol."""
+    return VersionMismatchError(
+        f"The process of {title} was started by another cellmesh: it speaks protocol {protocol} of actors' "
+        f"calls, and this process {DIRECT}. Restart the kernel, or stop the actor and start it again."
+    )
+
+
+def unreached(title: str, trouble: str) -> BaseException:
+    """What a call raises whose actor's process lives, and hangs up on every connection."""
+    why = f" ({trouble})" if trouble else ""
+    return ActorDied(
+        f"{title} cannot be called: its process lives, but every connection to it breaks{why}. Whether calls "
+        "that were running had an effect is not known. Stop it and start it again."
     )

@@ -43,9 +43,10 @@ class ActorFuture(Future):
 
     def cancel(self) -> bool:
         """Cancel the call, also if it is running already; the actor keeps its state. False if it is done."""
-        cancelled = super().cancel()
-        self._caller.withdraw(self.number)
-        return cancelled
+        try:
+            return super().cancel()
+        finally:  # whatever a second Stop, or somebody's callback, has raised
+            self._caller.withdraw(self.number)
 
     def done(self) -> bool:
         """Whether it is over. Who waits asks often, so no lock is taken to look."""
@@ -55,6 +56,7 @@ class ActorFuture(Future):
         """As concurrent.futures has it; whoever asks for a callback hears of a failure."""
         self.attended = True
         super().add_done_callback(fn)
+        self._caller.listen()
 
     def payload(self) -> Payload:
         """The pickled result of a finished Future; raises what the method raised."""

@@ -94,8 +94,10 @@ class Flow:
         """It shall not go on."""
         if self._over:
             return False
-        self.fail(CancelledError(f"{self.title} was cancelled."))
-        self.caller.withdraw(self.number)
+        try:
+            self.fail(CancelledError(f"{self.title} was cancelled."))
+        finally:  # also if Stop comes a second time
+            self.caller.withdraw(self.number)
         self.caller.session.bell.ring()
         return True
 

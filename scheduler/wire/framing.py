@@ -33,23 +33,21 @@ class Framed:
         sock.setblocking(False)
         self._socket = sock
         self._decode = decoder(accepts).decode
-        self._read = bytearray()
+        self._read = bytearray()  # the beginning of a frame
+        self._came = bytearray(_READ)
+        self._view = memoryview(self._came)
         self._lock = threading.Lock()  # several threads post, and send
         self._posted: list[Any] = []
         self._unsent = b""
+        self.full = False  # the socket has not taken all: `send` again when it can be written to
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     @property
-    def full(self) -> bool:
-        """Whether the socket has not taken all: `send` again when it can be written to."""
-        return bool(self._unsent)
-
-    @property
-    def waits(self) -> bool:
-        """Whether something was posted that has not been sent."""
-        return bool(self._posted)
+    def waits(self) -> int:
+        """How many messages were posted and are not being sent."""
+        return len(self._posted)
 
     def receive(self) -> list[Any]:
         """All messages that are here; raises EOFError when the other end is gone.
@@ -57,17 +55,17 @@ class Framed:
         Malformed frames raise msgspec.DecodeError: whoever sent them speaks something else.
         """
         try:
-            data = self._socket.recv(_READ)
+            size = self._socket.recv_into(self._came)
         except (BlockingIOError, InterruptedError):
             return []
         except OSError as error:
             raise EOFError from error
-        if not data:
+        if not size:
             raise EOFError
-        if not self._read and len(data) == 4 + int.from_bytes(data[:4], "little"):
-            messages: list[Any] = self._decode(memoryview(data)[4:])
+        if not self._read and size == 4 + int.from_bytes(self._came[:4], "little"):
+            messages: list[Any] = self._decode(self._view[4:size])
             return messages
-        self._read += data
+        self._read += self._view[:size]
         messages = []
         offset, end = 0, len(self._read)
         with memoryview(self._read) as view:
@@ -85,19 +83,33 @@ class Framed:
         self._posted.append(message)
 
     def send(self) -> None:
-        """Send what was posted, as far as the socket takes it. Any thread; raises OSError if nobody hears."""
-        with self._lock:
-            while self._unsent or self._posted:
-                if not self._unsent:
-                    messages = self._posted[:_AT_ONCE]
-                    del self._posted[: len(messages)]
-                    data = _encode(messages)
-                    self._unsent = _LENGTH.pack(len(data)) + data
-                try:
-                    sent = self._socket.send(self._unsent)
-                except (BlockingIOError, InterruptedError):
+        """Send what was posted, as far as the socket takes it. Any thread; raises OSError if nobody hears.
+
+        Who finds another thread at it does not wait for it: that one looks again once it is through.
+        """
+        while (self._posted or self._unsent) and self._lock.acquire(blocking=False):
+            try:
+                if not self._sent_all():
                     return
-                self._unsent = self._unsent[sent:] if sent < len(self._unsent) else b""
+            finally:
+                self._lock.release()
+
+    def _sent_all(self) -> bool:
+        """Send; False if the socket takes no more."""
+        while self._posted or self._unsent:
+            if not self._unsent:
+                messages = self._posted[:_AT_ONCE]
+                del self._posted[: len(messages)]
+                data = _encode(messages)
+                self._unsent = _LENGTH.pack(len(data)) + data
+            try:
+                sent = self._socket.send(self._unsent)
+            except (BlockingIOError, InterruptedError):
+                self.full = True
+                return False
+            self._unsent = self._unsent[sent:] if sent < len(self._unsent) else b""
+        self.full = False
+        return True
 
     def close(self) -> None:
         """Hang up."""
