@@ -19,7 +19,6 @@ from cellmesh.kernel.packing import Packed
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorInfo
-from cellmesh.scheduler.wire.messages import Payload
 
 from . import waits
 from .errors import brief, died, refused, unknown, unreached
@@ -50,7 +49,7 @@ class Caller:
         self._refused: int | None = None  # the protocol that its process speaks, if that is another
         self._retires = False  # it shall end once it has answered what it has
         self._outbox = Outbox(self._reach, lambda: self.open)
-        self._inbox = Inbox(lambda took: self.post(took, prompt=bool(took.names)))
+        self._inbox = Inbox(self, directory, self._outbox)
         self.facts: dict[int, direct.Facts] = {}  # answers to questions of `listing.py`
 
     @property
@@ -285,35 +284,23 @@ class Caller:
         self._fail(failed, lambda one: self._gone() or unreached(title, trouble))
 
     def _take(self, messages: list[Any]) -> None:
-        for message in messages:
-            match message:
-                case direct.Answer(number, state, payload):
-                    self._on_answer(number, state, payload)
-                case direct.Yielded(number, payload, count):
-                    self._on_yielded(number, payload, count)
-                case direct.Said(number, output):
-                    self._directory.said(self, self._outbox.get(number), output)
-                    self._inbox.said(output)
-                case direct.Met():
-                    self._on_met(message)
-                case direct.Facts(request):
-                    self.facts[request] = message
-                case direct.Refused(protocol):
-                    self._refused = protocol
-        self._inbox.tell()
+        self._inbox.take(messages)
 
-    def _on_answer(self, number: int, state: str, payload: Payload) -> None:
-        one = self._outbox.answered(number)
-        self._reach.answered()
-        self._inbox.answer(None if one is None else one.taker, number, state, payload)
-        if one is not None and state == "failed":
-            self._directory.failed(one.taker)
-        self._retire()
+    def answered(self) -> None:
+        """A call has its answer, or some of it."""
+        self._reach.works()
+        if self._retires:
+            self._retire()
 
-    def _on_yielded(self, number: int, payload: Payload, count: int) -> None:
-        one = self._outbox.get(number)
-        self._reach.answered()
-        self._inbox.yielded(None if one is None else one.taker, payload, count)
+    def told(self, message: Any) -> None:
+        """It has said something about itself."""
+        match message:
+            case direct.Met():
+                self._on_met(message)
+            case direct.Facts(request):
+                self.facts[request] = message
+            case direct.Refused(protocol):
+                self._refused = protocol
 
     def _on_met(self, met: direct.Met) -> None:
         with self._lock:

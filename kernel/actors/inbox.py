@@ -1,15 +1,20 @@
-"""What an actor answered, on its way to whoever waits for it.
+"""What an actor says, on its way to whoever waits for it.
 
-Owns what the actor is told to have been taken: large results are loaded as they come, for the memory is the
-actor's, and it makes the next ones of it. Read next: `caller.py`.
+Owns what it is told to have been taken: large results are loaded as they come, for the memory is the actor's,
+and it makes the next ones of it. Called by whoever reads. Read next: `caller.py`, `outbox.py`.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cellmesh.kernel import outcomes
 from cellmesh.scheduler.wire import direct
-from cellmesh.scheduler.wire.messages import Item, Output, Payload, Ref
+from cellmesh.scheduler.wire.messages import Item, Ref
+
+from .outbox import Outbox
+
+if TYPE_CHECKING:
+    from .caller import Caller
+    from .directory import Directory
 
 AT_ONCE = 64
 """Answers after which the actor is told that they have come, even if there is nothing else to say."""
@@ -18,41 +23,59 @@ AT_ONCE = 64
 class Inbox:
     """Of one caller."""
 
-    def __init__(self, tell: Callable[[direct.Took], None]) -> None:
-        self._tell = tell
+    def __init__(self, caller: "Caller", directory: "Directory", outbox: Outbox) -> None:
+        self._caller = caller
+        self._directory = directory
+        self._outbox = outbox
         self._numbers: list[int] = []
         self._names: list[str] = []
 
-    def answer(self, taker: Any, number: int, state: str, payload: Payload) -> None:
-        """Hand it to its taker; None if nobody waits for it any more."""
-        self._numbers.append(number)
-        if isinstance(payload, Ref):
-            self._names.append(payload.name)
-        if taker is None:
-            return  # it was cancelled, or is answered twice
-        if state == "cancelled":
-            taker.cancel()
-        elif isinstance(payload, Ref):
-            value, error = outcomes.value_of(Item(0, state == "ok", payload), taker.title)
-            taker.give(value) if error is None else taker.fail(error)
-        else:
-            taker.settle(Item(0, state == "ok", payload))
-
-    def yielded(self, taker: Any, payload: Payload, count: int) -> None:
-        """Hand on items of a stream."""
-        if isinstance(payload, Ref):
-            self._names.append(payload.name)
-        if taker is not None:
-            taker.take(payload, count)
-
-    def said(self, output: Output) -> None:
-        """It has been shown, or never will be."""
-        if isinstance(output.data, Ref):
-            self._names.append(output.data.name)
-
-    def tell(self) -> None:
-        """After a burst: say what was taken, if that is due."""
+    def take(self, messages: list[Any]) -> None:
+        """Hand on what has come."""
+        for message in messages:
+            kind = type(message)
+            if kind is direct.Answer:
+                self._answer(message)
+            elif kind is direct.Yielded:
+                self._yielded(message)
+            elif kind is direct.Said:
+                self._said(message)
+            else:
+                self._caller.told(message)
         if self._names or len(self._numbers) >= AT_ONCE:
             took = direct.Took(self._numbers, self._names)
             self._numbers, self._names = [], []
-            self._tell(took)
+            self._caller.post(took, prompt=bool(took.names))
+
+    def _answer(self, answer: direct.Answer) -> None:
+        number, payload = answer.number, answer.payload
+        self._numbers.append(number)
+        if type(payload) is Ref:
+            self._names.append(payload.name)
+        one = self._outbox.answered(number)
+        if one is None:
+            return  # it was cancelled, or is answered twice
+        taker, ok = one.taker, answer.state == "ok"
+        if answer.state == "cancelled":
+            taker.cancel()
+        elif type(payload) is Ref:
+            value, error = outcomes.value_of(Item(0, ok, payload), taker.title)
+            taker.give(value) if error is None else taker.fail(error)
+        else:
+            taker.settle(Item(0, ok, payload))
+        if answer.state == "failed":
+            self._directory.failed(taker)
+        self._caller.answered()
+
+    def _yielded(self, items: direct.Yielded) -> None:
+        if type(items.payload) is Ref:
+            self._names.append(items.payload.name)
+        one = self._outbox.get(items.number)
+        if one is not None:
+            one.taker.take(items.payload, items.count)
+        self._caller.answered()
+
+    def _said(self, said: direct.Said) -> None:
+        self._directory.said(self._caller, self._outbox.get(said.number), said.output)
+        if isinstance(said.output.data, Ref):
+            self._names.append(said.output.data.name)  # it has been shown, or never will be

@@ -126,8 +126,8 @@ class Reach:
             self._on_messages(messages)
             self._bell.ring()
 
-    def answered(self) -> None:
-        """It works."""
+    def works(self) -> None:
+        """The connection is good for something."""
         self._tried = 0
 
     def _lost(self, road: Road, error: Exception | None) -> None:
