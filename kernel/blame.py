@@ -16,6 +16,8 @@ from typing import Any
 
 from cellmesh.scheduler.objects.codec import CannotPickleError
 
+from .lookups import names
+
 DEPTH = 8
 WIDTH = 10_000
 SECONDS = 2.0
@@ -184,13 +186,9 @@ def _globals(value: Any) -> Iterator[tuple[str, Any]]:
     """What a function of the notebook uses of the notebook: it travels with the function."""
     function = getattr(value, "__func__", value)
     if isinstance(function, types.FunctionType):
-        codes = [function.__code__]
-        while codes:
-            code = codes.pop()
-            codes += [const for const in code.co_consts if isinstance(const, types.CodeType)]
-            for name in code.co_names:
-                if name in function.__globals__:
-                    yield f"global `{name}`", function.__globals__[name]
+        for name in names(function.__code__):
+            if name in function.__globals__:
+                yield f"global `{name}`", function.__globals__[name]
 
 
 def _type_name(value: Any) -> str:

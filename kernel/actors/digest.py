@@ -8,9 +8,9 @@ the notebook all that refers to. Never keeps anything. Read next: `starting.py`.
 import hashlib
 import io
 import types
-from collections.abc import Iterator
 from typing import Any
 
+from cellmesh.kernel.lookups import names
 from cellmesh.scheduler.objects import codec
 
 from .classes import MARK, VERBS
@@ -80,9 +80,16 @@ class _Digest:
                 pass  # not filled yet
         if function.__module__ == "__main__":
             known = function.__globals__
-            for name in sorted(set(_names(function.__code__))):
+            for name in sorted(set(names(function.__code__))):
                 if name in known:
-                    self.add(name, known[name])
+                    self._add_global(name, known[name])
+
+    def _add_global(self, name: str, value: Any) -> None:
+        """What the code uses of the notebook. A handle, a lock: it is what it is, whatever is in it."""
+        try:
+            self.add(name, value)
+        except Exception:  # noqa: BLE001 - pickling runs anybody's code; the class itself is pickled elsewhere
+            self.add(name, type(value).__qualname__)
 
     def _add_code(self, code: types.CodeType) -> None:
         self.add(code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
@@ -103,6 +110,8 @@ class _Stable(codec.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type | types.FunctionType) and (obj.__module__ == "__main__" or MARK in vars(obj)):
             return str, (self._digest.told(obj),)
+        if type(obj).__module__.startswith("cellmesh."):
+            return str, (type(obj).__qualname__,)  # a handle, a Future: another one in each kernel
         if isinstance(obj, types.FunctionType) and "<locals>" in obj.__qualname__:
             return str, (self._digest.told(obj),)
         return super().reducer_override(obj)
@@ -117,10 +126,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
         return value.__name__
     return value
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)

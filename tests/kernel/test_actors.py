@@ -111,6 +111,37 @@ def test_a_named_one_is_found_and_started_once(counter: Kernel) -> None:
     assert counter.ok("Counter.start(2, name='c', replace=True).add().result()").result == "3"
 
 
+def test_a_cell_that_starts_one_can_run_again_whatever_else_the_notebook_has(counter: Kernel) -> None:
+    trainer = """
+    import threading
+    import cellmesh as cm
+
+    @cm.actor(name="trainer")
+    class Trainer:
+        def __init__(self):
+            self.model, self.lock, self.seen = [], threading.Lock(), 0
+
+        def step(self):
+            self.seen += 1
+            return self.seen, len(log)
+
+    log = []
+    lock = threading.Lock()
+    seen = open("/dev/null")
+    model = Trainer.start()
+    """
+    counter.ok(trainer)
+    assert counter.ok("model.step().result()").result == "(1, 0)"
+    counter.ok(trainer)  # now there is a notebook's `model`, `lock` and `seen`, too
+    assert counter.ok("model.step().result()").result == "(2, 0)"
+    counter.ok("WIDTH = 3")
+    wide = "@cm.actor(name='wide')\nclass Wide:\n    def width(self): return WIDTH\nw = Wide.start()"
+    counter.ok(wide)
+    counter.ok(wide)
+    counter.ok("WIDTH = 4")
+    assert "reload" in counter.run(wide).error
+
+
 def test_another_source_is_another_class(counter: Kernel) -> None:
     counter.ok("h = Counter.start(name='c')")
     counter.ok(COUNTER.replace("self.n += k", "self.n += 2 * k"))

@@ -25,6 +25,8 @@ from cellmesh.scheduler.wire import folders
 from .plugin import OP
 from .streams import pump
 
+CONNECT_SECONDS = 5.0
+
 ASK_SECONDS = 30.0
 """So long may a worker take to answer; one that starts a hub needs a second."""
 
@@ -40,6 +42,7 @@ class Mirror:
         self._lock: int | None = folders.take_lock(self.folder / "lock")
         self._doors: dict[str, str] = {}
         self._servers: list[asyncio.Server] = []
+        self._forwarding: set[asyncio.Task[None]] = set()
         self._making = threading.Lock()
         here = folders.Connection(
             found["protocol"],
@@ -63,16 +66,24 @@ class Mirror:
         return here
 
     async def _serve(self, listening: socket.socket, path: str) -> None:
-        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                comm = await _opened(self._client, self.address)
-                await comm.write({"op": OP, "reply": False, "what": "open", "path": path})
-            except OSError:
-                writer.close()  # who connected tries again, or is told by others that the worker is gone
-                return
-            await pump(comm, reader, writer)
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.ensure_future(self._forward(path, reader, writer))
+            self._forwarding.add(task)
+            task.add_done_callback(self._forwarding.discard)
 
-        self._servers.append(await asyncio.start_unix_server(forward, sock=listening))
+        self._servers.append(await asyncio.start_unix_server(accepted, sock=listening))
+
+    async def _forward(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            comm = await _opened(self._client, self.address)
+            await comm.write({"op": OP, "reply": False, "what": "open", "path": path})
+        except OSError:
+            writer.close()  # who connected tries again, for as long as the worker is known
+            known = await self._client.scheduler.identity(n_workers=-1)
+            if self.address not in known["workers"]:
+                self.lose()
+            return
+        await pump(comm, reader, writer)
 
     def read(self, name: str, size: int) -> bytes:
         """What is in a segment there."""
@@ -94,6 +105,8 @@ class Mirror:
     def _close(self) -> None:
         for server in self._servers:
             server.close()
+        for task in self._forwarding:
+            task.cancel()
 
 
 def ask(client: Client, address: str, what: str, **about: Any) -> Any:
@@ -124,4 +137,4 @@ async def _answer(client: Client, address: str, what: str, about: dict[str, Any]
 
 
 async def _opened(client: Client, address: str) -> Any:
-    return await connect(address, **client.security.get_connection_args("client"))
+    return await connect(address, timeout=CONNECT_SECONDS, **client.security.get_connection_args("client"))
