@@ -49,14 +49,18 @@ def actor(kind: Any = None, /, **given: Any) -> Any:
         name: by which `cm.get_actor` finds it; it lives with the notebook's session then.
         restarts: how many deaths of its process it survives.
         checkpoint: with restarts: keep its state, in the background (default True).
-        replay: log calls before they run; after a death the exact state comes back.
-        threads: how many of its calls run at once (default 1: in order).
+        replay: log calls before they run; after a death the exact state comes back, if the methods depend on
+            nothing but their arguments and the state. Calls of coroutines are run again one after the other,
+            batched ones one by one: their results must not depend on what they overlap with.
+        threads: how many of its calls run at once (default 1: in order). A call in one of several threads is
+            stopped at its next step in Python, not within `time.sleep` or other waits.
         env: environment variables, set before the class is loaded.
         detached: it lives with the hub, and other notebooks find it.
     """
     if kind is not None and given:
         raise TypeError("cm.actor takes the class alone, or options alone: @cm.actor(gpus=1).")
     chosen = options.checked(given)
+    options.check_together(chosen)
 
     def decorate(wanted: Any) -> Any:
         if not isinstance(wanted, type):

@@ -29,6 +29,16 @@ def checked(given: Mapping[str, Any], known: tuple[str, ...] = OPTIONS) -> dict[
     return found
 
 
+def check_together(chosen: Mapping[str, Any]) -> None:
+    """What cannot go together."""
+    if chosen.get("replay") and chosen.get("threads", 1) > 1:
+        raise ValueError(
+            f"replay=True and threads={chosen['threads']}: calls that run at once leave no order in which "
+            "they could be run again. Leave one of the two out (with restarts=n alone the state goes on from a "
+            "checkpoint)."
+        )
+
+
 def wire(chosen: Mapping[str, Any]) -> ActorOptions:
     """As they travel."""
     return ActorOptions(**{name: chosen[name] for name in ActorOptions.__struct_fields__ if name in chosen})

@@ -42,6 +42,7 @@ class Starter:
         named = {name: value for name, value in given.items() if name in options.STARTING}
         more = {name: value for name, value in given.items() if name not in named}
         chosen = {**self.chosen, **options.checked(named, options.STARTING)}
+        options.check_together(chosen)
         replace = chosen.pop("replace", False)
         if kwargs is not None:
             calls.add_named(more, kwargs)

@@ -7,6 +7,9 @@ actor, others are refused. Unnamed actors end with the kernel of their session.
 Owns names and those rules. Never touches processes: `hosts.py` does. Read next: `hosts.py`.
 """
 
+import difflib
+from collections.abc import Iterable
+
 from .actor_events import ActorEndAsked, ActorRenewed, ActorRequested, ActorSpec
 from .amounts import too_much
 from .commands import AnswerActor
@@ -33,7 +36,7 @@ def actor_requested(turn: Turn, event: ActorRequested) -> None:
         _answer(turn, event, event.actor, "", fresh=True)  # asked again, of a hub that came back
     elif living is not None and not event.replace:
         same = state.actors[living].same == event.same
-        _answer(turn, event, living if same else None, "" if same else _taken(event.name))
+        _answer(turn, event, living if same else None, "" if same else taken(event.name))
     elif never:
         _answer(turn, event, None, never)
     else:
@@ -66,12 +69,21 @@ def never_fits(state: State, spec: ActorSpec) -> str:
     return too_much(task, state.cpus, state.memory, device_count(state), "an actor")
 
 
-def _taken(name: str) -> str:
+def taken(name: str) -> str:
+    """Why another one of this name is not started; all engines say it so."""
     return (
         f'an actor named "{name}" lives already, of another class or with other arguments. '
         f"%mesh reload {name} moves it to the new code and keeps its state; start(..., replace=True) ends it "
         "and starts this one"
     )
+
+
+def nobody(name: str, names: Iterable[str]) -> str:
+    """What is said who looks for one of this name; `names` are those that live. All engines say it so."""
+    known = sorted(set(names))
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(known)}." if known else ""
+    return f'No actor named "{name}" lives in this session, and no detached one.{hint}'
 
 
 def actor_end_asked(turn: Turn, event: ActorEndAsked) -> None:

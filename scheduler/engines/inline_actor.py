@@ -6,6 +6,7 @@ breakpoints in methods work. Never restarts anything. Read next: `inline.py`, `.
 
 import builtins
 import inspect
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -14,12 +15,14 @@ from typing import Any
 
 import msgspec
 
+from cellmesh.scheduler.core.actors import nobody, taken
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.members import members_of
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, StartActor
 from cellmesh.scheduler.wire.messages import Item, Output, Payload, Run, TaskWire
 from cellmesh.scheduler.worker import errors
+from cellmesh.scheduler.worker.host import state
 from cellmesh.scheduler.worker.interrupts import Interrupts
 from cellmesh.scheduler.worker.loops import Loop
 from cellmesh.scheduler.worker.runner import Runner
@@ -98,6 +101,8 @@ class InlineActor:
             elif kind == "cell":
                 self._cell(number, payload, answer)
                 return
+            elif kind == "save":
+                value = self._measured()
             elif kind in ("call", "stream"):
                 args, kwargs = codec.loads(payload)
                 value = getattr(self._object, method)(*args, **kwargs)
@@ -118,6 +123,12 @@ class InlineActor:
             answer(direct.Answer(number, "failed", self._failure(error)))
         finally:
             self._running -= 1
+
+    def _measured(self) -> int:
+        """The bytes of its state. Nothing can die here, but what cannot be written is an error as elsewhere."""
+        file = io.BytesIO()
+        state.write(self._object, file, None)
+        return file.tell()
 
     def _cell(self, number: int, payload: Payload, answer: Tell) -> None:
         code, blobs = codec.loads(payload)
@@ -185,12 +196,7 @@ class InlineActors(Lives):
         if living is not None and not wanted.replace:
             if living.wanted.same == wanted.same:
                 return ActorAnswer(wanted.request, living.info)
-            why = (
-                f'An actor "{wanted.name}" is alive, of another class or with other arguments. '
-                f"%mesh reload {wanted.name} moves it to the class as it is now; "
-                "start(..., replace=True) ends it first."
-            )
-            return ActorAnswer(wanted.request, None, why)
+            return ActorAnswer(wanted.request, None, taken(wanted.name))
         if living is not None:
             self.end(living.info.id, "was replaced")
         made = self._actors[wanted.actor] = InlineActor(wanted, self._blobs[wanted.blob])
@@ -201,9 +207,10 @@ class InlineActors(Lives):
         found = self._actors.get(actor) if not name else self._named(name)
         if found is not None:
             return ActorAnswer(0, found.info)
-        there = sorted(one.info.name for one in self._living() if one.info.name)
-        known = f"there are {', '.join(there)}" if there else "none has a name"
-        return ActorAnswer(0, None, f'There is no actor "{name}"; {known}. cm.actors() lists them.')
+        before = [one.info for one in self._actors.values() if name and one.info.name == name]
+        if before:
+            return ActorAnswer(0, None, f'The actor "{name}" {before[-1].why}')
+        return ActorAnswer(0, None, nobody(name, (one.info.name for one in self._living() if one.info.name)))
 
     def all(self) -> list[ActorInfo]:
         """Those that live."""

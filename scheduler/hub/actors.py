@@ -6,7 +6,6 @@ call: these go straight from caller to host. Read next: `lives.py`, `../core/act
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from cellmesh.scheduler.core.actor_events import (
     ActorSpec,
     ActorUp,
 )
-from cellmesh.scheduler.core.actors import DETACHED
+from cellmesh.scheduler.core.actors import DETACHED, nobody
 from cellmesh.scheduler.core.ids import ActorId, ClientId, SessionId, WorkerId
 from cellmesh.scheduler.core.tables import ActorState
 from cellmesh.scheduler.objects.logbook import read_logs
@@ -133,12 +132,8 @@ def _none_of_name(hub: Hub, client: Client, name: str) -> str:
     for ended in reversed(list(hub.lives.ended.values())):
         if ended.name == name and ended.session in (client.session, DETACHED):
             return f'The actor "{name}" {ended.why}'
-    names = sorted(
-        {actor for session, actor in hub.core.state.names if session in (client.session, DETACHED)}
-    )
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(names)}." if names else ""
-    return f'No actor named "{name}" lives in this session, and no detached one.{hint}'
+    living = hub.core.state.names
+    return nobody(name, (actor for session, actor in living if session in (client.session, DETACHED)))
 
 
 def _follow(hub: Hub, client: Client, actor: ActorId, follow: bool) -> None:

@@ -33,8 +33,10 @@ def test_an_unequal_start_is_refused_or_replaces_it(desk: Desk) -> None:
     info = start(desk, Counter, 5, name="llm")
     refused = ask(desk, Counter, 7, name="llm", same="2")
     assert refused.actor is None
-    assert "%mesh reload llm" in refused.why
-    assert "replace=True" in refused.why
+    assert refused.why == (
+        'an actor named "llm" lives already, of another class or with other arguments. %mesh reload llm moves '
+        "it to the new code and keeps its state; start(..., replace=True) ends it and starts this one"
+    )
     other = start(desk, Counter, 7, name="llm", same="2", replace=True)
     assert ended(desk, info.id).why.startswith("was replaced")
     assert local(desk, other, "add", 0) == 7
@@ -59,10 +61,24 @@ def test_what_cannot_be_made_has_ended_with_its_failure(desk: Desk) -> None:
 
 
 def test_a_name_that_nobody_has_names_the_near_one(desk: Desk) -> None:
-    start(desk, Counter, name="llm")
+    info = start(desk, Counter, name="llm")
     answer = desk.engine.actors.find("lm")
     assert answer.actor is None
-    assert "llm" in answer.why
+    nobody = 'No actor named "{}" lives in this session, and no detached one. {}'
+    assert answer.why == nobody.format("lm", 'Did you mean "llm"?')
+    assert desk.engine.actors.find("bert").why == nobody.format("bert", "There are: llm.")
+    desk.engine.actors.end(info.id, "was stopped")
+    ended(desk, info.id)
+    assert desk.engine.actors.find("llm").why.startswith('The actor "llm" was stopped')
+
+
+def test_a_checkpoint_on_demand_tells_its_size_or_why_there_is_none(desk: Desk) -> None:
+    info = start(desk, Counter, 5)
+    assert local(desk, info, "", kind="save") > 0
+    local(desk, info, "lock")
+    with pytest.raises(AssertionError, match="pickle"):
+        local(desk, info, "", kind="save")
+    assert local(desk, info, "add", 1) == 6
 
 
 def test_reset_ends_them(desk: Desk) -> None:

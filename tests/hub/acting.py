@@ -9,6 +9,7 @@ import itertools
 import os
 import select
 import socket
+import threading
 import time
 from typing import Any
 
@@ -46,6 +47,10 @@ class Counter:
 
     def shout(self, text: str) -> None:
         print(text, flush=True)
+
+    def lock(self) -> None:
+        """From now on its state cannot be pickled."""
+        self.held = threading.Lock()
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -143,17 +148,17 @@ class Caller:
                         return message
         raise AssertionError(f"no {kind.__name__} within {DEADLINE:g} s")
 
-    def call(self, method: str, *args: Any) -> Any:
+    def call(self, method: str, *args: Any, kind: Any = "call") -> Any:
         """Call it, and wait for the answer."""
-        self.begin(method, *args)
+        self.begin(method, *args, kind=kind)
         answer = self._hear(direct.Answer)
         value = codec.loads(answer.payload)
         assert answer.state == "ok", value
         return value
 
-    def begin(self, method: str, *args: Any) -> None:
+    def begin(self, method: str, *args: Any, kind: Any = "call") -> None:
         """Call it, and do not wait."""
-        self._say(direct.Call(next(self._numbers), method, codec.dumps((args, {}))))
+        self._say(direct.Call(next(self._numbers), method, codec.dumps((args, {})), kind))
 
     def until_busy(self) -> None:
         """Wait until a call runs."""
@@ -171,19 +176,19 @@ class Caller:
         self._road.close()
 
 
-def local(desk: Desk, info: ActorInfo, method: str, *args: Any) -> Any:
+def local(desk: Desk, info: ActorInfo, method: str, *args: Any, kind: Any = "call") -> Any:
     """One call, also of an actor that lives in this process."""
     here = desk.engine.actors.local(info.id)
     if here is None:
-        return once(info, method, *args)
+        return once(info, method, *args, kind=kind)
     said: list[Any] = []
-    here.take(direct.Call(1, method, codec.dumps((args, {}))), said.append)
+    here.take(direct.Call(1, method, codec.dumps((args, {})), kind), said.append)
     (answer,) = said
     assert answer.state == "ok", codec.loads(answer.payload)
     return codec.loads(answer.payload)
 
 
-def once(info: ActorInfo, method: str, *args: Any) -> Any:
+def once(info: ActorInfo, method: str, *args: Any, kind: Any = "call") -> Any:
     """One call of a caller that has no others."""
     with Caller(info) as caller:
-        return caller.call(method, *args)
+        return caller.call(method, *args, kind=kind)

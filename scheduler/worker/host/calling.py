@@ -140,7 +140,10 @@ class Calling:
         self.call(entry, stopping)
         self.overlapping.settle()
         if caller.kept is not None and caller.kept[number].state == "ok":
-            lost = StreamLostError("The actor died while it streamed; its state is as after the stream.")
+            lost = StreamLostError(
+                "The stream was cut: the actor died over it, and its log (replay=True) keeps calls, not items. The "
+                "state is as after the whole stream, so a call that streams it again adds to that."
+            )
             caller.kept[number] = Answer(number, "failed", self.failure(lost))
 
     def dump(self, value: Any) -> Payload:
