@@ -34,8 +34,7 @@ def check_together(chosen: Mapping[str, Any]) -> None:
     if chosen.get("replay") and chosen.get("threads", 1) > 1:
         raise ValueError(
             f"replay=True and threads={chosen['threads']}: calls that run at once leave no order in which "
-            "they could be run again. Leave one of the two out (with restarts=n alone the state goes on from a "
-            "checkpoint)."
+            "they could be run again. Leave one of the two out (restarts=n alone goes on from a checkpoint)."
         )
 
 

@@ -125,7 +125,7 @@ class InlineActor:
             self._running -= 1
 
     def _measured(self) -> int:
-        """The bytes of its state. Nothing can die here, but what cannot be written is an error as elsewhere."""
+        """The bytes of its state. Nothing dies here, but what cannot be written is an error as elsewhere."""
         file = io.BytesIO()
         state.write(self._object, file, None)
         return file.tell()

@@ -34,8 +34,8 @@ def test_an_unequal_start_is_refused_or_replaces_it(desk: Desk) -> None:
     refused = ask(desk, Counter, 7, name="llm", same="2")
     assert refused.actor is None
     assert refused.why == (
-        'an actor named "llm" lives already, of another class or with other arguments. %mesh reload llm moves '
-        "it to the new code and keeps its state; start(..., replace=True) ends it and starts this one"
+        'an actor named "llm" lives already, of another class or with other arguments. %mesh reload llm '
+        "moves it to the new code and keeps its state; start(..., replace=True) ends it and starts this one"
     )
     other = start(desk, Counter, 7, name="llm", same="2", replace=True)
     assert ended(desk, info.id).why.startswith("was replaced")

@@ -141,8 +141,8 @@ class Calling:
         self.overlapping.settle()
         if caller.kept is not None and caller.kept[number].state == "ok":
             lost = StreamLostError(
-                "The stream was cut: the actor died over it, and its log (replay=True) keeps calls, not items. The "
-                "state is as after the whole stream, so a call that streams it again adds to that."
+                "The stream was cut: the actor died over it, and its log (replay=True) has calls, no items. "
+                "The state is as after the whole stream, so a call that streams it again adds to that."
             )
             caller.kept[number] = Answer(number, "failed", self.failure(lost))
 
