@@ -234,10 +234,11 @@ def test_parallel_inside_parallel(pool: Session, inner: str | None) -> None:
 def test_ctrl_c_ends_the_calls(tmp_path: Path) -> None:
     started = tmp_path / "started"
     code = (
-        "import cellmesh as cm, joblib, pathlib, time\n"
+        "import cellmesh as cm, faulthandler, joblib, pathlib, time\n"
+        "faulthandler.dump_traceback_later(50, exit=True)\n"  # where it hangs
         "def hold(path):\n"
         "    pathlib.Path(path).touch()\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
         "try:\n"
         "    with joblib.parallel_config('cellmesh', n_jobs=2):\n"
         f"        joblib.Parallel(batch_size=1)(joblib.delayed(hold)({str(started)!r}) for _ in range(2))\n"
@@ -254,5 +255,5 @@ def test_ctrl_c_ends_the_calls(tmp_path: Path) -> None:
         assert child.poll() is None, child.communicate()
         time.sleep(0.01)
     child.send_signal(signal.SIGINT)
-    told, complaints = child.communicate(timeout=30)
+    told, complaints = child.communicate(timeout=70)
     assert told == "[1, 2]\n", complaints
