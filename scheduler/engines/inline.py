@@ -2,7 +2,7 @@
 
 Owns namespaces instead of workers, and no process. For debugging (breakpoints work) and for tests. Never
 retries and never loses a worker; Stop interrupts the notebook's own thread. Its calls of the sink come in the
-order in which any engine makes them. Read next: `inline_job.py`, `inline_worker.py`.
+order in which any engine makes them. Read next: `ledger.py`, `inline_worker.py`.
 """
 
 import os
@@ -31,8 +31,8 @@ from cellmesh.scheduler.worker.modules import LocalModules
 
 from .contract import Capacity, Engine, EngineError, JobSpec, SessionSpec, Sink, Survivors
 from .inline_actor import InlineActors
-from .inline_job import InlineJob
 from .inline_worker import InlineMesh, InlineWorker, shell
+from .ledger import Ledger
 
 
 class InlineEngine(Engine):
@@ -45,7 +45,7 @@ class InlineEngine(Engine):
         self._spec: SessionSpec | None = None
         self._started = time.time()
         self._running = threading.RLock()  # one task at a time; a task may submit others
-        self._jobs: dict[int, InlineJob] = {}
+        self._jobs: dict[int, Ledger] = {}
         self._mesh = InlineMesh(self._make_worker)
         self._blobs: dict[str, Payload] = {}
         self._actors = InlineActors(self._tell_actor, self._blobs)
@@ -118,7 +118,7 @@ class InlineEngine(Engine):
         if job.job in self._jobs:
             self._told().refused("a job of this id is known already", job.job)
             return
-        self._jobs[job.job] = InlineJob(job, next(self._numbers))
+        self._jobs[job.job] = Ledger(job, next(self._numbers))
 
     def submit(self, job: int, tasks: Sequence[TaskWire], *, last: bool) -> None:
         sink = self._told()
@@ -174,7 +174,7 @@ class InlineEngine(Engine):
         record = self._jobs.get(job)
         if record is None:
             spec = JobSpec(job, "submit", "")
-            sink.job(InlineJob(spec, 0).info(), True)
+            sink.job(Ledger(spec, 0).info(), True)
         else:
             record.replay(sink)
             sink.job(record.info(), False)
@@ -224,7 +224,7 @@ class InlineEngine(Engine):
 
     # --- running ---------------------------------------------------------------------------------
 
-    def _take(self, record: InlineJob, task: TaskWire) -> None:
+    def _take(self, record: Ledger, task: TaskWire) -> None:
         """Run one task of a submission, or say why not."""
         if record.halted or task.index in record.unwanted:
             self._settle(record, task.index, "cancelled", record.halted or "cancelled", None)
@@ -265,7 +265,7 @@ class InlineEngine(Engine):
                 shell(),
             )
 
-    def _settle(self, record: InlineJob, task: int, state: str, why: str, worker: int | None) -> None:
+    def _settle(self, record: Ledger, task: int, state: str, why: str, worker: int | None) -> None:
         if record.settle(task, state, why, worker) and record.spec.job in self._jobs:
             self._told().settled(record.spec.job, task, state, why, worker)  # else it was reset or closed
 

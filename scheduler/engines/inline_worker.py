@@ -14,7 +14,7 @@ from cellmesh.scheduler.worker.modules import LocalModules
 from cellmesh.scheduler.worker.runner import Runner
 
 from .contract import Sink
-from .inline_job import InlineJob
+from .ledger import Ledger
 
 NO_MESH = "no mesh workers: start them with %mesh start"
 
@@ -28,7 +28,7 @@ class InlineWorker:
         self._identity = identity
         self._sink = sink
         self._modules = modules
-        self._job: InlineJob | None = None
+        self._job: Ledger | None = None
         self._outcome: str | None = None
         self.runner = self._make(None)
 
@@ -44,7 +44,7 @@ class InlineWorker:
             modules=self._modules,
         )
 
-    def run(self, run: Run, blobs: Mapping[str, Payload], job: InlineJob | None, shell: Any) -> str | None:
+    def run(self, run: Run, blobs: Mapping[str, Payload], job: Ledger | None, shell: Any) -> str | None:
         """Run one task now; its outcome."""
         before = (self.runner, self.at_work, self._job, self._outcome)
         if self.at_work is not None:  # a task that submits another: its own output and items go on after it

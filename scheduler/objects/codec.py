@@ -9,6 +9,7 @@ their names again).
 import hashlib
 import io
 import pickle
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -57,6 +58,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             classes.going_out(obj)
         elif isinstance(obj, _FILES):
             raise CannotPickleError(f"cannot pickle an open file, {getattr(obj, 'name', '?')!r}")
+        elif isinstance(obj, BaseException) and "tblib" in sys.modules:
+            return obj.__reduce_ex__(5)  # not as tblib has it (Dask loads it): without `__init__`
         elif (reduced := arrays.reduce(obj) or self.storages.reduce(obj)) is not None:
             return reduced
         return super().reducer_override(obj)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.messages import Ref
@@ -226,7 +227,20 @@ def undone(free: Callable[[str], object]) -> Iterator[None]:
         _making.names = outer
 
 
-_makers: dict[str, Maker] = {}
+class Writes(Protocol):
+    """What `write` and `freed` need of whoever keeps the objects of a prefix."""
+
+    def write(self, parts: Sequence[bytes | memoryview], marks: str = "") -> Ref:
+        """Keep these parts as one object."""
+
+    def freed(self, name: str) -> None:
+        """Nobody needs it any more."""
+
+    def let_go(self) -> None:
+        """Keep nothing that nobody needs."""
+
+
+_makers: dict[str, Writes] = {}
 os.register_at_fork(after_in_child=_makers.clear)  # a child must not write its parent's segments again
 
 
@@ -234,6 +248,11 @@ def open_maker(prefix: str, spill: Path) -> None:
     """From now on this process makes segments under this prefix, and is told which of them are free."""
     if prefix and prefix not in _makers:
         _makers[prefix] = Maker(prefix, spill)
+
+
+def keep_elsewhere(prefix: str, keeper: Writes) -> None:
+    """From now on what this process makes under this prefix is kept by `keeper`, and is no segment."""
+    _makers[prefix] = keeper
 
 
 def close_maker(prefix: str) -> None:

@@ -93,7 +93,7 @@ def _brought(ref: Ref) -> memoryview:
         if ref.name.startswith(prefix):
             content = read(ref)
             return memoryview(bytearray(content) if has_mark(ref.name, PRIVATE) else content)
-    raise _gone(ref) from None
+    raise gone(ref) from None
 
 
 def _lock(fd: int, path: str, ref: Ref) -> None:
@@ -103,10 +103,10 @@ def _lock(fd: int, path: str, ref: Ref) -> None:
             return
     except (BlockingIOError, FileNotFoundError):
         pass  # its maker is writing something else to it
-    raise _gone(ref)
+    raise gone(ref)
 
 
-def _gone(ref: Ref) -> ObjectGoneError:
+def gone(ref: Ref) -> ObjectGoneError:
     return ObjectGoneError(
         f"An object of {ref.size:,d} bytes is gone: the Future that stood for it was dropped, or its session "
         "was reset. Keep a reference to the Future as long as something needs it."

@@ -137,7 +137,7 @@ class Interrupts:
             return  # late, or from elsewhere
         if self._raised == self._running:
             return  # it has been raised already; only a new request raises it again
-        if self.shielded or _is_machinery(frame):
+        if self.shielded or is_machinery(frame):
             self.pending = True
             return
         self._raise()
@@ -149,7 +149,7 @@ class Interrupts:
         raise KeyboardInterrupt
 
 
-def _is_machinery(frame: FrameType | None) -> bool:
+def is_machinery(frame: FrameType | None) -> bool:
     """Whether our own code runs, or zmq's on its behalf (which users' code may call as well)."""
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))

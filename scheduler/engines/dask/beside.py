@@ -34,6 +34,9 @@ _BOUND = (
 )
 """How names of variables begin that mean something on one host alone."""
 
+_OURS = dict(os.environ), list(sys.path)
+"""This process's own: tasks that run in it change both to what their notebook has."""
+
 
 class Beside:
     """Of one Dask worker. Any thread may ask; a start takes a moment."""
@@ -76,9 +79,10 @@ class Beside:
 
     def translated(self, theirs: Interpreter) -> Interpreter:
         """A notebook's Python and surroundings, as far as they make sense on this host."""
-        paths = [path for path in theirs.path if path not in sys.path and os.path.isdir(path)]
+        environ, own = _OURS
+        paths = [path for path in theirs.path if path not in own and os.path.isdir(path)]
         cwd = theirs.cwd if os.path.isdir(theirs.cwd) else self._cwd
-        return Interpreter(sys.executable, _joined(os.environ, theirs.environ), cwd, [*sys.path, *paths])
+        return Interpreter(sys.executable, _joined(environ, theirs.environ), cwd, [*own, *paths])
 
 
 def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:

@@ -75,7 +75,7 @@ class Mirror:
 
     async def _forward(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            comm = await _opened(self._client, self.address)
+            comm = await opened(self._client, self.address)
             await comm.write({"op": OP, "reply": False, "what": "open", "path": path})
         except OSError:
             writer.close()  # who connected tries again, for as long as the worker is known
@@ -128,7 +128,7 @@ async def ask_async(client: Client, address: str, what: str, **about: Any) -> An
 
 
 async def _answer(client: Client, address: str, what: str, about: dict[str, Any]) -> Any:
-    comm = await _opened(client, address)
+    comm = await opened(client, address)
     try:
         await comm.write({"op": OP, "what": what, **about})
         return await comm.read()
@@ -136,5 +136,6 @@ async def _answer(client: Client, address: str, what: str, about: dict[str, Any]
         comm.abort()
 
 
-async def _opened(client: Client, address: str) -> Any:
+async def opened(client: Client, address: str) -> Any:
+    """A comm to this Dask worker."""
     return await connect(address, timeout=CONNECT_SECONDS, **client.security.get_connection_args("client"))

@@ -1,8 +1,8 @@
 """What runs in each Dask worker: the door to the hub beside it.
 
 Owns the handler that notebooks call over Dask's own comms, with its TLS; no other port is opened. Installs
-itself on every worker that there is and that joins. Never runs user code. Read next: `beside.py`,
-`streams.py`.
+itself on every worker that there is and that joins. Read next: `work.py` (tasks in Dask's own threads),
+`beside.py`, `streams.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.protocol import to_serialize
 
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import folders
@@ -22,6 +23,7 @@ from cellmesh.scheduler.wire.records import Interpreter
 
 from .beside import Beside
 from .streams import pump
+from .work import Work
 
 OP = "cellmesh"
 """The operation of Dask's comms that all of this is."""
@@ -37,11 +39,13 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
         """Dask calls this in each worker."""
         self._notes: dict[str, Any] = {}  # of sessions, about what they have here: for the next kernel
         self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory)
+        self._work = Work(worker, self._beside.translated)
         worker.handlers[OP] = self._handle
 
     def teardown(self, worker: Any) -> None:
         """And this when it closes."""
         worker.handlers.pop(OP, None)
+        self._work.close()
         self._beside.end()
 
     async def _handle(self, comm: Any, what: str, **about: Any) -> Any:
@@ -54,6 +58,17 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
             case "translate":
                 theirs = msgspec.msgpack.decode(about["interpreter"], type=Interpreter)
                 return msgspec.msgpack.encode(self._beside.translated(theirs))
+            case "listen":
+                await self._work.listen(comm, **about)
+                return "dont_reply"
+            case "stop":
+                self._work.stop(**about)
+                return None
+            case "told":
+                return self._work.told(**about)
+            case "content":
+                content = self._work.content(**about)
+                return None if content is None else to_serialize(memoryview(content))
             case "open":
                 return await self._open(comm, **about)
             case "read":

@@ -1,7 +1,7 @@
-"""A job of the inline engine: what it brought, what of that is unclaimed, and what is still wanted of it.
+"""A job of an engine without a hub: what it brought, what of that is unclaimed, what is still wanted of it.
 
 Owns the memory of one job, which stays small however long the job goes on. Never decides what runs.
-Read next: `inline.py`, `inline_worker.py`.
+Read next: `inline.py`, `inline_worker.py`, `dask/pool.py`.
 """
 
 import time
@@ -14,7 +14,7 @@ from cellmesh.scheduler.wire.messages import Item, JobInfo, Output, TaskWire
 from .contract import JobSpec, Sink
 
 
-class InlineJob:
+class Ledger:
     """A job, what it brought so far, and what is still wanted of it."""
 
     def __init__(self, spec: JobSpec, number: int) -> None:

@@ -1,0 +1,205 @@
+"""What a pool knows of its jobs: which tasks are with Dask, what they brought, what was told of them.
+
+Owns that record, and the telling: items and ends once, whatever is heard twice. Never talks to Dask. Read
+next: `pool.py`, `../ledger.py`, `../delivered.py`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from cellmesh.scheduler.engines.contract import JobSpec
+from cellmesh.scheduler.engines.delivered import Delivered, Deliveries
+from cellmesh.scheduler.engines.ledger import Ledger
+from cellmesh.scheduler.wire.messages import JobInfo, Output, Progress, Report, TaskWire
+
+from .told import Told
+
+
+@dataclass(slots=True, eq=False)
+class Sent:
+    """A task that is with Dask, until its results are claimed."""
+
+    job: int
+    task: TaskWire
+    attempt: int
+    key: str
+    future: Any = None  # of Dask's
+    worker: str = ""  # the address of the Dask worker that runs it, once it has begun
+    heard: int = 0  # so many of its outputs were told
+    late: bool = False
+    stopping: bool = False
+    over: bool = False
+
+
+class Book:
+    """Of one session. For one thread."""
+
+    def __init__(self, session: str, told: Told) -> None:
+        self._session = session
+        self._told = told
+        self.jobs: dict[int, Ledger] = {}
+        self.attempts: dict[int, Sent] = {}
+        self._sent: dict[int, dict[int, Sent]] = {}  # by job and task
+        self._delivered = Deliveries()
+        self._numbers = count((secrets.randbits(28) << 32) + 1)  # unlike those of any other kernel
+        self._count = count(1)
+
+    # --- jobs -----------------------------------------------------------------------------------------
+
+    def open(self, spec: JobSpec) -> None:
+        """A job begins."""
+        if spec.job in self.jobs:
+            self.refuse(spec.job, "a job of this id is known already")
+            return
+        self.jobs[spec.job] = Ledger(spec, next(self._count))
+        self._delivered[spec.job] = Delivered()
+        self._sent[spec.job] = {}
+
+    def refuse(self, job: int, why: str) -> None:
+        """A job is not taken."""
+        with self._told as sink:
+            sink.refused(why, job)
+
+    def add(self, job: int, tasks: Sequence[TaskWire], last: bool) -> list[Sent]:
+        """Those of these tasks that are to be sent."""
+        record = self.jobs.get(job)
+        if record is None:
+            self.refuse(job, "the dask engine does not know this job (was the session reset?)")
+            return []
+        record.sealed = record.sealed or last
+        self._delivered.send(job, tasks, last)
+        added = []
+        for task in record.add(tasks):
+            if record.halted or task.index in record.unwanted:
+                self.settle(job, task.index, "cancelled", record.halted or "cancelled")
+                continue
+            attempt = next(self._numbers)
+            sent = Sent(job, task, attempt, f"{record.spec.kind}-{self._session}-{attempt:x}")
+            self._sent[job][task.index] = self.attempts[attempt] = sent
+            added.append(sent)
+        if record.taken:  # task by task, before it was known that no more would come
+            self.forget(job)
+        return added
+
+    def unwanted(self, job: int, tasks: Sequence[int] | None) -> list[Sent]:
+        """These tasks (all, if None) are not wanted any more; those of them that are with Dask."""
+        record = self.jobs.get(job)
+        if record is None:
+            return []
+        if tasks is not None:
+            record.unwanted.update(task for task in tasks if not record.is_over(task))
+        elif not record.finished:
+            record.cancelled = True
+            record.halt("cancelled")
+        known = self._sent[job]
+        return [known[task] for task in (known if tasks is None else tasks) if task in known]
+
+    def claim(self, job: int, tasks: Sequence[int] | None) -> None:
+        """These results are with the user, and need not be kept."""
+        record = self.jobs.get(job)
+        if record is None:
+            return
+        known = self._sent[job]
+        record.forget(tasks)
+        for task in list(known) if tasks is None else tasks:
+            if task in known and task not in record.tasks:
+                del self.attempts[known.pop(task).attempt]
+        self._delivered.claim(job, tasks)
+        if record.finished and not record.tasks:
+            self.forget(job)
+
+    def forget(self, job: int) -> list[Sent]:
+        """Nothing of this job is of interest any more; what was sent of it."""
+        self.jobs.pop(job, None)
+        self._delivered.pop(job, None)
+        sent = list(self._sent.pop(job, {}).values())
+        for one in sent:
+            self.attempts.pop(one.attempt, None)
+        return sent
+
+    def attach(self, job: int) -> None:
+        """Tell all that is kept of it."""
+        record = self.jobs.get(job)
+        with self._told as sink:
+            if record is None:
+                sink.job(Ledger(JobSpec(job, "submit", ""), 0).info(), True)
+            else:
+                record.replay(sink)
+                sink.job(record.info(), False)
+
+    def infos(self) -> list[JobInfo]:
+        """As a list shows them. Any thread."""
+        return [record.info() for record in list(self.jobs.values())]
+
+    # --- what was heard -------------------------------------------------------------------------------
+
+    def begun(self, sent: Sent, address: str) -> None:
+        """It runs now, on this worker."""
+        if not sent.worker:
+            self.jobs[sent.job].running(1)
+        sent.worker = address
+
+    def said(self, attempt: int, number: int, output: Output) -> None:
+        """It printed something; told if that is news."""
+        sent = self.attempts.get(attempt)
+        if sent is not None and number >= sent.heard:
+            sent.heard = number + 1
+            self.jobs[sent.job].keep_output(output)
+            with self._told as sink:
+                sink.output(output)
+
+    def progress(self, progress: Progress) -> None:
+        """How far it is."""
+        if progress.job in self.jobs:
+            with self._told as sink:
+                sink.progress(progress)
+
+    def report(self, report: Report) -> list[Sent]:
+        """Items are done, or all is over; tasks that are not wanted any more since one has failed."""
+        sent = self.attempts.get(report.attempt)
+        if sent is None or sent.over:
+            return []
+        record = self.jobs[sent.job]
+        fresh = self._delivered.fresh(sent.job, sent.task.index, report.items)
+        if fresh:
+            record.keep_items(sent.task.index, None, fresh)
+            with self._told as sink:
+                sink.items(sent.job, sent.task.index, None, fresh)
+        match report.outcome:
+            case "ok":
+                self.end(sent, "done", "", report.seconds)
+            case "error":
+                self.end(sent, "failed", "", report.seconds)
+            case "interrupted":
+                self.stopped(sent, report.seconds)
+        if record.spec.stop_on_error and any(not item.ok for item in fresh) and not record.halted:
+            record.halt("an earlier item failed")
+            return list(self._sent[sent.job].values())
+        return []
+
+    def stopped(self, sent: Sent, seconds: float = 0.0) -> None:
+        """It does not go on: it took too long, or is not wanted any more."""
+        if sent.late:
+            self.end(sent, "timed out", f"timed out after {sent.task.timeout:g} s", seconds)
+        else:
+            self.end(sent, "cancelled", self.jobs[sent.job].halted or "cancelled", seconds)
+
+    def end(self, sent: Sent, state: str, why: str, seconds: float = 0.0) -> None:
+        """It is over; told if that is news."""
+        if sent.over:
+            return
+        sent.over = True
+        if sent.worker:
+            self.jobs[sent.job].running(-1)
+        self.settle(sent.job, sent.task.index, state, why, seconds)
+
+    def settle(self, job: int, task: int, state: str, why: str, seconds: float = 0.0) -> None:
+        """A task is over, which may never have been sent."""
+        if self.jobs[job].settle(task, state, why, None) and self._delivered.settle(job, task):
+            with self._told as sink:
+                sink.settled(job, task, state, why, None, seconds)

@@ -1,0 +1,105 @@
+"""What Dask workers tell a notebook of its tasks, over a comm to each that has some.
+
+Owns these comms, in Dask's loop. A worker that begins something for a session that does not listen to it says
+so through the scheduler; then it is listened to. Never knows what the news mean: `pool.py` does. Read next:
+`voices.py` (the other end).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from distributed import CancelledError, Client, Future, wait
+from distributed.comm import CommClosedError
+
+from cellmesh.scheduler.engines.contract import EngineError
+
+from .mirror import ask_async, opened
+from .orders import News, Stop, encode, read_news
+from .plugin import OP
+from .work import topic
+
+RETRY_SECONDS = 0.1
+
+
+class Ears:
+    """Of one session. `heard` is called in Dask's loop, with a worker's address and its news."""
+
+    def __init__(self, client: Client, session: str, heard: Callable[[str, list[News]], None]) -> None:
+        self._client = client
+        self._session = session
+        self._heard = heard
+        self._comms: dict[str, Any] = {}  # by address; None while one is opened
+        self._tasks: set[asyncio.Task[None]] = set()
+        client.subscribe_topic(topic(session), self._announced)
+
+    def close(self) -> None:
+        """Listen no more. Any thread."""
+        self._client.unsubscribe_topic(topic(self._session))
+        self._client.loop.add_callback(self._close)
+
+    def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _announced(self, event: tuple[float, str]) -> None:
+        address = event[1]
+        if address not in self._comms:
+            self._comms[address] = None
+            task = asyncio.ensure_future(self._listen(address))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _listen(self, address: str) -> None:
+        comm = None
+        try:
+            comm = await opened(self._client, address)
+            await comm.write({"op": OP, "reply": False, "what": "listen", "session": self._session})
+            self._comms[address] = comm
+            while True:
+                self._heard(address, read_news(await comm.read()))
+        except (CommClosedError, OSError):
+            pass  # it is gone, or will announce itself again
+        finally:
+            self._comms.pop(address, None)
+            if comm is not None:
+                comm.abort()
+
+    def stop(self, address: str, attempt: int) -> None:
+        """Have that worker interrupt this attempt. Any thread."""
+        self._client.loop.add_callback(self._stop, address, attempt)
+
+    async def _stop(self, address: str, attempt: int) -> None:
+        comm = self._comms.get(address)
+        with suppress(CommClosedError, OSError, EngineError):  # it is gone, and what ran there
+            if comm is not None:
+                await comm.write(encode(Stop(attempt)))
+            else:
+                await ask_async(self._client, address, "stop", attempt=attempt)
+
+    def fetch(self, future: Future, then: Callable[[Any], object], what: str, **about: Any) -> None:
+        """Ask a worker that holds this task's value about it; `then` is called with None if none answers."""
+        self._client.loop.add_callback(self._fetch, future, then, what, about)
+
+    async def _fetch(
+        self, future: Future, then: Callable[[Any], object], what: str, about: dict[str, Any]
+    ) -> None:
+        then(await self.ask_holder(future, what, **about))
+
+    async def ask_holder(self, future: Future, what: str, **about: Any) -> Any:
+        """The answer of whoever holds this task's value, once somebody does; None if nobody will."""
+        while True:
+            with suppress(CancelledError):
+                await wait([future])
+            if future.status != "finished":
+                return None
+            holders = (await self._client.who_has([future])).get(future.key, ())
+            for address in holders:
+                with suppress(EngineError):
+                    answer = await ask_async(self._client, address, what, key=future.key, **about)
+                    if answer is not None:
+                        return answer
+            await asyncio.sleep(RETRY_SECONDS)  # it is being computed again, or on its way elsewhere

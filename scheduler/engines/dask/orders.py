@@ -1,0 +1,98 @@
+"""What travels between a notebook and the Dask workers about its tasks: orders, news, outcomes.
+
+Owns these records. Never sends them: orders are arguments of Dask's tasks, outcomes their values, and news
+come over a comm of our own (`listening.py`). Read next: `pool.py`, `work.py`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import msgspec
+
+from cellmesh.scheduler.objects.segments import PRIVATE
+from cellmesh.scheduler.wire.records import Wire
+from cellmesh.scheduler.wire.work import Output, Progress, Report, Run
+
+REFS = "dask-"
+"""How the names of objects begin that lie in Dask's memory."""
+
+
+class Order(Wire, frozen=True):
+    """A task of ours as Dask's task has it. `held` says by digest or name what its dependencies are."""
+
+    session: str
+    run: Run
+    blobs: dict[str, bytes]
+    held: list[str]
+
+
+class Begun(Wire, frozen=True):
+    """An attempt runs now, on the worker that says so."""
+
+    attempt: int
+
+
+class Said(Wire, frozen=True):
+    """An attempt printed something: its output of this number, counted from 0."""
+
+    attempt: int
+    number: int
+    output: Output
+
+
+class Late(Wire, frozen=True):
+    """It has run for longer than it may; it is interrupted, and `Report` follows if it yields."""
+
+    attempt: int
+
+
+class Stop(Wire, frozen=True):
+    """To the worker: interrupt this attempt."""
+
+    attempt: int
+
+
+News = Begun | Said | Progress | Late | Report
+
+
+class Told(Wire, frozen=True):
+    """All that is to be told of an attempt that is over."""
+
+    report: Report  # with all of its items
+    outputs: list[Output]  # the last of them
+    first: int  # the number of `outputs[0]`
+    late: bool
+
+
+class Outcome:
+    """The value of Dask's task. Large results lie in Dask's memory, and are moved and spilled by it."""
+
+    def __init__(self, told: bytes, large: list[Any]) -> None:
+        self.told = told  # a `Told`, encoded
+        self.large = large  # contents, by the number at the end of their names
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + len(self.told) + sum(map(len, self.large))
+
+    def __reduce__(self) -> Any:
+        return Outcome, (self.told, [pickle.PickleBuffer(content) for content in self.large])
+
+
+def ref_name(session: str, attempt: int, number: int, marks: str) -> str:
+    """Of a large result."""
+    return f"{REFS}{session}-{attempt:x}-{number:x}{marks}"
+
+
+def place_of(name: str) -> tuple[int, int]:
+    """The attempt and the number in the name of a large result."""
+    _, _, attempt, number = name.split("-")
+    return int(attempt, 16), int(number.rstrip(PRIVATE), 16)
+
+
+encode = msgspec.msgpack.Encoder().encode
+read_order = msgspec.msgpack.Decoder(Order).decode
+read_news = msgspec.msgpack.Decoder(list[News]).decode
+read_told = msgspec.msgpack.Decoder(Told).decode
+read_stop = msgspec.msgpack.Decoder(Stop).decode

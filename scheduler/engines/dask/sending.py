@@ -1,0 +1,84 @@
+"""Tasks on their way to Dask: many in one graph, with what they need as dependencies.
+
+Owns what of the blobs is in Dask's memory, and how a task of ours becomes one of Dask's. Never waits. Read
+next: `pool.py`, `work.py` (the other end).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import msgspec
+from distributed import Client, Future
+
+from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.wire.messages import Interpreter, Payload, Run
+
+from . import work
+from .book import Sent
+from .orders import Order, encode
+
+SMALL = 4096
+"""What is smaller travels with each task that needs it: a dependency costs the scheduler more."""
+
+
+class Sender:
+    """Of one session. `blobs` gives what tasks refer to by digest. For one thread."""
+
+    def __init__(self, client: Client, session: str, blobs: Callable[[str], Payload]) -> None:
+        self._client = client
+        self._session = session
+        self._blobs = blobs
+        self._placed: dict[str, Future] = {}  # blobs that are in Dask's memory
+        self._context = ""
+        self._interpreter = b""
+
+    def set_context(self, interpreter: Interpreter) -> None:
+        """What is sent from now on runs with these surroundings."""
+        self._interpreter = msgspec.msgpack.encode(interpreter)
+        self._context = codec.digest(self._interpreter)
+
+    def drop_blob(self, digest: str) -> None:
+        """Nothing that is sent from now on refers to it."""
+        self._placed.pop(digest, None)
+
+    def clear(self) -> None:
+        """Nothing of this session is needed in Dask's memory any more."""
+        self._placed.clear()
+
+    def send(self, tasks: Sequence[Sent]) -> None:
+        """Hand these over to Dask; each gets its future."""
+        for (gpus, priority), group in groupby(tasks, lambda sent: (sent.task.gpus, sent.task.priority)):
+            some = list(group)
+            orders = [self._order(sent) for sent in some]
+            futures = self._client.map(
+                work.execute,
+                [encode(order) for order, _ in orders],
+                [held for _, held in orders],
+                key=[sent.key for sent in some],
+                pure=False,
+                priority=priority,
+                resources={"GPU": gpus} if gpus else None,
+            )
+            for sent, future in zip(some, futures, strict=True):
+                sent.future = future
+
+    def _order(self, sent: Sent) -> tuple[Order, list[Future]]:
+        inline: dict[str, bytes] = {}
+        held = {self._context: self._place(self._context, self._interpreter)}
+        for digest in sent.task.blobs:
+            data = self._blobs(digest)
+            if isinstance(data, bytes) and len(data) <= SMALL:
+                inline[digest] = data
+            else:
+                held[digest] = self._place(digest, data)
+        run = Run(sent.attempt, sent.job, sent.task, self._context)
+        return Order(self._session, run, inline, list(held)), list(held.values())
+
+    def _place(self, digest: str, data: Payload) -> Future:
+        future = self._placed.get(digest)
+        if future is None or future.status in ("cancelled", "lost"):
+            key = f"cellmesh-blob-{self._session}-{digest}"
+            future = self._placed[digest] = self._client.submit(work.keep, data, key=key, pure=False)
+        return future

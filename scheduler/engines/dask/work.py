@@ -1,0 +1,267 @@
+"""Tasks of ours in a Dask worker: `execute` is what Dask runs in its threads.
+
+Owns the runners, one for each task that runs at once, and what of their work can be asked for. Never decides
+what runs where: Dask does. Read next: `attempts.py`, `voices.py`, `threads.py`, `../../worker/runner.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import count
+from typing import Any
+
+import msgspec
+from distributed import get_worker
+
+from cellmesh.scheduler.objects import makers, segments
+from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload, Progress, Ref, Report
+from cellmesh.scheduler.worker.modules import LocalModules
+from cellmesh.scheduler.worker.output import TaskOutput
+from cellmesh.scheduler.worker.runner import Runner
+
+from . import threads
+from .attempts import Attempt
+from .interrupting import ThreadInterrupts
+from .orders import REFS, News, Order, Outcome, place_of, read_order
+from .voices import Voices
+
+FUNCTIONS = 200
+"""So many functions are kept by each runner between tasks."""
+
+_serials = count(1)
+_works: dict[str, Work] = {}  # by the id of the Dask worker: a process may have several
+
+
+def topic(session: str) -> str:
+    """Of Dask's events: a worker begins something for a session that does not listen to it."""
+    return f"cellmesh-{session}"
+
+
+def execute(order: bytes, held: Sequence[Any]) -> Outcome:
+    """Run a task of ours; `held` are its dependencies."""
+    work = _works.get(get_worker().id)
+    if work is None:
+        raise RuntimeError("This Dask worker has no cellmesh plugin any more.")
+    return work.execute(read_order(order), held)
+
+
+def keep(data: bytes) -> bytes:
+    """What many tasks need: as a task of its own it is made again if its worker is lost."""
+    return data
+
+
+class Work:
+    """Of one Dask worker."""
+
+    def __init__(self, worker: Any, translated: Callable[[Interpreter], Interpreter]) -> None:
+        self._worker = worker
+        self._translated = translated
+        self._voices = Voices(worker.loop)
+        self._idle: list[_Hand] = []
+        self._running: dict[int, _Hand] = {}  # by attempt
+        self._modules = SharedModules()
+        self._context = ""  # digest of the surroundings that this process has
+        self._contexts: dict[str, bytes] = {}  # as they are on this host
+        self._seeding = threading.Lock()  # random numbers are the process's: seeded tasks run one by one
+        _works[worker.id] = self
+        segments.elsewhere(REFS, _held)
+
+    def close(self) -> None:
+        """The worker closes."""
+        _works.pop(self._worker.id, None)
+        while self._idle:
+            self._idle.pop().close()
+        if not _works:
+            segments.nowhere(REFS)
+            threads.restore()
+
+    # --- in Dask's threads ----------------------------------------------------------------------------
+
+    def execute(self, order: Order, held: Sequence[Any]) -> Outcome:
+        """Run it now, in this thread."""
+        run = order.run
+        hand = self._idle.pop() if self._idle else _Hand(self._label(), self._modules)
+        attempt = hand.attempt = Attempt(order, self._voices.lock, self._voices.tell)
+        blobs, results = self._sorted(order, held)
+        with self._voices.lock:
+            hand.runner.interrupts.expect(run.attempt)
+            self._running[run.attempt] = hand
+            if not self._voices.heard(order.session):
+                self._worker.log_event(topic(order.session), self._worker.address)
+            attempt.begin()
+        limit = threading.Timer(run.task.timeout * run.task.size, self._late, [run.attempt])
+        whole = False
+        try:
+            if run.task.timeout:
+                limit.daemon = True
+                limit.start()
+            hand.runner.context = self._context
+            with nullcontext() if run.task.seeds is None else self._seeding, holding(results):
+                hand.run(order, blobs)
+                self._context = hand.runner.context
+            whole = True
+        except KeyboardInterrupt:  # it came as the attempt was about to end
+            hand.runner.interrupts.end()
+        finally:
+            limit.cancel()
+            with self._voices.lock:
+                outcome = attempt.outcome()
+                del self._running[run.attempt]
+            if whole:
+                self._idle.append(hand)
+            else:
+                hand.close()
+        return outcome
+
+    def _sorted(self, order: Order, held: Sequence[Any]) -> tuple[dict[str, Payload], dict[str, Any]]:
+        """What the order refers to: blobs by digest, and objects by name."""
+        blobs: dict[str, Payload] = dict(order.blobs)
+        objects: dict[str, Any] = {}
+        for name, value in zip(order.held, held, strict=True):
+            if name.startswith(REFS):
+                objects[name] = value
+            else:
+                blobs[name] = value
+        context = order.run.context
+        if context not in self._contexts:
+            theirs = msgspec.msgpack.decode(blobs[context], type=Interpreter)  # type: ignore[arg-type]
+            self._contexts[context] = msgspec.msgpack.encode(self._translated(theirs))
+        blobs[context] = self._contexts[context]
+        return blobs, objects
+
+    def _label(self) -> str:
+        return f"Dask worker {self._worker.name}"
+
+    # --- what notebooks ask, in Dask's loop -----------------------------------------------------------
+
+    async def listen(self, comm: Any, session: str) -> None:
+        """Tell the news of a session to who asks, until he hangs up."""
+        await self._voices.speak(comm, session, lambda: self._so_far(session), self.stop)
+
+    def _so_far(self, session: str) -> list[News]:
+        running = [hand.attempt for hand in self._running.values()]
+        return [news for each in running if each.session == session for news in each.so_far()]
+
+    def stop(self, attempt: int) -> None:
+        """Interrupt this attempt, if it runs."""
+        hand = self._running.get(attempt)
+        if hand is not None:
+            hand.runner.interrupts.request(attempt)
+
+    def _late(self, attempt: int) -> None:
+        """It has taken too long. In a timer's thread."""
+        with self._voices.lock:
+            hand = self._running.get(attempt)
+            if hand is not None:
+                hand.attempt.late()
+                hand.runner.interrupts.request(attempt)
+
+    def told(self, key: str) -> bytes | None:
+        """What is to be told of a task that is over; None if it is not here."""
+        outcome = self._worker.data.get(key)
+        return outcome.told if isinstance(outcome, Outcome) else None
+
+    def content(self, key: str, name: str) -> Any:
+        """A large result; None if it is not here."""
+        number, place = place_of(name)
+        hand = self._running.get(number)
+        if hand is not None:
+            return hand.attempt.large[place]
+        outcome = self._worker.data.get(key)
+        return outcome.large[place] if isinstance(outcome, Outcome) else None
+
+
+class _Hand:
+    """A runner, and what it is at."""
+
+    def __init__(self, label: str, modules: LocalModules) -> None:
+        self.attempt: Attempt
+        self._prefix = f"{REFS}hand-{next(_serials):x}-"
+        makers.keep_elsewhere(self._prefix, self)
+        interrupts = ThreadInterrupts()
+        self.runner = Runner(
+            number=None,
+            label=label,
+            prefix=self._prefix,
+            emit=self._emit,
+            report=self._report,
+            output=TaskOutput(number=None, prefix="", emit=self._emit, logs=None, interrupts=interrupts),
+            interrupts=interrupts,
+            modules=modules,
+        )
+        self._functions: dict[str, None] = {}
+
+    def run(self, order: Order, blobs: dict[str, Payload]) -> None:
+        digests = [*order.run.task.blobs, *filter(None, [order.run.task.retry_on])]
+        for digest in digests:
+            self._functions.pop(digest, None)  # and at the end again: it was used last
+            self._functions[digest] = None
+        with threads.printing(self.runner.streams):
+            self.runner.run(order.run, blobs)
+        old = list(self._functions)[:-FUNCTIONS]
+        self.runner.forget(old)
+        for digest in old:
+            del self._functions[digest]
+
+    def close(self) -> None:
+        makers.close_maker(self._prefix)
+        self.runner.close()
+
+    def write(self, parts: Sequence[bytes | memoryview], marks: str = "") -> Ref:
+        return self.attempt.write(parts, marks)
+
+    def freed(self, name: str) -> None:
+        """It goes with the attempt."""
+
+    def let_go(self) -> None:
+        """Nothing is kept here."""
+
+    def _emit(self, what: Output | Progress) -> None:
+        self.attempt.emit(what)
+
+    def _report(self, report: Report) -> None:
+        self.attempt.report(report)
+
+
+class SharedModules(LocalModules):
+    """The local modules of a process in which several runners work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = threading.RLock()
+
+    def look(self) -> None:
+        with self._turn:
+            super().look()
+
+    def refresh(self) -> list[str]:
+        with self._turn:
+            return super().refresh()
+
+
+class _Here(threading.local):
+    objects: dict[str, Any] | None = None
+
+
+_here = _Here()
+
+
+@contextmanager
+def holding(objects: dict[str, Any]) -> Iterator[None]:
+    """These objects can be loaded in this thread meanwhile, by their names."""
+    before, _here.objects = _here.objects, objects
+    try:
+        yield
+    finally:
+        _here.objects = before
+
+
+def _held(ref: Ref) -> Any:
+    found = (_here.objects or {}).get(ref.name)
+    if isinstance(found, Outcome):
+        return found.large[place_of(ref.name)[1]]
+    if found is None:
+        raise segments.gone(ref)
+    return found

@@ -1,0 +1,29 @@
+"""A real cluster for the tests of a module, and a session on it for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from distributed import Client, LocalCluster
+from engines.dask.pooling import Table
+
+from cellmesh.scheduler.engines.dask.plugin import Plugin
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """Two Dask workers of one thread each, in processes of their own."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster) as connected,
+    ):
+        connected.register_plugin(Plugin())
+        yield connected
+
+
+@pytest.fixture
+def table(client: Client) -> Iterator[Table]:
+    opened = Table(client)
+    yield opened
+    opened.close()
