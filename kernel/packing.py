@@ -11,9 +11,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from cellmesh.scheduler.objects import codec, makers, packets, plain as quickly
+from cellmesh.scheduler.objects import codec, makers, packets, plain as quickly, shelf
 from cellmesh.scheduler.objects.packets import Packet
 from cellmesh.scheduler.objects.segments import StoreFullError
 from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Payload, Ref
@@ -30,20 +31,26 @@ class Packed:
     holds: list[Future] = field(default_factory=list)  # must live until the task is over
     waits: list[Future] = field(default_factory=list)
     packet: Packet | None = None  # instead of the payload, which is empty then
+    bag: shelf.Bag | None = None  # what stays in this process: held until the call is over
     _kept: bytes = b""
     _tokens: list[Future] = field(default_factory=list)
+    _stays: bool = False
 
     def finish(self, prefix: str) -> Payload:
         """Pickle for good, now that all of `waits` are done; raises what one of them raised."""
         if self.payload is None:
             value = _Restorer(self._kept, self._tokens).load()
-            self.payload = pack(value, prefix).payload
-            assert self.payload is not None
+            again = pack(value, prefix, stays=self._stays)
+            assert again.payload is not None
+            self.payload, self.bag = again.payload, again.bag
         return self.payload
 
 
-def pack(value: Any, prefix: str, *, joins: bool = False) -> Packed:
-    """Pickle `value`. Raises what a failed Future in it raised. With `joins` it may be a `packet`."""
+def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False) -> Packed:
+    """Pickle `value`. Raises what a failed Future in it raised. With `joins` it may be a `packet`.
+
+    With `stays` GPU memory of an actor's process stays there, for as long as the `Packed` lives.
+    """
     futures: list[Future] = []
 
     def persist(obj: Any) -> Payload | None:
@@ -52,13 +59,19 @@ def pack(value: Any, prefix: str, *, joins: bool = False) -> Packed:
         futures.append(obj)
         return obj.payload() if obj.done() else b""
 
+    own = shelf.here if stays else None
+    bag = None if own is None else own.bag()
     with makers.undone(lambda name: makers.freed([name])):
-        payload = (packets if joins else codec).dumps(value, prefix, persist=persist)
+        if joins:
+            payload = packets.dumps(value, prefix, persist=persist)
+        else:
+            pickler = codec.Pickler if bag is None else partial(codec.Pickler, bag=bag)
+            payload = codec.dumps(value, prefix, persist=persist, pickler=pickler)
     waits = [future for future in futures if not future.done()]
     if not waits:
         if isinstance(payload, Packet):
             return Packed(b"", futures, packet=payload)
-        return Packed(payload, futures)
+        return Packed(payload, futures, bag=None if own is None or bag is None else own.put(bag))
     if isinstance(payload, Ref):
         makers.freed([payload.name])  # it has holes where the unfinished ones go
     tokens: list[Future] = []
@@ -71,7 +84,7 @@ def pack(value: Any, prefix: str, *, joins: bool = False) -> Packed:
 
     kept = codec.dumps(value, persist=token)
     assert isinstance(kept, bytes)
-    return Packed(None, futures, waits, _kept=kept, _tokens=tokens)
+    return Packed(None, futures, waits, _kept=kept, _tokens=tokens, _stays=stays)
 
 
 def plain(value: Any) -> Packed | None:
@@ -111,13 +124,15 @@ class _Restorer(codec.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == (codec.__name__, codec.loads.__name__):
-            return lambda token: self._tokens[int(token)]
+            tokens = self._tokens  # not of `self`: a cycle would keep the Futures until it is collected
+            return lambda token: tokens[int(token)]
         return super().find_class(module, name)
 
 
 def when_done(futures: Iterable[concurrent.futures.Future[Any]], then: Callable[[], None]) -> None:
     """Call `then` once all of these are done (from the thread that finishes the last one)."""
     left = list(futures)
+    once = [then]  # taken out as it is called: a done Future keeps its callbacks, and these would keep it
 
     def step(_: Any = None) -> None:
         while left and left[-1].done():
@@ -125,7 +140,7 @@ def when_done(futures: Iterable[concurrent.futures.Future[Any]], then: Callable[
         if left:
             left[-1].add_done_callback(step)
         else:
-            _in_turn(then)
+            _in_turn(once.pop())
 
     step()
 

@@ -12,7 +12,9 @@ from cellmesh.scheduler.wire.messages import ActorInfo, HubInfo, JobInfo, Sessio
 
 NAMES_SHOWN = 8
 MEGABYTE = 10**6
-ACTOR_HEADS = ("name", "class", "state", "pid", "gpus", "memory", "calls", "checkpoint", "started by")
+ACTOR_HEADS = (
+    "name", "class", "state", "pid", "gpus", "memory", "results kept", "calls", "checkpoint", "started by",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class ActorRow:
     pid: str
     gpus: str
     memory: str  # of its GPUs, that it holds
+    data: str  # that lies there for others, and how it went to them
     calls: str
     checkpoint: str
     starter: str
@@ -78,8 +81,8 @@ class ActorRow:
     def cells(self) -> tuple[str, ...]:
         """In the order of `ACTOR_HEADS`."""
         return (
-            self.name, self.title, self.state, self.pid, self.gpus, self.memory, self.calls, self.checkpoint,
-            self.starter,
+            self.name, self.title, self.state, self.pid, self.gpus, self.memory, self.data, self.calls,
+            self.checkpoint, self.starter,
         )  # fmt: skip
 
 
@@ -136,11 +139,12 @@ def job_rows(jobs: Iterable[tuple[JobInfo, str]]) -> tuple[JobRow, ...]:
 
 def actor_row(info: ActorInfo, facts: Facts | None) -> ActorRow:
     """What the hub says of it, and what it says of itself if it answered."""
-    calls = memory = checkpoint = "-"
+    calls = memory = data = checkpoint = "-"
     if facts is not None:
         calls = f"{facts.done} done" + (f", {facts.queued} queued" if facts.queued else "")
         if facts.gpu_memory:
             memory = f"{facts.gpu_memory / MEGABYTE:,.0f} MB"
+        data = _data(facts)
         if facts.checkpoint:
             checkpoint = time.strftime("%H:%M:%S", time.localtime(facts.checkpoint))
         elif facts.note:
@@ -155,10 +159,22 @@ def actor_row(info: ActorInfo, facts: Facts | None) -> ActorRow:
         pid=str(info.pid or "-"),
         gpus=", ".join(info.gpus) or "-",
         memory=memory,
+        data=data,
         calls=calls,
         checkpoint=checkpoint,
         starter=" ".join(filter(None, (info.starter, info.cell))) or "-",
     )
+
+
+def _data(facts: Facts) -> str:
+    """What it keeps on its GPUs for others, and by which ways others got such data."""
+    told = [f"{_size(facts.kept)} kept"] if facts.kept else []
+    told += [f"{_size(size)} by {way}" for way, size in sorted(facts.passed.items())]
+    return ", ".join(told) or "-"
+
+
+def _size(size: int) -> str:
+    return f"{size / MEGABYTE:,.1f} MB" if size >= MEGABYTE / 10 else f"{size:,d} bytes"
 
 
 def session_row(session: SessionInfo) -> SessionRow:

@@ -27,6 +27,16 @@ def died(info: ActorInfo, title: str) -> BaseException:
     return ActorDied(f"{named} {info.why or 'has ended'}")
 
 
+def lost(info: ActorInfo, title: str, call: str) -> BaseException:
+    """What asking for a result raises that stayed on the actor's device, and went with its process."""
+    why = f"has ended ({info.why})" if info.state == "ended" and info.why else "has ended"
+    again = "start it again, and call it" if info.state == "ended" else "call it again"
+    return ActorDied(
+        f"The result of {call} is gone: it was in the GPU memory of the process of {title}, which {why}; "
+        f"{again}. A method that returns .cpu() of it, or .result() before, makes it last."
+    )
+
+
 def brief(failure: bytes) -> str:
     """A pickled failure in one line: `ValueError: no`."""
     told: Failure = codec.loads(failure)

@@ -10,9 +10,11 @@ from cellmesh.kernel.futures import Future
 from cellmesh.kernel.outputs import Speaker
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.borrowing import LostError
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
-from .errors import brief
+from .errors import brief, lost
+from .holding import Holding
 
 if TYPE_CHECKING:
     from .caller import Caller
@@ -29,6 +31,7 @@ class ActorFuture(Future):
         self.number = number
         self.cell = caller.session.hooks.current
         self.attended = False  # somebody has waited for it, or looked at its result
+        self._holding: Holding | None = None
         self._caller = caller
 
     @property
@@ -60,9 +63,18 @@ class ActorFuture(Future):
 
     def payload(self) -> Payload:
         """The pickled result of a finished Future; raises what the method raised."""
-        if self._item is not None and self._item.ok and not isinstance(self._item.payload, Ref):
+        lasts = self._holding is not None or not isinstance(self._item and self._item.payload, Ref)
+        if self._item is not None and self._item.ok and lasts:
             return self._item.payload
         return codec.dumps(self.result(0))  # the actor's segment may be gone by the time that it is read
+
+    def hold(self, holding: Holding) -> None:
+        """Some of the result is with the actor, for as long as this Future lives."""
+        self._holding = holding
+
+    def __repr__(self) -> str:
+        told = super().__repr__()
+        return told if self._holding is None else f"{told[:-1]}, and {self._holding}>"
 
     def _decode(self) -> None:
         self.attended = True
@@ -70,6 +82,9 @@ class ActorFuture(Future):
         if router.has_late(self._caller.info.id):
             router.release(Speaker(self._caller.info.id, self._caller.title, self.cell))
         super()._decode()
+        if isinstance(self._error, LostError) and self._holding is not None:
+            self._error = lost(self._caller.info, self._caller.title, self._title)
+            self._holding = None
 
     def why(self) -> str:
         """Of one that failed: `ValueError: no`, in one line."""

@@ -10,6 +10,7 @@ from cellmesh.kernel import outcomes
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.messages import Item, Ref
 
+from .holding import Holding
 from .outbox import Outbox
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Inbox:
     def _answer(self, answer: direct.Answer) -> None:
         number, payload = answer.number, answer.payload
         self._numbers.append(number)
-        if type(payload) is Ref:
+        holding = None if answer.kept is None else Holding(self._caller, answer.kept, payload)
+        if type(payload) is Ref and holding is None:
             self._names.append(payload.name)
         one = self._outbox.answered(number)
         if one is None:
@@ -58,6 +60,9 @@ class Inbox:
         taker, ok = one.taker, answer.state == "ok"
         if answer.state == "cancelled":
             taker.cancel()
+        elif holding is not None:
+            taker.hold(holding)
+            taker.settle(Item(0, ok, payload))  # not loaded: that would fetch what the actor keeps
         elif type(payload) is Ref:
             value, error = outcomes.value_of(Item(0, ok, payload), taker.title)
             taker.give(value) if error is None else taker.fail(error)

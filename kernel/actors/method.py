@@ -80,7 +80,7 @@ class Method:
         try:
             packed = packing.plain((args, kwargs))
             if packed is None:
-                packed = packing.pack((args, kwargs), session.engine.object_prefix())
+                packed = packing.pack((args, kwargs), session.engine.object_prefix(), stays=True)
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
             given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
             given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]

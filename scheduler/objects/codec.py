@@ -18,7 +18,7 @@ import cloudpickle
 
 from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Payload, Ref
 
-from . import arrays, classes, layout, makers, plain, segments
+from . import arrays, classes, layout, makers, plain, segments, staying
 from .tensors import Storages, small
 
 COPIED = 4096
@@ -40,10 +40,20 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     Not by a `persistent_id`, which is called for each number in a list too.
     """
 
-    def __init__(self, file: io.BytesIO, *, persist: Persist | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        file: io.BytesIO,
+        *,
+        persist: Persist | None = None,
+        bag: staying.Bag | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(file, **kwargs)
         self._persist = persist
+        self._bag = bag
         self.storages = Storages()
+        if bag is not None:
+            bag.begin()
 
     def reducer_override(self, obj: Any) -> Any:
         if self._persist is not None:
@@ -62,6 +72,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return obj.__reduce_ex__(5)  # not as tblib has it (Dask loads it): without `__init__`
         elif (reduced := arrays.reduce(obj) or self.storages.reduce(obj)) is not None:
             return reduced
+        elif (thing := staying.of(obj)) is not None:
+            return thing.copy() if self._bag is None else self._bag.reduce(thing)
         return super().reducer_override(obj)
 
 

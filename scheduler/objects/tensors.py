@@ -1,6 +1,7 @@
 """Torch's CPU tensors on their way through shared memory: their storage travels as it is, out of band.
 
-Owns what replaces torch's own pickling of storages, which copies them twice. Tensors, parameters and modules
+Owns what replaces torch's own pickling of storages, which copies them twice (but for those of a GPU, which
+`torch_cuda.py` knows). Tensors, parameters and modules
 are pickled by torch itself around it, so views of one storage stay views of one storage. A small tensor by
 itself takes a short cut. Never imports torch before a tensor is there: who has a tensor has it.
 Read next: `codec.py`.
@@ -18,6 +19,9 @@ from .plain import ATOMS
 SMALL = 4096
 """Bytes of a tensor that is pickled by the short cut."""
 
+_WHOLE = ("cpu", "cuda")
+"""Devices whose storages travel as they are; of other devices torch knows better."""
+
 _ours: dict[Any, Any] = {}  # how the short cut's pickler reduces torch's tensors, once there are any
 
 
@@ -34,7 +38,7 @@ class Storages:
         kind = type(obj)
         if torch is None or not kind.__module__.startswith("torch"):
             return None
-        if kind is torch.storage.TypedStorage and obj._untyped_storage.device.type == "cpu":
+        if kind is torch.storage.TypedStorage and obj._untyped_storage.device.type in _WHOLE:
             held = self._held.setdefault(obj._untyped_storage._cdata, obj._untyped_storage)
             return _typed, (kind, held, obj.dtype)
         if kind is torch.UntypedStorage and obj.device.type == "cpu":
@@ -105,7 +109,7 @@ def _rebuilt(data: bytes, dtype: str, shape: tuple[int, ...]) -> Any:
 
 def _is_small_part(torch: Any, tensor: Any) -> bool:
     """Whether most of a tensor's storage is not its own: a row of a table must not take the table along."""
-    if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized:
+    if tensor.device.type not in _WHOLE or tensor.layout != torch.strided or tensor.is_quantized:
         return False
     own: int = tensor.numel() * tensor.element_size()
     return 2 * own < int(tensor.untyped_storage().nbytes())

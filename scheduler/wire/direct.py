@@ -16,7 +16,7 @@ from typing import Literal
 from .records import Payload, Wire
 from .work import Output
 
-DIRECT = 2
+DIRECT = 3
 """Callers and hosts must agree on this number."""
 
 # --- caller -> host -------------------------------------------------------------------------------
@@ -60,10 +60,28 @@ class More(Wire, frozen=True):
 
 
 class Took(Wire, frozen=True):
-    """Both ways: these answers have been taken; segments of these names are in the reader's hands."""
+    """Both ways: these answers have been taken; segments of these names are in the reader's hands.
+
+    `kept`: what the actor kept for these answers nobody can ask for any more (keys of `Kept`).
+    """
 
     numbers: list[int]
     names: list[str]
+    kept: list[int] = []
+
+
+class Fetch(Wire, frozen=True):
+    """Instead of `Greet`: the reader of a pickle wants what was left out of it. It has these places."""
+
+    protocol: int
+    key: int
+    places: list[str]
+
+
+class Returned(Wire, frozen=True):
+    """Of what was lent: the thing at this place of the list is not used any more."""
+
+    index: int
 
 
 class AskFacts(Wire, frozen=True):
@@ -101,12 +119,24 @@ class Refused(Wire, frozen=True):
     protocol: int
 
 
+class Kept(Wire, frozen=True):
+    """What of a result stays with the actor, as it lies in a device's memory, until `Took` names the key."""
+
+    key: int
+    size: int
+    places: list[str]
+
+
 class Answer(Wire, frozen=True):
-    """A call is over. "failed": payload is a pickled `Failure`. A stream's last word has no payload."""
+    """A call is over. "failed": payload is a pickled `Failure`. A stream's last word has no payload.
+
+    Loading a payload of which something is `kept` fetches that.
+    """
 
     number: int
     state: Literal["ok", "failed", "cancelled"]
     payload: Payload = b""
+    kept: Kept | None = None
 
 
 class Yielded(Wire, frozen=True):
@@ -134,7 +164,22 @@ class Facts(Wire, frozen=True):
     gpu_memory: int  # bytes that the process holds on its GPUs; 0 if that is not known
     checkpoint: float  # wall clock of the last one; 0: none
     note: str = ""  # e.g. why checkpoints are off
+    kept: int = 0  # bytes of results and arguments that it keeps on its devices for others
+    passed: dict[str, int] = {}  # bytes that others got of these, by the way that they went
 
 
-ToHost = Greet | Call | CancelCall | More | Took | AskFacts
+class Lent(Wire, frozen=True):
+    """Answer to `Fetch`: a pickled list of (function, arguments) that make the values.
+
+    `shared`: they are the memory itself, each to be opened once; else copies. `why` there is nothing; `gone`:
+    it is not kept any more.
+    """
+
+    shared: bool = False
+    payload: Payload = b""
+    why: str = ""
+    gone: bool = False
+
+
+ToHost = Greet | Call | CancelCall | More | Took | AskFacts | Fetch | Returned
 FromHost = Met | Refused | Answer | Yielded | Said | Took | Facts

@@ -7,13 +7,14 @@ anything. Read next: `door.py`, `calling.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from cellmesh.scheduler.objects import makers
-from cellmesh.scheduler.wire.direct import Answer, Call, Said, Yielded
+from cellmesh.scheduler.objects.shelf import Bag
+from cellmesh.scheduler.wire.direct import Answer, Call, Kept, Said, Yielded
 from cellmesh.scheduler.wire.framing import Framed
 from cellmesh.scheduler.wire.messages import Output, Payload, Ref
 
@@ -49,6 +50,7 @@ class Caller:
         self.waiting: dict[int, Entry] = {}
         self.running: dict[int, Entry] = {}
         self._lent: set[str] = set()  # segments that it has not taken yet
+        self._held: dict[int, Bag] = {}  # what its results left here
 
     def take(self, entry: Entry) -> bool:
         """Whether this entry is the asking thread's to run: nobody has cancelled it."""
@@ -67,15 +69,21 @@ class Caller:
         if road is not None:
             road.post(message)
 
-    def answer(self, number: int, state: Any, payload: Payload = b"") -> None:
-        """The call is over."""
+    def answer(self, number: int, state: Any, payload: Payload = b"", bag: Bag | None = None) -> None:
+        """The call is over. What its result leaves here is in the bag."""
         self.running.pop(number, None)
+        kept = None
+        if bag is not None:
+            kept = Kept(bag.key, bag.nbytes, bag.places)
+            self._held[bag.key] = bag
         if type(payload) is Ref:
             self._lend(payload)
-        answer = Answer(number, state, payload)
+        answer = Answer(number, state, payload, kept)
         if self.kept is not None:
             self.kept[number] = answer
         self.say(answer)
+        if self.road is None:
+            self._held.clear()  # nobody can ask for it
 
     def yielded(self, number: int, payload: Payload, count: int) -> None:
         """The next items of a stream."""
@@ -93,8 +101,10 @@ class Caller:
             self._lend(output.data)
         self.say(Said(number, replace(output, job=0, task=0)))
 
-    def took(self, numbers: list[int], names: list[str]) -> None:
-        """These answers and these segments are in its hands."""
+    def took(self, numbers: list[int], names: list[str], kept: Sequence[int] = ()) -> None:
+        """These answers and these segments are in its hands; what was kept by these keys it needs no more."""
+        for key in kept:
+            self._held.pop(key, None)
         if self.kept is not None:
             for number in numbers:
                 self.kept.pop(number, None)
@@ -105,7 +115,7 @@ class Caller:
     def gone(self) -> None:
         """It hung up: nobody takes what was sent any more."""
         self.road = None
-        self.took([], list(self._lent))
+        self.took([], list(self._lent), list(self._held))
 
     def _lend(self, payload: Ref) -> None:
         self._lent.add(payload.name)

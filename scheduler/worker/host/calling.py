@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.failures import Failure
+from cellmesh.scheduler.objects.shelf import Bag, Shelf
 from cellmesh.scheduler.wire.direct import Answer, Took
 from cellmesh.scheduler.wire.messages import Payload, Ref
 from cellmesh.scheduler.worker import errors, results
@@ -60,6 +61,7 @@ class Calling:
         self._label = label
         self._prefix = prefix
         self._sources = sources
+        self.shelf: Shelf | None = None  # with replay there is none: an answer must outlive the process
         self.overlapping = Overlapping()
         self.done = 0
         self.cut = False  # a call was interrupted somewhere: no replay does the same
@@ -88,13 +90,13 @@ class Calling:
                 stopping.end(entry)
                 self.overlapping.start([entry], self._await(entry, value))
                 return
-            payload = self.dump(value)
+            payload, bag = self.keep(value)
         except BaseException as error:  # noqa: BLE001 - SystemExit too: the actor lives on
             stopping.end(entry)
             self.failed(entry, error)
         else:
             stopping.end(entry)
-            self.answered(entry, payload)
+            self.answered(entry, payload, bag)
 
     def batch(self, entries: list[Entry], stopping: Stopping) -> None:
         """Run these calls of one method as one. Interrupted once all are cancelled."""
@@ -147,14 +149,22 @@ class Calling:
             caller.kept[number] = Answer(number, "failed", self.failure(lost))
 
     def dump(self, value: Any) -> Payload:
-        """Pickle a result; what cannot be raises an error that says so."""
+        """Pickle a value; what cannot be raises an error that says so."""
         return results.dump(value, self._prefix, instead=_INSTEAD)
 
-    def answered(self, entry: Entry, payload: Payload) -> None:
+    def keep(self, value: Any) -> tuple[Payload, Bag | None]:
+        """As `dump`, but what lies in a device's memory stays there, in the bag."""
+        if self.shelf is None or type(value) in results.PLAIN:
+            return self.dump(value), None
+        bag = self.shelf.bag()
+        payload = results.dump(value, self._prefix, instead=_INSTEAD, bag=bag)
+        return payload, self.shelf.put(bag)
+
+    def answered(self, entry: Entry, payload: Payload, bag: Bag | None = None) -> None:
         """It succeeded."""
         self._voices.over(entry)
         self.done += 1
-        entry.caller.answer(entry.call.number, "ok", payload)
+        entry.caller.answer(entry.call.number, "ok", payload, bag)
 
     def failed(self, entry: Entry, error: BaseException) -> None:
         """It raised: that is the caller's; the actor lives on."""
@@ -204,11 +214,11 @@ class Calling:
 
     async def _await(self, entry: Entry, coroutine: Any) -> None:
         try:
-            payload = self.dump(await coroutine)
+            payload, bag = self.keep(await coroutine)
         except BaseException as error:  # noqa: BLE001 - as above
             self.failed(entry, error)
         else:
-            self.answered(entry, payload)
+            self.answered(entry, payload, bag)
         self.flush()
 
     async def _await_batch(self, entries: list[Entry], coroutine: Any) -> None:
@@ -259,11 +269,11 @@ class Calling:
             try:
                 if isinstance(value, BaseException):
                     raise value
-                payload = self.dump(value)
+                payload, bag = self.keep(value)
             except BaseException as error:  # noqa: BLE001 - as above
                 self.failed(entry, error)
             else:
-                self.answered(entry, payload)
+                self.answered(entry, payload, bag)
 
     def _all_failed(self, entries: list[Entry], error: BaseException) -> None:
         trace = error.__traceback__

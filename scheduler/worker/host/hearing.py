@@ -17,14 +17,17 @@ from cellmesh.scheduler.wire.direct import (
     Call,
     CancelCall,
     Facts,
+    Fetch,
     Greet,
     Met,
     More,
     Refused,
+    Returned,
     Took,
 )
 from cellmesh.scheduler.wire.framing import Framed
 
+from .borrowers import Borrower
 from .callers import Caller, Entry
 from .lasting import Lasting
 from .living import Living
@@ -32,7 +35,7 @@ from .turns import Turns
 
 
 class Hearing:
-    """`facts` answers what an `AskFacts` wants to know."""
+    """`facts` answers what an `AskFacts` wants to know; `lender` makes who serves a borrower."""
 
     def __init__(
         self,
@@ -41,12 +44,15 @@ class Hearing:
         lasting: Lasting,
         turns: Turns,
         facts: Callable[[AskFacts], Facts],
+        lender: Callable[[Framed], Borrower],
     ) -> None:
         self._identity = identity
         self._living = living
         self._lasting = lasting
         self._turns = turns
         self._facts = facts
+        self._lender = lender
+        self._borrowers: dict[Framed, Borrower] = {}
         self._roads: dict[Framed, Caller] = {}
         self.freed = 0.0  # when segments of ours were last given back; 0: none is kept
 
@@ -65,11 +71,21 @@ class Hearing:
                 waiting.append(entry)
             elif type(message) is Greet:
                 caller = self._greeted(road, message)
+            elif type(message) is Fetch:
+                if message.protocol != DIRECT:
+                    raise EOFError
+                borrower = self._borrowers[road] = self._lender(road)
+                borrower.fetch(message.key, message.places)
+            elif type(message) is Returned:
+                self._borrowers[road].returned(message.index)
             elif caller is not None:
                 self._told(caller, message)
 
     def lost(self, road: Framed) -> None:
         """That caller is gone. Its calls go on."""
+        borrower = self._borrowers.pop(road, None)
+        if borrower is not None:
+            borrower.gone()
         caller = self._roads.pop(road, None)
         if caller is None or caller.road is not road:
             return
@@ -116,8 +132,8 @@ class Hearing:
             case More(number, items):
                 if (entry := caller.running.get(number)) is not None and entry.stream is not None:
                     self._room(entry, items)
-            case Took(numbers, names):
-                caller.took(numbers, names)
+            case Took(numbers, names, kept):
+                caller.took(numbers, names, kept)
                 if names:
                     self.freed = time.monotonic()
             case AskFacts():

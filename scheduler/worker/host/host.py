@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from cellmesh.scheduler.objects import codec, makers, namespaces
+from cellmesh.scheduler.objects import borrowing, codec, makers, namespaces, shelf
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.actors import ActorUp, HostActor
 from cellmesh.scheduler.wire.direct import AskFacts, Facts, Said
@@ -32,6 +32,7 @@ from cellmesh.scheduler.worker.runner import Runner
 from cellmesh.scheduler.worker.shell import adopt
 
 from . import memory, reloading
+from .borrowers import Borrower
 from .callers import Entry
 from .calling import Calling
 from .cells import Cells
@@ -44,6 +45,10 @@ from .turns import Turns
 from .voices import Voices
 from .watching import Watch
 
+_NO_REPLAY = (
+    "An actor with replay=True cannot be given what lies in another's GPU memory: that would not be there "
+    "when its calls are run again. Pass .cpu() of it."
+)
 _SPARE_SECONDS = 10.0
 """Segments that were given back are kept so long for what is made next."""
 
@@ -153,8 +158,17 @@ class Host:
             calling, living, voices, stopping, self._other, self._between, order.options.threads
         )
         self._hearing = Hearing(
-            (order.actor, order.incarnation), living, self._lasting, self._turns, self._facts
+            (order.actor, order.incarnation),
+            living,
+            self._lasting,
+            self._turns,
+            self._facts,
+            lambda road: Borrower(road, shelf.here, self._prefix),
         )
+        if order.options.replay:
+            borrowing.refused = _NO_REPLAY
+        else:
+            calling.shelf = shelf.here = shelf.Shelf(self._address, self._label)
 
     def _make(self) -> None:
         order = self._order
@@ -251,6 +265,8 @@ class Host:
             memory.held(),
             checkpoints.written,
             checkpoints.why_off,
+            shelf.here.held() if shelf.here is not None else 0,
+            dict(shelf.here.passed) if shelf.here is not None else {},
         )
 
     # --- what the actor says ---------------------------------------------------------------------
