@@ -69,8 +69,9 @@ class ActorFuture(Future):
         return codec.dumps(self.result(0))  # the actor's segment may be gone by the time that it is read
 
     def hold(self, holding: Holding) -> None:
-        """Some of the result is with the actor, for as long as this Future lives."""
-        self._holding = holding
+        """Some of the result is with the actor, for as long as this Future lives; not if it was cancelled."""
+        if not self.done():
+            self._holding = holding
 
     def __repr__(self) -> str:
         told = super().__repr__()
