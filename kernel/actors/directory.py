@@ -39,6 +39,8 @@ class Life:
 
     def keep(self) -> None:
         """Others refer to it now, and nobody counts these: it ends with this kernel."""
+        if self._ends and lending.parent() is not None:  # this process may end before the others do
+            self._directory.session.engine.actors.keep(self._actor)
         self._ends = False
 
     def __del__(self) -> None:

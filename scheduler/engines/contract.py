@@ -162,6 +162,9 @@ class Lives(ABC):
     def follow(self, actor: int, follow: bool = True) -> None:
         """Have `Sink.actor` called with how it is, and with each change of that; or no more."""
 
+    def keep(self, actor: int) -> None:  # noqa: B027 - only where a task's process ends before its session
+        """Others than the task that started it refer to it now: it does not end with that task's process."""
+
     @abstractmethod
     def renew(self, actor: int, blob: str, same: str) -> None:
         """Its class was reloaded: restarts use this blob, and named starts compare with `same`."""

@@ -53,6 +53,10 @@ class EmbeddedActors(Lives):
             self._followed.pop(actor, None)
         self._post(wire.FollowActor(actor, follow))
 
+    def keep(self, actor: int) -> None:
+        """It outlives the process of the task that started it."""
+        self._post(wire.KeepActor(actor))
+
     def told(self, info: wire.ActorInfo) -> None:
         """The hub has said how it is; of one that has ended nothing more will come."""
         if info.state == "ended":

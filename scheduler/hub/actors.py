@@ -39,7 +39,7 @@ LAST_LINES = 10
 
 Asked = (
     msg.StartActor | msg.FindActor | msg.ListActors | msg.EndActor | msg.FollowActor | msg.RenewActor
-    | msg.AskRecipe
+    | msg.KeepActor | msg.AskRecipe
 )  # fmt: skip
 
 
@@ -58,6 +58,9 @@ def take(hub: Hub, at: float, client: Client, message: Asked) -> None:
                 hub.feed(ActorEndAsked(at, ActorId(actor), why or "was stopped"))
         case msg.FollowActor(actor, follow):
             _follow(hub, client, ActorId(actor), follow)
+        case msg.KeepActor(actor):
+            if ActorId(actor) in hub.lives.kept:
+                hub.lives.kept[ActorId(actor)].opener = None
         case msg.AskRecipe(request, actor):
             recipe = msg.Recipe(request, None)
             if _may_have(hub, client, ActorId(actor)):
@@ -88,6 +91,7 @@ def _start(hub: Hub, at: float, client: Client, start: msg.StartActor) -> None:
         starter = hub.core.state.sessions[client.session].name
         home = str(folders.actor_home(hub.orders.data, actor))
         life = Life(start, own, kind, context, surroundings, template, starter, hub.wall, home)
+        life.opener = client.id if _is_task(hub, client) and not (start.name or options.detached) else None
         hub.lives.add(actor, life)
     gpus, cpus = round(options.gpus * ev.ONE), round(options.cpus * ev.ONE)
     spec = ActorSpec(gpus, cpus, options.memory, options.restarts, options.detached)
@@ -111,6 +115,18 @@ def _setting(hub: Hub, client: Client) -> tuple[str, msg.Payload, str]:
         return life.context, life.surroundings, life.template
     record = hub.store.sessions[client.session]
     return record.context, record.blobs.kept[record.context], record.template
+
+
+def _is_task(hub: Hub, client: Client) -> bool:
+    """Whether this is the process of tasks; those of actors come back, with the handles that they had."""
+    return client.worker is not None and hub.core.state.workers[client.worker].actor is None
+
+
+def task_gone(hub: Hub, at: float, client: ClientId) -> None:
+    """The process of a task has ended, and with it the handles of what it had started."""
+    for actor in hub.lives.opened_by(client):
+        why = "ended with the process of the task that had started it, as it has no name"
+        hub.feed(ActorEndAsked(at, actor, why))
 
 
 def _find(hub: Hub, client: Client, request: int, name: str, actor: ActorId) -> msg.ActorAnswer:

@@ -15,7 +15,7 @@ from cellmesh.scheduler.core.ids import ClientId, WorkerId
 from cellmesh.scheduler.core.state import WorkerState
 from cellmesh.scheduler.wire import messages as msg
 
-from . import kernels
+from . import actors, kernels
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -82,3 +82,4 @@ def gone(hub: Hub, at: float, client: Client) -> None:
     opened = hub.store.taken_by(client.id)
     if opened:
         hub.feed(ev.JobsAbandoned(at, opened))
+    actors.task_gone(hub, at, client.id)

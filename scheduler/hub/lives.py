@@ -34,6 +34,7 @@ class Life:
     home: str  # folder that outlives its processes
     followers: set[ClientId] = field(default_factory=set)
     address: str = ""
+    opener: ClientId | None = None  # the task's process that it ends with: nobody else refers to it
     failure: bytes = b""  # why it could not be made
     last_words: str = ""  # of its last process, for people
 
@@ -76,6 +77,10 @@ class Lives:
         """Nobody is left who would ask."""
         for actor in [actor for actor, info in self.ended.items() if info.session == session]:
             del self.ended[actor]
+
+    def opened_by(self, client: ClientId) -> list[ActorId]:
+        """Those to which nobody else refers."""
+        return [actor for actor, life in self.kept.items() if life.opener == client]
 
     def unfollow(self, client: ClientId) -> None:
         """The client is gone."""

@@ -63,6 +63,12 @@ class FollowActor(Wire, frozen=True):
     follow: bool = True
 
 
+class KeepActor(Wire, frozen=True):
+    """A handle of it has left the process of the task that started it: it does not end with that process."""
+
+    actor: int
+
+
 class RenewActor(Wire, frozen=True):
     """The class was reloaded: from now on restarts use this one, and named starts compare with `same`."""
 

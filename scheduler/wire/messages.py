@@ -21,6 +21,7 @@ from .actors import (
     FindActor as FindActor,
     FollowActor as FollowActor,
     HostActor as HostActor,
+    KeepActor as KeepActor,
     ListActors as ListActors,
     Recipe as Recipe,
     RenewActor as RenewActor,
@@ -53,7 +54,7 @@ from .work import (
     Waiting as Waiting,
 )
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Kernel, hub and workers must agree on this number; the kernel uses a hub of its own otherwise."""
 
 INLINE_LIMIT = 64 * 1024
@@ -245,7 +246,7 @@ ToHub = (
     Hello | Goodbye | PutBlob | DropBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh
     | SetContext | KeepObject | DropObject | ResetSession | AskStatus | EndHubNow | Ready | Report
     | Waiting | Draining | Progress | Output | AckNow | StartActor | FindActor | ListActors | EndActor
-    | FollowActor | RenewActor | AskRecipe | ActorUp
+    | FollowActor | KeepActor | RenewActor | AskRecipe | ActorUp
 )  # fmt: skip
 ToClient = (
     Welcome | Refuse | Results | Settled | MeshState | Notice | JobState | Status | Freed | Progress

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import leftovers
+
 from .conftest import Kernel, started
 
 COUNTER = """
@@ -53,6 +55,43 @@ def test_a_task_starts_one_and_finds_one(counter: Kernel) -> None:
     counter.ok("def begin():\n    return Counter.start(7, name='t').add().result()")
     assert counter.ok("cm.submit(begin).result(), cm.get_actor('t').add().result()").result == "(8, 9)"
     assert counter.ok("cm.submit(lambda: cm.get_actor('t').add().result()).result()").result == "10"
+
+
+WHO = """
+import os, signal
+
+@cm.actor
+class Who:
+    def pid(self):
+        return os.getpid()
+
+def begin(path):
+    with open(path, "w") as file:
+        h = Who.start()
+        file.write(str(h.pid().result()))
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def lend():
+    return Who.start(), os.getpid()
+"""
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_what_a_task_started_for_itself_ends_with_its_process(counter: Kernel, tmp_path: Path) -> None:
+    counter.ok(WHO)
+    path = tmp_path / "pid"
+    assert "WorkerLost" in counter.run(f"cm.task(retries=0)(begin).submit({str(path)!r}).result()").error
+    assert leftovers.wait_until_gone([int(path.read_text())]) == []
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_what_a_task_started_and_gave_away_does_not(counter: Kernel) -> None:
+    counter.ok(WHO)
+    counter.ok("h, pid = cm.submit(lend).result()\nbefore = h.pid().result()\nos.kill(pid, signal.SIGKILL)")
+    assert leftovers.wait_until_gone([int(counter.ok("pid").result)]) == []
+    assert counter.ok("cm.submit(os.getpid).result() != pid").result == "True"
+    assert counter.ok("h.pid().result() == before").result == "True"
 
 
 def test_what_a_task_has_called_prints_where_the_task_was_submitted(counter: Kernel) -> None:
