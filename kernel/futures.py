@@ -131,6 +131,16 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
 
     # --- as cellmesh needs it -----------------------------------------------------------------------
 
+    def wait_for(self, done: Callable[[], bool], timeout: float | None) -> None:
+        """Wait until `done()`, which this or something else makes true; TimeoutError if it does not."""
+        assert self._job is not None  # else it has been there from the start
+        self._job.wait_for(done, timeout)
+
+    @property
+    def session(self) -> Session:
+        """In which it was launched."""
+        return self._session
+
     @property
     def job(self) -> Job | None:
         """The launch that this belongs to; None for `cm.put`."""

@@ -1,8 +1,8 @@
 """`cm.wait` and `cm.as_completed`: several things that are on their way.
 
-Owns waiting for any mix of our Futures, Results, and futures of others. Never launches. Waits on one of our
-jobs where there is one, so that progress shows, and Stop is felt as by `.result()`. Read next: `jobs.py`,
-`waiting.py`.
+Owns waiting for any mix of our Futures, what maps return, and futures of others. Never launches. Waits as one
+of ours does where there is one, so that progress shows, and Stop is felt as by `.result()`. Read next:
+`several.py`, `jobs.py`, `waiting.py`.
 """
 
 import concurrent.futures
@@ -14,9 +14,9 @@ from typing import Any
 from cellmesh.scheduler.worker import lending
 
 from .futures import Future
-from .mapping import Results
+from .several import Several
 
-Waitable = concurrent.futures.Future[Any] | Results
+Waitable = concurrent.futures.Future[Any] | Several
 
 
 def wait(
@@ -24,7 +24,7 @@ def wait(
 ) -> Any:
     """`concurrent.futures.wait`, felt by Stop: two sets, of those that are done and of those that are not.
 
-    Takes Futures, `Results` and futures of other libraries, mixed.
+    Takes Futures, what maps return and futures of other libraries, mixed.
     """
     if return_when not in _ENOUGH:
         raise ValueError(f"return_when={return_when!r}: one of {', '.join(_ENOUGH)}.")
@@ -54,12 +54,12 @@ def as_completed(fs: Iterable[Waitable] | Waitable, timeout: float | None = None
 
 
 def _listed(fs: Iterable[Waitable] | Waitable) -> list[Any]:
-    found: list[Any] = [fs] if isinstance(fs, concurrent.futures.Future | Results) else list(fs)
+    found: list[Any] = [fs] if isinstance(fs, concurrent.futures.Future | Several) else list(fs)
     for one in found:
-        if not isinstance(one, concurrent.futures.Future | Results):
+        if not isinstance(one, concurrent.futures.Future | Several):
             inside = " A Future that a task is given or uses is its value there." if lending.place() else ""
             raise TypeError(f"cm.wait and cm.as_completed take Futures and Results, not {one!r}.{inside}")
-        if isinstance(one, Results):
+        if isinstance(one, Several):
             one.want_all()
     return found
 
@@ -69,15 +69,15 @@ def _await(chosen: Sequence[Any], done: Callable[[], bool], timeout: float | Non
     if done():
         return True
     left = [one for one in chosen if not one.done()]
-    job = next((one.job for one in left if isinstance(one, Future | Results)), None)
-    foreign = [one for one in left if not isinstance(one, Future | Results)]
-    if job is None:
+    ours = next((one for one in left if isinstance(one, Future | Several)), None)
+    foreign = [one for one in left if not isinstance(one, Future | Several)]
+    if ours is None:
         return _await_foreign(foreign, done, timeout)
-    bell = job.session.bell
+    bell = ours.session.bell
     for one in foreign:
         one.add_done_callback(lambda _: bell.ring())
     try:
-        job.wait_for(done, timeout)
+        ours.wait_for(done, timeout)
     except TimeoutError:
         return False
     return True
@@ -96,7 +96,7 @@ def _await_foreign(foreign: Sequence[Any], done: Callable[[], bool], timeout: fl
 
 
 def _failed(one: Any) -> bool:
-    if isinstance(one, Future | Results):
+    if isinstance(one, Future | Several):
         return one.failed()
     return not one.cancelled() and one.exception() is not None
 

@@ -19,10 +19,12 @@ from .arrivals import Arrivals, Stretch
 from .feeding import Feeder
 from .jobs import Job
 from .lazy import LazyFeeder
+from .session import Session
+from .several import Several
 from .taking import Completed, Stream
 
 
-class Results:
+class Results(Several):
     """The results of a map, while it runs and after.
 
         for y in ys: ...                          # in order, as they come
@@ -48,6 +50,10 @@ class Results:
         self.holds: list[Any] = []  # Futures that the function refers to
 
     # --- shape ----------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        return self._session
 
     @property
     def job(self) -> Job:
@@ -89,6 +95,10 @@ class Results:
         self._job.on_end.append(tell)
         if self.done():
             fn(self)
+
+    def wait_for(self, done: Callable[[], bool], timeout: float | None) -> None:
+        """Wait until `done()`, which this or something else makes true; TimeoutError if it does not."""
+        self._job.wait_for(done, timeout)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until everything is over, whether it succeeded or not."""

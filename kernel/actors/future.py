@@ -4,11 +4,11 @@ Owns `ActorFuture`, a Future like those of `cm.submit`. Never sends anything: `c
 `caller.py`.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cellmesh.kernel.futures import Future
 from cellmesh.kernel.outputs import Speaker
-from cellmesh.kernel.session import Session
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.borrowing import LostError
 from cellmesh.scheduler.wire.messages import Payload, Ref
@@ -35,11 +35,6 @@ class ActorFuture(Future):
         self._caller = caller
 
     @property
-    def session(self) -> Session:
-        """In which it was called."""
-        return self._session
-
-    @property
     def title(self) -> str:
         """What was called."""
         return self._title
@@ -60,6 +55,10 @@ class ActorFuture(Future):
         self.attended = True
         super().add_done_callback(fn)
         self._caller.listen()
+
+    def wait_for(self, done: Callable[[], bool], timeout: float | None) -> None:
+        """Wait until `done()`, which this or something else makes true; TimeoutError if it does not."""
+        self._caller.wait(done, timeout, self._title)
 
     def payload(self) -> Payload:
         """The pickled result of a finished Future; raises what the method raised."""

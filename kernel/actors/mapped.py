@@ -10,7 +10,10 @@ from functools import partial
 from typing import Any
 
 from cellmesh.kernel.collecting import first_failure
+from cellmesh.kernel.deferring import deferred
 from cellmesh.kernel.gathering import as_completed
+from cellmesh.kernel.session import Session
+from cellmesh.kernel.several import Several
 from cellmesh.scheduler.objects import frames
 
 from .caller import Caller
@@ -20,7 +23,7 @@ AHEAD = 256
 """Calls that are made before somebody takes the first results, if nobody knows how many there will be."""
 
 
-class MethodResults:
+class MethodResults(Several):
     """The results of a method's map, while it runs and after.
 
     for y in h.embed.map(xs): ...             # in order, as they come
@@ -62,6 +65,10 @@ class MethodResults:
         told = f", {failed} failed" if failed else ""
         return f"<cellmesh results of {self._title}: {done}/{'?' if total is None else total}{told}, {state}>"
 
+    @property
+    def session(self) -> Session:
+        return self._caller.session
+
     def progress(self) -> tuple[int, int | None]:
         """(items that are done or failed, items in all or None)."""
         return sum(future.done() for future in self._futures), self._total
@@ -69,6 +76,32 @@ class MethodResults:
     def done(self) -> bool:
         """Whether everything is over."""
         return self._items is None and all(future.done() for future in self._futures)
+
+    def failed(self) -> bool:
+        """Whether it is done, and not every call has a result."""
+        return self.done() and (self._broken is not None or any(future.failed() for future in self._futures))
+
+    def want_all(self) -> None:
+        """All of it is wanted, though nobody takes the first results."""
+        self._feed_all()
+
+    def add_done_callback(self, fn: Callable[["MethodResults"], object]) -> None:
+        """Call `fn` with this once everything is over: from the thread that reads the last answer, or now."""
+
+        def look(_: object = None) -> None:
+            with self._lock:  # the next one is being called
+                left = next((future for future in self._futures if not future.done()), None)
+            if left is None:
+                fn(self)
+            else:
+                left.add_done_callback(look)
+
+        self._feed_all()
+        look()
+
+    def wait_for(self, done: Callable[[], bool], timeout: float | None) -> None:
+        """Wait until `done()`, which this or something else makes true; TimeoutError if it does not."""
+        self._caller.wait(done, timeout, self._title, progress=self.progress)
 
     def cancel(self) -> None:
         """Drop what is queued and interrupt what runs; what has finished stays."""
@@ -178,7 +211,8 @@ class MethodResults:
         try:
             self._caller.wait(done, timeout, self._title, progress=self.progress)
         except KeyboardInterrupt:
-            self.cancel()
+            with deferred():  # a second Stop must not leave half of them running
+                self.cancel()
             raise
 
     def _all(self) -> list[Any]:

@@ -5,6 +5,7 @@ Owns what is checked before an actor is asked for. Never waits until it is alive
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from cellmesh.kernel import attaching, options as calls, packing
@@ -13,7 +14,7 @@ from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.objects import makers
 from cellmesh.scheduler.objects.members import members_of
 from cellmesh.scheduler.wire.actors import StartActor
-from cellmesh.scheduler.wire.messages import Ref
+from cellmesh.scheduler.wire.messages import Payload, Ref
 
 from . import digest, options
 from .directory import directory_of
@@ -88,25 +89,37 @@ def _start(
         parts += [(f"argument {i} of {title}.start", part) for i, part in enumerate(args, start=1)]
         parts += [(f"argument `{word}` of {title}.start", part) for word, part in kwargs.items()]
         raise packing.explained(error, parts) from None
-    for future in (*packed.waits, *arguments.waits):  # there is no object before they are there
-        future.result()
-    session.refresh_context()
-    cell = session.hooks.current
-    wanted = StartActor(
-        request=0,
-        actor=session.engine.new_job_id(),
-        name=name,
-        title=title,
-        same=digest.same(kind, args, kwargs, chosen) if name else "",
-        blob=session.put_blob(packed.finish(prefix)),
-        payload=arguments.finish(prefix),
-        options=options.wire(chosen),
-        cell=cell.label if cell is not None else "",
-        replace=replace,
-    )
-    answer = session.engine.actors.start(wanted)
-    if not answer.fresh and isinstance(wanted.payload, Ref):
-        makers.freed([wanted.payload.name])  # nobody will read it
+    ours = [packed, arguments]  # whose segments nobody else has yet
+    wanted: StartActor | None = None
+    try:
+        for future in (*packed.waits, *arguments.waits):  # there is no object before they are there
+            future.result()
+        session.refresh_context()
+        blob = session.put_blob(packed.finish(prefix))
+        ours.remove(packed)
+        cell = session.hooks.current
+        wanted = StartActor(
+            request=0,
+            actor=session.engine.new_job_id(),
+            name=name,
+            title=title,
+            same=digest.same(kind, args, kwargs, chosen) if name else "",
+            blob=blob,
+            payload=arguments.finish(prefix),
+            options=options.wire(chosen),
+            cell=cell.label if cell is not None else "",
+            replace=replace,
+        )
+        answer = session.engine.actors.start(wanted)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and wanted is not None:  # it lives, maybe, without a handle
+            with suppress(EngineError):
+                session.engine.actors.end(wanted.actor, "was not wanted, as its start was stopped")
+        else:
+            _free(*(each.payload for each in ours))
+        raise
+    if not answer.fresh:
+        _free(wanted.payload)
     if answer.actor is None:
         lacks = answer.why.startswith("needs ")
         raise EngineError(f"{title} {answer.why}." if lacks else f"{answer.why[:1].upper()}{answer.why[1:]}.")
@@ -114,6 +127,11 @@ def _start(
     if answer.fresh:
         caller.own()
     return Handle(caller, members_of(kind), ends=not name and not wanted.options.detached)
+
+
+def _free(*payloads: Payload | None) -> None:
+    """Nobody will read these."""
+    makers.freed([payload.name for payload in payloads if isinstance(payload, Ref)])
 
 
 def get_actor(name: str) -> Any:

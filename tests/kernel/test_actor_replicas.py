@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import Kernel
@@ -16,8 +18,9 @@ class Worker:
         self.base = base
     def add(self, x):
         return self.base + x
-    def slow(self, seconds):
-        time.sleep(seconds)
+    def hold(self, gate):
+        while gate and not os.path.exists(gate):
+            time.sleep(0.01)
         return os.getpid()
     def count(self, n):
         yield from range(n)
@@ -25,8 +28,9 @@ class Worker:
 
 
 @pytest.fixture
-def workers(kernel: Kernel) -> Kernel:
+def workers(kernel: Kernel, tmp_path: Path) -> Kernel:
     kernel.ok(WORKERS)
+    kernel.ok(f"gate = {str(tmp_path / 'gate')!r}")
     return kernel
 
 
@@ -45,16 +49,20 @@ def test_they_look_like_one(workers: Kernel) -> None:
 
 @pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
 def test_who_is_busy_gets_less(workers: Kernel) -> None:
-    workers.ok("p = Worker.start(replicas=2)\nfor h in p: h.add(0).result()")
-    workers.ok("pids = p.slow.map([1.0] + [0.01] * 40).result()")
-    assert workers.ok("len(set(pids)), pids.count(pids[0]) < 15").result == "(2, True)"
+    workers.ok("p = Worker.start(replicas=2)\nf = p.hold(gate)")
+    workers.ok("pids = {p.hold(None).result() for _ in range(20)}\nassert len(pids) == 1")
+    workers.ok("ys = p.hold.map([None] * 100)")
+    workers.ok("while ys.progress()[0] < 100 - 8: time.sleep(0.01)")  # those behind the one that is held
+    workers.ok("open(gate, 'w').close()\nassert f.result() not in pids")
+    assert workers.ok("set(ys.result()) == pids | {f.result()}").result == "True"
 
 
 @pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
 def test_they_become_more_and_fewer(workers: Kernel) -> None:
     workers.ok("p = Worker.start(replicas=1)\np.scale(3)")
-    assert workers.ok("len({f.result() for f in [p.slow(0.2) for _ in range(6)]})").result == "3"
-    workers.ok("fs = [p.slow(0.2) for _ in range(6)]\np.scale(1)")
+    workers.ok("fs = [p.hold(gate) for _ in range(6)]\nopen(gate, 'w').close()")
+    assert workers.ok("len({f.result() for f in fs})").result == "3"
+    workers.ok("os.unlink(gate)\nfs = [p.hold(gate) for _ in range(6)]\np.scale(1)\nopen(gate, 'w').close()")
     assert workers.ok("len({f.result() for f in fs})").result == "3"  # what they had, they answer
     workers.ok("while len(cm.actors()) > 1: time.sleep(0.05)")
     assert "at least 1" in workers.run("p.scale(0)").error

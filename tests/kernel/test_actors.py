@@ -201,6 +201,37 @@ def test_a_method_is_mapped(counter: Kernel) -> None:
     assert "is not iterable" in counter.run("h.add.map(3)").error
 
 
+def test_what_maps_return_is_waited_for_with_the_rest(counter: Kernel) -> None:
+    counter.ok("h = Counter.start()\nf = cm.submit(abs, -1)\nys, zs = h.add.map([1] * 20), h.fail.map(['x'])")
+    assert counter.ok(
+        "done, rest = cm.wait([ys, f, zs])\nlen(done), len(rest), ys.failed(), zs.failed()"
+    ).result == ("(3, 0, False, True)")
+    assert counter.ok("cm.wait([ys, zs], return_when='FIRST_EXCEPTION').not_done").result == "set()"
+    assert counter.ok("ys in list(cm.as_completed([ys, f])), sum(ys)").result == "(True, 210)"
+    assert (
+        counter.ok("xs = h.add.map([1] * 5)\n[one.done() for one in cm.as_completed(xs)]").result == "[True]"
+    )
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_a_start_that_raises_leaves_no_memory(counter: Kernel) -> None:
+    counter.ok("""
+import os
+from cellmesh.kernel import attaching
+from cellmesh.scheduler.objects.makers import FREE
+from cellmesh.scheduler.wire import system
+h = Counter.start()
+engine = attaching.current().engine
+def taken():
+    names = os.listdir(system.shared_memory_folder())
+    return [name for name in names if name.startswith(engine.object_prefix()) and not name.endswith(FREE)]
+before = taken()
+engine._gone = True  # as when the hub has ended
+""")
+    assert "has ended" in counter.run("Counter.start(b'x' * 10_000_000)").error
+    assert counter.ok("engine._gone = False\ntaken() == before, h.add().result()").result == "(True, 1)"
+
+
 def test_what_can_never_be_had_is_refused_at_once(counter: Kernel) -> None:
     assert "GPU" in counter.run("Counter.start(gpus=99)").error
     assert counter.ok("cm.actors()").result.startswith("No actors")
