@@ -94,6 +94,10 @@ class Worker:
     def wrong(self, xs: list[int]) -> list[int]:
         return xs[1:]
 
+    def number(self, xs: list[int]) -> int:
+        return 5
+
+    number.__cellmesh_batch__ = (4, 0.01)  # type: ignore[attr-defined]
     wrong.__cellmesh_batch__ = (4, 0.01)  # type: ignore[attr-defined]
 
     def seen(self) -> list[int]:
@@ -237,6 +241,9 @@ def test_calls_of_a_batched_method_run_as_one(start: Start) -> None:
     assert one.failure(failed).type_name == "ValueError"
     assert one.ask("seen")[0] > 1
     assert "returned 0 results" in one.failure(one.call("wrong", 1)).message
+    assert (
+        "'number' was given 1 calls and returned no list, but 5" in one.failure(one.call("number", 1)).message
+    )
 
 
 def test_no_call_overtakes_an_earlier_one_of_its_caller_into_a_batch(start: Start) -> None:

@@ -92,8 +92,7 @@ def held(host: Hosted) -> list[str]:
 
 def checkpointed(line: Line) -> None:
     """Wait for one in the background."""
-    while not facts(line).checkpoint:
-        time.sleep(0.05)
+    eventually(lambda: facts(line).checkpoint)
 
 
 def test_the_state_is_there_again_after_a_death(start: Start) -> None:
@@ -134,7 +133,7 @@ def test_a_state_that_cannot_be_pickled_turns_checkpoints_off_with_one_line(star
     line.until(lambda: line.said)
     number, kind, text = line.said[0]
     assert (number, kind) == (0, "note")
-    assert "Checkpoints are off: the state cannot be pickled" in text
+    assert "Checkpoints are off: self.held, a lock, cannot be pickled" in text
     assert facts(line).note == text
     assert "lock" in line.failure(line.send("", b"", kind="save")).message
     assert line.ask("step") == 1

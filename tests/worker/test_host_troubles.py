@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from worker.hosting import Hosted, Line, connected
+from worker.hosting import BOUND, Hosted, Line, connected
 
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.direct import AskFacts, CancelCall, Facts
@@ -34,6 +35,12 @@ class Counter:
     def sleep(self, seconds: float) -> None:
         print("asleep", flush=True)
         time.sleep(seconds)
+
+    def die(self) -> None:
+        os._exit(3)
+
+    def hold(self) -> None:
+        self.held = {"in": (1, threading.Lock())}
 
     def break_facts(self) -> None:
         def held() -> int:
@@ -141,3 +148,30 @@ def test_what_cannot_be_done_costs_one_caller_its_connection(start: Start, busy:
 
 def logs(host: Hosted) -> list[Path]:
     return [path for path in host.folder.iterdir() if path.name.endswith(".log")]
+
+
+def test_a_call_that_kills_its_process_twice_is_left_out_of_the_replay(start: Start) -> None:
+    host = start(Counter, restarts=9, replay=True)
+    line = Line(host.address)
+    line.ask("add")
+    line.call("die")
+    assert host.process.wait(BOUND) == 3
+    host.again()
+    assert host.process.wait(BOUND) == 3  # it is run again, and dies of it again
+    host.again()
+    again = Line(host.address)
+    assert again.failure(2).type_name == "DeadlyCallError"
+    again.number = 2
+    assert again.ask("add") == 2
+    host.again()
+    assert Line(host.address, "other").ask("add") == 3
+
+
+def test_what_cannot_be_pickled_of_a_state_is_named(start: Start) -> None:
+    line = Line(start(Counter, restarts=1).address)
+    line.ask("hold")
+    line.until(lambda: notes(line))
+    named = "self.held['in'][1], a lock, cannot be pickled"
+    assert notes(line)[0].startswith(f"Checkpoints are off: {named}")
+    assert named in line.failure(line.send("", b"", kind="save")).message
+    assert line.ask("add") == 1

@@ -2,7 +2,7 @@
 
 Owns what happens between an entry's turn and its answer, in whichever thread has the turn. Never takes
 turns: `turns.py` does; never lets an exception of the user's out. Read next: `living.py`, `stopping.py`,
-`streaming.py`, `../results.py`.
+`streaming.py`, `batching.py`, `../results.py`.
 """
 
 from __future__ import annotations
@@ -97,33 +97,6 @@ class Calling:
         else:
             stopping.end(entry)
             self.answered(entry, payload, bag)
-
-    def batch(self, entries: list[Entry], stopping: Stopping) -> None:
-        """Run these calls of one method as one. Interrupted once all are cancelled."""
-        first = entries[0]
-        speaking.set(first)
-        try:
-            stopping.begin(first)
-            stop = first.stop
-            for entry in entries:
-                entry.stop = lambda _: stop(first) if all(each.cancelled for each in entries) else None
-            lists = _transposed([arguments(entry) for entry in entries])
-            values = self._living.method(first.call.method)(*lists)
-            if type(values) is CoroutineType:
-                stopping.end(first)
-                self.overlapping.start(entries, self._await_batch(entries, values))
-                return
-        except BaseException as error:  # noqa: BLE001 - SystemExit too: the actor lives on
-            stopping.end(first)
-            left = [entry for entry in entries if not entry.cancelled]
-            if left and is_stop(error, first):  # it was cancelled just before they all began
-                self._all_failed([entry for entry in entries if entry.cancelled], error)
-                self.batch(left, stopping)
-            else:
-                self._all_failed(entries, error)
-        else:
-            stopping.end(first)
-            self._deal(entries, values)
 
     def go_on(self, entry: Entry, stopping: Stopping) -> None:
         """A stream that rested has room again, or is to be closed."""
@@ -221,15 +194,6 @@ class Calling:
             self.answered(entry, payload, bag)
         self.flush()
 
-    async def _await_batch(self, entries: list[Entry], coroutine: Any) -> None:
-        try:
-            values = await coroutine
-        except BaseException as error:  # noqa: BLE001 - as above
-            self._all_failed(entries, error)
-        else:
-            self._deal(entries, values)
-        self.flush()
-
     async def _await_stream(self, entry: Entry, stream: Stream) -> None:
         try:
             async for item in stream.items:
@@ -251,36 +215,6 @@ class Calling:
             stream.send()
         self.flush()
 
-    # --- batches ---------------------------------------------------------------------------------
-
-    def _deal(self, entries: list[Entry], values: Any) -> None:
-        """Each gets its own of what the method returned."""
-        try:
-            dealt = list(values)
-            if len(dealt) != len(entries):
-                raise ValueError(
-                    f"The batched method {entries[0].call.method!r} was given {len(entries)} calls and "
-                    f"returned {len(dealt)} results: it must return a list with one for each."
-                )
-        except Exception as error:  # noqa: BLE001 - iterating may raise anything
-            self._all_failed(entries, error)
-            return
-        for entry, value in zip(entries, dealt, strict=True):
-            try:
-                if isinstance(value, BaseException):
-                    raise value
-                payload, bag = self.keep(value)
-            except BaseException as error:  # noqa: BLE001 - as above
-                self.failed(entry, error)
-            else:
-                self.answered(entry, payload, bag)
-
-    def _all_failed(self, entries: list[Entry], error: BaseException) -> None:
-        trace = error.__traceback__
-        for entry in entries:
-            error.__traceback__ = trace
-            self.failed(entry, error)
-
 
 def arguments(entry: Entry) -> Any:
     """(args, kwargs) of a call; large ones are mapped first, and then said to be taken."""
@@ -300,11 +234,3 @@ def _closed(items: Any, error: BaseException) -> BaseException:
     except BaseException as another:  # noqa: BLE001 - it is user code
         return another
     return error
-
-
-def _transposed(calls: list[Any]) -> list[list[Any]]:
-    """For each positional argument, the list of what the callers gave."""
-    counts = {len(args) for args, _ in calls}
-    if len(counts) != 1 or any(kwargs for _, kwargs in calls):
-        raise TypeError("Calls of a batched method must all give the same number of positional arguments.")
-    return [list(column) for column in zip(*(args for args, _ in calls), strict=True)]

@@ -236,7 +236,5 @@ def _told(error: BaseException) -> str:
             f"the state is larger than {state.LIMIT >> 20:,} MiB. Write one when it suits (%mesh save), or "
             "say what is needed of it (__checkpoint__, __restore__)."
         )
-    return (
-        f"the state cannot be pickled ({type(error).__name__}: {error}). Say what is needed of it "
-        "(__checkpoint__, __restore__)."
-    )
+    what = str(error) if isinstance(error, state.StateError) else f"{type(error).__name__}: {error}"
+    return f"{what}. Say what is needed of the state (__checkpoint__, __restore__)."

@@ -14,14 +14,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from cellmesh.scheduler.objects import borrowing, codec, makers, namespaces, shelf
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.actors import ActorUp, HostActor
-from cellmesh.scheduler.wire.direct import AskFacts, Facts, Said
+from cellmesh.scheduler.wire.direct import Said
 from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload
 from cellmesh.scheduler.worker import surroundings
 from cellmesh.scheduler.worker.descriptors import FdCapture
@@ -31,11 +30,12 @@ from cellmesh.scheduler.worker.logs import LogWriter
 from cellmesh.scheduler.worker.runner import Runner
 from cellmesh.scheduler.worker.shell import adopt
 
-from . import memory, reloading
+from .asides import Asides
 from .borrowers import Borrower
 from .callers import Entry
 from .calling import Calling
 from .cells import Cells
+from .deadly import DeadlyCallError
 from .door import Door
 from .hearing import Hearing
 from .lasting import Lasting
@@ -48,6 +48,10 @@ from .watching import Watch
 _NO_REPLAY = (
     "An actor with replay=True cannot be given what lies in another's GPU memory: that would not be there "
     "when its calls are run again. Pass .cpu() of it."
+)
+_DEADLY = (
+    "{} killed the actor's process, and did so again when it was run again after the restart (replay=True). "
+    "It is left out: the state is as without it."
 )
 _SPARE_SECONDS = 10.0
 """Segments that were given back are kept so long for what is made next."""
@@ -155,16 +159,24 @@ class Host:
         self._cells = Cells(runner, living, calling, stopping)
         self._lasting = Lasting(order, living, self._note)
         self._turns = Turns(
-            calling, living, voices, stopping, self._other, self._between, order.options.threads
+            calling,
+            living,
+            voices,
+            stopping,
+            lambda entry: self._asides.run(entry),
+            self._between,
+            order.options.threads,
         )
         self._hearing = Hearing(
             (order.actor, order.incarnation),
             living,
             self._lasting,
             self._turns,
-            self._facts,
+            lambda asked: self._asides.facts(asked),
             lambda road: Borrower(road, shelf.here, self._prefix),
         )
+        meet_all, namespace = self._hearing.meet_all, runner.namespace
+        self._asides = Asides(self._cells, calling, living, self._lasting, meet_all, namespace)
         if order.options.replay:
             borrowing.refused = _NO_REPLAY
         else:
@@ -186,9 +198,14 @@ class Host:
         self._living.become(kind(*args, **kwargs) if thing is None else thing)
 
     def _replay(self) -> None:
-        for entry in self._lasting.missed():
-            self._turns.again(entry)
-        self._calling.cut = False
+        cut = False
+        for entry, left_out in self._lasting.missed():
+            if left_out:
+                cut = True  # no log leads to the state any more
+                self._calling.failed(entry, DeadlyCallError(_DEADLY.format(entry.call.method)))
+            else:
+                self._turns.again(entry)
+        self._calling.cut = cut
 
     # --- when no call has its turn ---------------------------------------------------------------
 
@@ -226,48 +243,6 @@ class Host:
             checkpoints.save_if_possible()
         self._runner.close()
         self._log.close()
-
-    # --- what is no call -------------------------------------------------------------------------
-
-    def _other(self, entry: Entry) -> None:
-        match entry.call.kind:
-            case "cell":
-                self._cells.run(entry)
-            case "reload":
-                self._aside(entry, self._reload)
-            case _:
-                self._aside(entry, self._save)
-
-    def _aside(self, entry: Entry, work: Callable[[Entry], Any]) -> None:
-        try:
-            value = work(entry)
-        except BaseException as error:  # noqa: BLE001 - it runs code of the user's class
-            self._calling.failed(entry, error)
-        else:
-            self._calling.answered(entry, codec.dumps(value))
-
-    def _reload(self, entry: Entry) -> None:
-        reloading.reload(self._living, entry.call.payload, self._runner.namespace)
-        self._hearing.meet_all()
-        self._calling.cut = True  # what was logged is of the old code
-
-    def _save(self, entry: Entry) -> int:
-        return self._lasting.checkpoints.save()
-
-    def _facts(self, asked: AskFacts) -> Facts:
-        callers = list(self._lasting.callers.values())
-        checkpoints = self._lasting.checkpoints
-        return Facts(
-            asked.request,
-            self._calling.done,
-            sum(len(caller.waiting) for caller in callers),
-            sum(len(caller.running) for caller in callers),
-            memory.held(),
-            checkpoints.written,
-            checkpoints.why_off,
-            shelf.here.held() if shelf.here is not None else 0,
-            dict(shelf.here.passed) if shelf.here is not None else {},
-        )
 
     # --- what the actor says ---------------------------------------------------------------------
 

@@ -17,8 +17,9 @@ from cellmesh.scheduler.wire.direct import Answer, Call
 from .begun import Begun
 from .callers import Caller, Entry
 from .checkpoints import Checkpoints, load
+from .deadly import Deadly
 from .living import Living
-from .replaying import LONG, Log
+from .replaying import LONG, Log, Logged
 
 REMEMBERED = 1000
 """So many callers that hung up may come again, and no call of theirs runs twice."""
@@ -61,16 +62,19 @@ class Lasting:
             caller.kept = {number: Answer(number, *answer) for number, answer in kept.items()}
         return thing
 
-    def missed(self) -> Iterator[Entry]:
-        """With replay: the calls that ran after the last checkpoint, to be run again."""
+    def missed(self) -> Iterator[tuple[Entry, bool]]:
+        """With replay: the calls that ran after the last checkpoint, to be run again; or (True) left out."""
         if self._log is None:
             return
-        for logged in self._log.since(self._written.get("generation", 0)):
+        deadly = Deadly(self._home)
+        for logged, last in _with_last(self._log.since(self._written.get("generation", 0))):
             caller = self.caller(logged.caller, logged.caller)
             caller.done = logged.call.number
             entry = Entry(caller, logged.call)
             entry.whole = logged.whole
-            yield entry
+            yield entry, deadly.leaves_out(caller.id, entry.call, last=last)
+            deadly.ran()
+        deadly.over()
 
     def caller(self, id: str, name: str) -> Caller:
         """Known, or new."""
@@ -144,3 +148,14 @@ class Lasting:
     def _saved(self, about: dict[str, Any]) -> None:
         if self._log is not None:
             self._log.forget(about["generation"])
+
+
+def _with_last(found: Iterator[Logged]) -> Iterator[tuple[Logged, bool]]:
+    """Each, and whether it is the last."""
+    before: Logged | None = None
+    for each in found:
+        if before is not None:
+            yield before, False
+        before = each
+    if before is not None:
+        yield before, True

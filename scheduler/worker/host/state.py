@@ -17,12 +17,19 @@ LIMIT = 1 << 30
 """Bytes that a checkpoint in the background may have."""
 
 
+_DEEPEST = 5  # levels that are looked into for what cannot be pickled
+
+
 class TooLargeError(ValueError):
     """The state is larger than a checkpoint in the background may be."""
 
 
+class StateError(TypeError):
+    """Something of the state cannot be pickled; the message says what."""
+
+
 def write(thing: Any, file: IO[bytes], limit: int | None) -> None:
-    """Write the object's state; raises what its pickling raises, or TooLargeError."""
+    """Write the object's state; raises StateError, TooLargeError, or what `__checkpoint__` raises."""
     own = getattr(thing, "__checkpoint__", None)
     if own is not None:
         state: tuple[bool, Any] = (True, own())
@@ -30,7 +37,15 @@ def write(thing: Any, file: IO[bytes], limit: int | None) -> None:
         reduced: tuple[Any, ...] = thing.__reduce_ex__(2)
         held, items, pairs = (*reduced[2:5], None, None, None)[:3]
         state = (False, (held, list(items or ()), list(pairs or ())))
-    _Pickler(_Counted(file, limit), thing).dump(state)
+    try:
+        _Pickler(_Counted(file, limit), thing).dump(state)
+    except (TooLargeError, OSError):
+        raise
+    except Exception as error:
+        path, value = ("what __checkpoint__ returned", state[1]) if own is not None else ("self", thing)
+        path, value, why = _culprit(thing, path, value)
+        kind = type(value).__qualname__
+        raise StateError(f"{path}, a {kind}, cannot be pickled ({why or error})") from error
 
 
 def read(file: IO[bytes], kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -71,6 +86,24 @@ def _set(thing: Any, state: Any) -> None:
         setattr(thing, name, value)
 
 
+def _culprit(thing: Any, path: str, value: Any, why: object = None) -> tuple[str, Any, object]:
+    """Where in this value the trouble is: as deep as it can be told."""
+    for name, part in _parts(value) if path.count(".") + path.count("[") < _DEEPEST else ():
+        try:
+            _Pickler(_Nowhere(), thing).dump(part)
+        except Exception as error:  # noqa: BLE001 - whatever it raises, this is it
+            return _culprit(thing, path + name, part, error)
+    return path, value, why
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"[{key!r}]", part) for key, part in value.items()]
+    if isinstance(value, list | tuple):
+        return [(f"[{place}]", part) for place, part in enumerate(value)]
+    return [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]
+
+
 class _Pickler(codec.Pickler):
     def __init__(self, file: Any, thing: Any) -> None:
         super().__init__(file, protocol=5)
@@ -103,6 +136,13 @@ class _Unpickler(codec.Unpickler):
         if name == "_itself" and module == __name__:
             return lambda: self._thing
         return super().find_class(module, name)
+
+
+class _Nowhere(io.RawIOBase):
+    """Takes everything."""
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes
 
 
 class _Counted(io.RawIOBase):

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from .batching import Batching
 from .callers import Entry
 from .calling import Calling
 from .door import Door
@@ -45,6 +46,7 @@ class Turns:
         self._other = other
         self._between = between
         self.waiting: deque[Entry] = deque()
+        self._batching = Batching(calling, living)
         self._gathering = Gathering(self.waiting, calling.begins, self._hear)
         self.stopped = False
         self._pool: queue.SimpleQueue[list[Entry]] | None = None
@@ -70,7 +72,7 @@ class Turns:
     def again(self, entry: Entry) -> None:
         """Run a call of an earlier life; nobody listens yet."""
         if entry.call.kind == "call" and entry.call.method in self._living.batches:
-            self._calling.batch([entry], self._stopping)
+            self._batching.run([entry], self._stopping)
         elif entry.call.kind == "call":
             self._calling.call(entry, self._stopping)
         elif entry.call.kind == "stream":
@@ -130,7 +132,7 @@ class Turns:
         if entry.stream is not None:
             self._calling.go_on(entry, stopping)
         elif entry.call.kind == "call" and entry.call.method in self._living.batches:
-            self._calling.batch(entries, stopping)
+            self._batching.run(entries, stopping)
         else:
             self._calling.call(entry, stopping)
 
