@@ -19,6 +19,8 @@ from . import outcomes
 from .jobs import Job, Record
 from .session import Session
 
+_CANCELLED = frozenset({"CANCELLED", "CANCELLED_AND_NOTIFIED"})
+
 
 class Calls(Protocol):
     """What a Future asks of where it comes from (`backlog.py`)."""
@@ -33,24 +35,26 @@ class Calls(Protocol):
 class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     """The result of one `cm.submit`, or an object that `cm.put` placed in shared memory."""
 
+    # Of the class, as long as nothing else is known: there may be a million of them.
+    _place = 0  # in the task
+    forgone = False  # not wanted if it has not begun
+    _calls: Calls | None = None
+    _sent: object = None
+    _item: Item | None = None
+    _value: Any = None
+    _error: BaseException | None = None
+    _decoded = False
+    _kept = ""  # the segment that `cm.put` made
+    _holds: Sequence["Future"] = ()
+
     def __init__(self, session: Session, title: str, job: Job | None = None, index: int = -1) -> None:
         super().__init__()
         self._condition = _Lock()
         self._session = session
         self._job = job
         self._index = index  # of the task in its job; -1 as long as it has not been sent
-        self._place = 0  # in the task
-        self.forgone = False  # not wanted if it has not begun
-        self._calls: Calls | None = None
-        self._sent: object = None
         self._title = title
-        self._item: Item | None = None
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._decoded = False
         self._claimed = job is None
-        self._kept = ""  # the segment that `cm.put` made
-        self._holds: Sequence[Future] = ()
 
     # --- as concurrent.futures has it -------------------------------------------------------------------
 
@@ -259,7 +263,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         if self._job is not None:
             self._job.attended = True
             self._session.router.release(self._job)
-        if super().cancelled():
+        if self._state in _CANCELLED:
             raise concurrent.futures.CancelledError(f"{self._title} was cancelled.")
         if not self._decoded:
             assert self._item is not None

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a script that awaits nothing does not pay for it
@@ -25,10 +24,12 @@ def _nothing() -> None:
     return
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
-    done: Callable[[], bool]
-    wake: Callable[[], object]
+    __slots__ = ("done", "wake")
+
+    def __init__(self, done: Callable[[], bool], wake: Callable[[], object]) -> None:
+        self.done = done
+        self.wake = wake
 
 
 class _Beats:

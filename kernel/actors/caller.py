@@ -17,6 +17,7 @@ from cellmesh.kernel import cells, packing
 from cellmesh.kernel.deferring import deferred
 from cellmesh.kernel.packing import Packed
 from cellmesh.kernel.session import Session
+from cellmesh.scheduler.objects.members import Members
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorInfo
 
@@ -39,16 +40,16 @@ class Caller:
     def __init__(self, directory: "Directory", info: ActorInfo) -> None:
         self.session: Session = directory.session
         self.info = info
-        self.met: direct.Met | None = None
+        self.members: Members | None = None  # what can be called, once that is known
         self.names: set[str] = set()  # that cells of this notebook have assigned there
         self._directory = directory
         self._ours = False  # it was started here
-        self._reach = Reach(directory, info.id, self._take, self._on_lost, lambda: not self._outbox)
+        self._reach = Reach(directory, info.id, self._heard, self._on_lost, lambda: not self._outbox)
         self._lock = threading.RLock()
         self._count = 0
         self._refused: int | None = None  # the protocol that its process speaks, if that is another
         self._retires = False  # it shall end once it has answered what it has
-        self._outbox = Outbox(self._reach, lambda: self.open)
+        self._outbox = Outbox(self._reach)
         self._inbox = Inbox(self, directory, self._outbox)
         self.facts: dict[int, direct.Facts] = {}  # answers to questions of `listing.py`
 
@@ -61,6 +62,12 @@ class Caller:
     def title(self) -> str:
         """How people call it."""
         return self.info.name or self.info.title
+
+    def why(self) -> str:
+        """Why it does not answer, as far as that is known."""
+        if self.info.state == "waiting":
+            return self.info.why
+        return "" if self.open or self.info.state != "alive" else "its process is not reached"
 
     # --- calling ------------------------------------------------------------------------------------
 
@@ -79,17 +86,16 @@ class Caller:
                 self._count += 1
                 taker = make(self._count)
                 one = Pending(self._count, method, kind, packed, taker, room, life, packed.payload or b"")
-                if (error := self._gone()) is not None:
+                if (self.info.state == "ended" or self._refused is not None) and (error := self._gone()):
                     one.free()
                     taker.fail(error)
                     return taker
+                one.ready = not packed.waits
                 self._outbox.add(one)
-                if not packed.waits:
-                    one.ready = True
-                    self._outbox.pump()
-                self._seek()
+                if not self._reach.open:
+                    self._seek()
             self._reach.settle()
-        if packed.waits:
+        if not one.ready:
             packing.when_done(packed.waits, lambda: self._prepare(one))
         return taker
 
@@ -125,7 +131,7 @@ class Caller:
     @property
     def open(self) -> bool:
         """Whether it hears what is posted now."""
-        return self.met is not None and self._reach.connected
+        return self._reach.open
 
     def post(self, message: direct.ToHost, *, prompt: bool) -> None:
         """Say something to the actor, at once or with what comes next."""
@@ -176,16 +182,14 @@ class Caller:
         """Have answers read though nobody waits for them by `wait`."""
         self._reach.listen()
 
-    def meet(self) -> direct.Met:
+    def meet(self) -> Members:
         """What it can do; waits until it is there."""
-        if (met := self.met) is not None:
-            return met
         with self._lock:
             self._seek()
-        self.wait(lambda: self.met is not None or self._gone() is not None, None, self.title)
-        if (met := self.met) is None:
+        self.wait(lambda: self.open or self._gone() is not None, None, self.title)
+        if self.members is None:
             raise self._gone() or died(self.info, self.title)
-        return met
+        return self.members
 
     # --- what becomes of the actor: from the engine's thread -----------------------------------------
 
@@ -200,25 +204,20 @@ class Caller:
                 failed = self._end()
             elif info.state == "alive":
                 moved = (before.address, before.incarnation) != (info.address, info.incarnation)
-                if moved or not self._reach.connected or (self.local and self.met is None):
+                if moved or not self._reach.connected or (self.local and not self.open):
                     self._go(anew=moved)
             elif info.state == "restarting":
-                self._leave()
+                self._reach.leave()
         self._fail(failed, lambda one: died(self.info, self.title))
 
     def _go(self, *, anew: bool) -> None:
-        self.met = None
         if anew:
             self._refused = None
         if not self._reach.greet(self.info.address, anew=anew):
             self._reach.seek()  # if that is in vain: it has died, and the hub will hear of it
 
-    def _leave(self) -> None:
-        self.met = None
-        self._reach.leave()
-
     def _end(self) -> list[Pending]:
-        self._leave()
+        self._reach.leave()
         failed = self._outbox.clear()
         if self._ours and not failed:
             self._tell_failure()
@@ -267,7 +266,7 @@ class Caller:
     def close(self) -> None:
         """This process leaves."""
         with self._lock:
-            self._leave()
+            self._reach.leave()
 
     # --- what comes from it: from whoever reads -------------------------------------------------------
 
@@ -276,19 +275,14 @@ class Caller:
         failed: list[Pending] = []
         trouble, title = self._reach.trouble, self.title
         with self._lock:
-            self.met = None
             if self.info.state == "alive" and (self._refused is not None or not self._reach.seek()):
                 failed = self._outbox.clear()
         if trouble:
             self.session.notices.say(f"the connection to {title} broke ({trouble})")
         self._fail(failed, lambda one: self._gone() or unreached(title, trouble))
 
-    def _take(self, messages: list[Any]) -> None:
+    def _heard(self, messages: list[Any]) -> None:
         self._inbox.take(messages)
-
-    def answered(self) -> None:
-        """A call has its answer, or some of it."""
-        self._reach.works()
         if self._retires:
             self._retire()
 
@@ -306,9 +300,10 @@ class Caller:
         with self._lock:
             if met.incarnation != self.info.incarnation:
                 return  # the hub has said meanwhile that it is another by now
-            fresh, self.met = self.met is None, met
-            if not fresh:
+            self.members = Members(tuple(met.methods), tuple(met.streams))
+            if self._reach.open:
                 return  # its class was reloaded
+            self._reach.open = True
             lost, same = self._outbox.meet(met)
         self._fail(lost, lambda one: unknown(self.info, self.title, one.taker.title, broke=same))
         self._retire()

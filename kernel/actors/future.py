@@ -98,7 +98,7 @@ class ActorFuture(Future):
 
     def _wait(self, timeout: float | None) -> None:
         self.attended = True
-        if self.done():
+        if self._state in _OVER:
             return
         try:
             self._caller.wait(self.done, timeout, self._title)

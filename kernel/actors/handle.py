@@ -60,15 +60,11 @@ class Handle:
         return method_of(self, self._members(), name)
 
     def _members(self) -> Members:
-        if self._known is not None and self._caller.met is None:
-            return self._known
-        met = self._caller.meet()
-        return Members(tuple(met.methods), tuple(met.streams))
+        caller = self._caller
+        return caller.members or self._known or caller.meet()
 
     def __dir__(self) -> list[str]:
-        known = self._known
-        if self._caller.met is not None:
-            known = Members(tuple(self._caller.met.methods))
+        known = self._caller.members or self._known
         return sorted({"stop", "checkpoint", *(known.methods if known is not None else ())})
 
     def __repr__(self) -> str:

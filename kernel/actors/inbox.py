@@ -70,7 +70,6 @@ class Inbox:
             taker.settle(Item(0, ok, payload))
         if answer.state == "failed":
             self._directory.failed(taker)
-        self._caller.answered()
 
     def _yielded(self, items: direct.Yielded) -> None:
         if type(items.payload) is Ref:
@@ -78,7 +77,6 @@ class Inbox:
         one = self._outbox.get(items.number)
         if one is not None:
             one.taker.take(items.payload, items.count)
-        self._caller.answered()
 
     def _said(self, said: direct.Said) -> None:
         self._directory.said(self._caller, self._outbox.get(said.number), said.output)

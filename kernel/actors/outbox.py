@@ -6,7 +6,6 @@ Read next: `caller.py`, `pending.py`.
 """
 
 from collections import deque
-from collections.abc import Callable
 
 from cellmesh.kernel import cells
 from cellmesh.scheduler.wire import direct
@@ -16,11 +15,10 @@ from .reach import Reach
 
 
 class Outbox:
-    """Of one caller. `open`: whether the actor has been met on the connection there is."""
+    """Of one caller."""
 
-    def __init__(self, reach: Reach, open: Callable[[], bool]) -> None:
+    def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self._open = open
         self._incarnation = 0  # that was met last
         self._queue: deque[Pending] = deque()  # not sent
         self._sent: dict[int, Pending] = {}
@@ -36,13 +34,17 @@ class Outbox:
         return self._sent.get(number)
 
     def add(self, one: Pending) -> None:
-        """Send it in its turn."""
-        self._queue.append(one)
+        """Send it, now or in its turn."""
+        if one.ready and self._reach.open and not self._queue:
+            self._sent[one.number] = one
+            self._send(one, again=False)
+        else:
+            self._queue.append(one)
 
     def pump(self) -> None:
         """Send what can be sent, in order."""
         queue = self._queue
-        while queue and self._open():
+        while queue and self._reach.open:
             one = queue[0]
             over = one.taker.done()  # cancelled, or its arguments failed
             if not (one.ready or over):

@@ -43,6 +43,7 @@ class Reach:
         self._bell = session.bell
         self._road: Road | None = None
         self._tried = 0
+        self.open = False  # the actor has been met: what is posted is heard
         self._asked = False  # the hub, where it is
         self._broke: Exception | None = None
         self.local = session.engine.actors.local(actor)
@@ -54,7 +55,7 @@ class Reach:
 
     def greet(self, address: str, *, anew: bool) -> bool:
         """Go there, and say who calls; False if nobody is there."""
-        self._asked = False
+        self._asked = self.open = False
         if anew:
             self._tried = 0
         if self.local is None:
@@ -69,6 +70,7 @@ class Reach:
 
     def leave(self) -> None:
         """Hang up."""
+        self.open = False
         road, self._road = self._road, None
         if road is not None:
             road.close()
@@ -119,20 +121,18 @@ class Reach:
         if road is None:
             return done()
         road.flush()
-        return done() or road.read_until(done, timeout, self._bell, self._idle)
+        return road.read_until(done, timeout, self._bell, self._idle)
 
     def _heard(self, road: Road, messages: list[Any]) -> None:
         if road is self._road:
+            if self.open:
+                self._tried = 0  # it is good for something
             self._on_messages(messages)
             self._bell.ring()
 
-    def works(self) -> None:
-        """The connection is good for something."""
-        self._tried = 0
-
     def _lost(self, road: Road, error: Exception | None) -> None:
         if road is self._road:
-            self._road = None
+            self._road, self.open = None, False
             self._broke = error
             self._on_lost()
             self._bell.ring()

@@ -28,36 +28,45 @@ def until(
 
     `count` tells how much of how much is done. Nothing is shown if it is `quiet`.
     """
-    session = caller.session
-
-    def why() -> str:
-        return caller.info.why if caller.info.state == "waiting" else ""
-
-    deadline = waiting.deadline_of(timeout)
+    begun = time.monotonic()
     with lending.lent():
-        if caller.read_until(done, progress.FIRST if timeout is None else min(progress.FIRST, timeout)):
-            return
-        begun = time.monotonic()
+        if not caller.read_until(done, progress.FIRST if timeout is None else min(progress.FIRST, timeout)):
+            _for_long(caller, done, timeout, begun, title, count, quiet=quiet)
 
-        def row(seconds: float) -> ProgressRow:
-            taken = int(time.monotonic() - begun + progress.FIRST)
-            over = done()
-            so_far, total = count() if count is not None else (int(over), 1)
-            return ProgressRow("", title, so_far, total, 0, taken, 0.0, None, over, "done", why())
 
-        bar = progress.Progress(session, row)
-        try:
-            with waiting.interruptible():
-                while not session.bell.wait(done, bar.until_next(deadline)):
-                    if deadline is not None and time.monotonic() >= deadline:
-                        because = f" ({why()})" if why() else ""
-                        raise TimeoutError(f"{title}: no answer within {timeout:g} s{because}.")
-                    if not quiet:
-                        bar.show()
-        except KeyboardInterrupt:
-            if not quiet:
-                bar.stop("stopped")
-            raise
-        finally:
-            if not quiet:
-                bar.pause()
+def _for_long(
+    caller: "Caller",
+    done: Callable[[], bool],
+    timeout: float | None,
+    begun: float,
+    title: str,
+    count: Callable[[], tuple[int, int | None]] | None,
+    *,
+    quiet: bool,
+) -> None:
+    """People want to know what they wait for."""
+    session = caller.session
+    deadline = None if timeout is None else begun + timeout
+
+    def row(seconds: float) -> ProgressRow:
+        taken = int(time.monotonic() - begun)
+        over = done()
+        so_far, total = count() if count is not None else (int(over), 1)
+        return ProgressRow("", title, so_far, total, 0, taken, 0.0, None, over, "done", caller.why())
+
+    bar = progress.Progress(session, row)
+    try:
+        with waiting.interruptible():
+            while not session.bell.wait(done, bar.until_next(deadline)):
+                if deadline is not None and time.monotonic() >= deadline:
+                    because = f" ({caller.why()})" if caller.why() else ""
+                    raise TimeoutError(f"{title}: no answer within {timeout:g} s{because}.")
+                if not quiet:
+                    bar.show()
+    except KeyboardInterrupt:
+        if not quiet:
+            bar.stop("stopped")
+        raise
+    finally:
+        if not quiet:
+            bar.pause()
