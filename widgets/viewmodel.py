@@ -72,7 +72,7 @@ class ActorRow:
     state: str
     pid: str
     gpus: str
-    memory: str  # of its GPUs, that it holds
+    memory: str  # that its process holds, and of its GPUs
     data: str  # that lies there for others, and how it went to them
     calls: str
     checkpoint: str
@@ -142,8 +142,9 @@ def actor_row(info: ActorInfo, facts: Facts | None) -> ActorRow:
     calls = memory = data = checkpoint = "-"
     if facts is not None:
         calls = f"{facts.done} done" + (f", {facts.queued} queued" if facts.queued else "")
-        if facts.gpu_memory:
-            memory = f"{facts.gpu_memory / MEGABYTE:,.0f} MB"
+        held = [f"{facts.memory / MEGABYTE:,.0f} MB"] if facts.memory else []
+        held += [f"{facts.gpu_memory / MEGABYTE:,.0f} MB of GPUs"] if facts.gpu_memory else []
+        memory = ", ".join(held) or "-"
         data = _data(facts)
         if facts.checkpoint:
             checkpoint = time.strftime("%H:%M:%S", time.localtime(facts.checkpoint))

@@ -238,7 +238,8 @@ class Caller:
 
     def _tell_failure(self) -> None:
         if self.info.failure:
-            self.session.notices.say(f"{self.title} was not started: {brief(self.info.failure)}")
+            became = "could not be brought back" if self.info.incarnation > 1 else "was not started"
+            self.session.notices.say(f"{self.title} {became}: {brief(self.info.failure)}")
 
     @property
     def load(self) -> int:

@@ -21,10 +21,16 @@ def died(info: ActorInfo, title: str) -> BaseException:
     if info.failure:
         error = outcomes.value_of(Item(0, False, info.failure), title)[1]
         assert error is not None
-        error.add_note(f"cellmesh: this is what {info.title}.__init__ raised; the actor was not started.")
+        error.add_note(f"cellmesh: this is what {info.title} raised as it {_became(info)}.")
         return error
     named = f'The actor "{info.name}"' if info.name else f"An actor ({title})"
     return ActorDied(f"{named} {info.why or 'has ended'}")
+
+
+def _became(info: ActorInfo) -> str:
+    if info.incarnation > 1:
+        return "was brought back after the death of its process; the actor has ended"
+    return "was made; the actor was not started"
 
 
 def lost(info: ActorInfo, title: str, call: str) -> BaseException:

@@ -38,6 +38,15 @@ def check_together(chosen: Mapping[str, Any]) -> None:
         )
 
 
+def check_named(chosen: Mapping[str, Any]) -> None:
+    """What outlives all who refer to it must be found by something."""
+    if chosen.get("detached") and not chosen.get("name"):
+        raise ValueError(
+            'detached=True needs a name: start(..., name="llm"). It lives on when nothing here refers to it, '
+            'and is found by that (cm.get_actor("llm"), %mesh free llm).'
+        )
+
+
 def wire(chosen: Mapping[str, Any]) -> ActorOptions:
     """As they travel."""
     return ActorOptions(**{name: chosen[name] for name in ActorOptions.__struct_fields__ if name in chosen})

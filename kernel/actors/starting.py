@@ -44,6 +44,7 @@ class Starter:
         more = {name: value for name, value in given.items() if name not in named}
         chosen = {**self.chosen, **options.checked(named, options.STARTING)}
         options.check_together(chosen)
+        options.check_named(chosen)
         replace = chosen.pop("replace", False)
         if kwargs is not None:
             calls.add_named(more, kwargs)

@@ -151,7 +151,7 @@ def actor_up(turn: Turn, event: ActorUp) -> None:
     if worker.state is WorkerState.ENDING or actor.state is not ActorState.STARTING:
         return
     if event.failed:
-        end_actor(turn, actor, "could not be made")
+        end_actor(turn, actor, "could not be brought back" if actor.incarnation > 1 else "could not be made")
         return
     become(actor, ActorState.ALIVE)
     turn.out.append(TellActor(actor.id, actor.state))

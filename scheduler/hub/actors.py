@@ -176,7 +176,7 @@ def came_up(hub: Hub, at: float, worker: WorkerId, up: msg.ActorUp) -> None:
     if actor is None or actor.worker != worker:
         return
     life = hub.lives.kept[actor.id]
-    life.address, life.failure = up.address, up.failure
+    life.address, life.failure, life.incarnation = up.address, up.failure, up.incarnation
     hub.feed(ActorUp(at, worker, actor.id, up.incarnation, bool(up.failure)))
 
 
@@ -278,6 +278,7 @@ def _info(life: Life, actor: ActorId, state: str, why: str) -> msg.ActorInfo:
         title=life.start.title,
         session=life.session,
         state=state,  # type: ignore[arg-type]  # the core's names are the wire's
+        incarnation=life.incarnation,
         address=life.address if state == "alive" else "",
         why=why,
         starter=life.starter,

@@ -33,6 +33,7 @@ class Life:
     opened: float  # wall clock
     home: str  # folder that outlives its processes
     followers: set[ClientId] = field(default_factory=set)
+    incarnation: int = 0  # that has come up last, or could not
     address: str = ""
     opener: ClientId | None = None  # the task's process that it ends with: nobody else refers to it
     failure: bytes = b""  # why it could not be made

@@ -164,6 +164,7 @@ class Facts(Wire, frozen=True):
     gpu_memory: int  # bytes that the process holds on its GPUs; 0 if that is not known
     checkpoint: float  # wall clock of the last one; 0: none
     note: str = ""  # e.g. why checkpoints are off
+    memory: int = 0  # bytes that the process holds; 0 if that is not known
     kept: int = 0  # bytes of results and arguments that it keeps on its devices for others
     passed: dict[str, int] = {}  # bytes that others got of these, by the way that they went
 

@@ -25,7 +25,7 @@ from cellmesh.scheduler.hub.orders import Orders
 from cellmesh.scheduler.hub.peers import Peers
 from cellmesh.scheduler.hub.store import Store
 from cellmesh.scheduler.hub.timers import Timers
-from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.objects import codec, segments
 from cellmesh.scheduler.wire.messages import (
     ActorOptions,
     EndActor,
@@ -46,6 +46,25 @@ def test_a_dead_actor_tells_when_why_and_what_it_said_last(desk: Desk) -> None:
     assert "peak memory" in why
     assert "loading layer 7" in why
     assert "was killed by SIGKILL" in desk.engine.actors.find("llm").why
+
+
+class Fragile:
+    """Can be made once."""
+
+    def __init__(self, mark: str) -> None:
+        Path(mark).touch(exist_ok=False)
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+def test_one_that_cannot_be_brought_back_says_so(desk: Desk, tmp_path: Path) -> None:
+    info = start(desk, Fragile, str(tmp_path / "mark"), restarts=5, checkpoint=False)
+    os.kill(info.pid, signal.SIGKILL)
+    over = ended(desk, info.id)
+    assert over.why.startswith("could not be brought back at ")
+    assert over.incarnation == 2
+    assert codec.loads(over.failure).type_name == "FileExistsError"
 
 
 def test_a_process_that_dies_is_replaced_while_restarts_are_left(desk: Desk) -> None:

@@ -95,6 +95,7 @@ def test_bad_input_says_what_is_near(counter: Kernel) -> None:
     assert "takes options alone" in counter.run("cm.method(lambda self: 1)").error
     assert "replay=True and threads=2" in counter.run("cm.actor(replay=True, threads=2)").error
     assert "no order" in counter.run("Counter.options(replay=True).start(threads=2)").error
+    assert "detached=True needs a name" in counter.run("Counter.options(detached=True).start()").error
     assert "max_size=0" in counter.run("cm.batch(max_size=0)").error
     assert "@cm.actor is for classes" in counter.run("cm.actor(print)").error
     assert "argument 1 of `Counter.add`" in counter.run("h.add(open('/dev/null'))").error

@@ -66,6 +66,7 @@ class Asides:
             memory.held(),
             checkpoints.written,
             checkpoints.why_off,
+            memory.resident(),
             shelf.here.held() if shelf.here is not None else 0,
             dict(shelf.here.passed) if shelf.here is not None else {},
         )

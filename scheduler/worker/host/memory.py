@@ -1,4 +1,4 @@
-"""GPU memory in words: what this process holds, and who holds how much when it does not suffice.
+"""Memory, also of GPUs: what this process holds, and who holds how much when that does not suffice.
 
 Owns the note on an out-of-memory error. Never imports torch: an error of torch's has imported it. Asks the
 driver only when asked. Read next: `../devices.py`.
@@ -7,6 +7,7 @@ driver only when asked. Read next: `../devices.py`.
 import os
 import sys
 import traceback
+from pathlib import Path
 
 from cellmesh.scheduler.worker import devices
 
@@ -36,3 +37,12 @@ def held() -> int:
     return sum(
         holder.used for each in looked if each is not None for holder in each[1] if holder.pid == os.getpid()
     )
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 if that is not known."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
