@@ -70,10 +70,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise CannotPickleError(f"cannot pickle an open file, {getattr(obj, 'name', '?')!r}")
         elif isinstance(obj, BaseException) and "tblib" in sys.modules:
             return obj.__reduce_ex__(5)  # not as tblib has it (Dask loads it): without `__init__`
-        elif (reduced := arrays.reduce(obj) or self.storages.reduce(obj)) is not None:
-            return reduced
         elif (thing := staying.of(obj)) is not None:
             return thing.copy() if self._bag is None else self._bag.reduce(thing)
+        elif (reduced := arrays.reduce(obj) or self.storages.reduce(obj)) is not None:
+            return reduced
         return super().reducer_override(obj)
 
 

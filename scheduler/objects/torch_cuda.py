@@ -3,9 +3,10 @@
 Owns how torch shares CUDA memory, which torch itself calls internal, and no other file knows. A tensor is its
 storage here: torch pickles all around it, so views, parameters and modules come back as they were. Each loan
 is opened exactly once, and its end is counted once: torch's count of it wraps below nothing, and the memory
-would never be freed. Never imports torch: who has such a tensor has it. Read next: `staying.py`, `shelf.py`.
+would never be freed. Never imports torch before there is such a tensor. Read next: `staying.py`, `shelf.py`.
 """
 
+import importlib
 import os
 import sys
 from typing import Any
@@ -43,13 +44,10 @@ class Stored:
         self.nbytes: int = storage.nbytes()
         self.place = _uuid(torch, storage.device.index)
         self._torch: Any = torch
-        # The method has only asked the GPU for it: others must wait until it is there.
-        self._ready = torch.cuda.Event()
-        self._ready.record(torch.cuda.current_stream(storage.device))
 
     def lend(self) -> "Loan":
         """For one other process on this GPU, which opens it once. RuntimeError where CUDA cannot do that."""
-        self._ready.synchronize()
+        self._settle()
         self._torch.cuda.ipc_collect()  # what earlier borrowers are through with
         if not self.nbytes:
             return Loan(None, None, (self.place, None))
@@ -60,18 +58,22 @@ class Stored:
         except RuntimeError:  # it is borrowed itself: that cannot be lent on
             alias = self._flat().clone().untyped_storage()
             shared = alias._share_cuda_()
-            self._torch.cuda.current_stream(alias.device).synchronize()
+            self._settle()
             return Loan(self._torch, alias, (self.place, shared))
 
     def copy(self) -> tuple[Any, tuple[Any, ...]]:
         """How to have it elsewhere: its bytes, by way of pinned host memory."""
-        self._ready.synchronize()
+        self._settle()
         try:
             staged = self._torch.empty(self.nbytes, dtype=self._torch.uint8, pin_memory=True)
         except RuntimeError:  # no more memory can be pinned
             return landed, (self.own.cpu(), self.own.device.index)
         staged.copy_(self._flat())
         return landed, (staged.untyped_storage(), self.own.device.index)
+
+    def _settle(self) -> None:
+        """A method has only asked the GPU for its result, on whichever stream: wait until it is there."""
+        self._torch.cuda.synchronize(self.own.device)
 
     def _flat(self) -> Any:
         """All of its bytes as a tensor."""
@@ -96,7 +98,7 @@ class Loan:
 
 def opened(place: str, shared: tuple[Any, ...] | None) -> Any:
     """In the borrower: the same memory."""
-    torch: Any = sys.modules["torch"]
+    torch: Any = importlib.import_module("torch")
     index = places().index(place)
     if shared is None:
         return torch.UntypedStorage(0, device=f"cuda:{index}")
@@ -106,11 +108,45 @@ def opened(place: str, shared: tuple[Any, ...] | None) -> Any:
 
 def landed(storage: Any, index: int) -> Any:
     """In who got a copy: on a GPU, if it has one of its own, else in CPU memory."""
-    torch: Any = sys.modules["torch"]
+    torch: Any = importlib.import_module("torch")
     count = torch.cuda.device_count() if _is_worker() and torch.cuda.is_available() else 0
     if not count:
         return storage
     return storage.to(device=f"cuda:{index if index < count else torch.cuda.current_device()}")
+
+
+def settle() -> None:
+    """Wait until all that this process has asked of its GPUs is done."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.synchronize(index)
+
+
+def reserved() -> int:
+    """Bytes that torch holds on the GPUs of this process."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    return sum(torch.cuda.memory_reserved(index) for index in range(torch.cuda.device_count()))
+
+
+def let_go() -> None:
+    """Give back to the driver what torch holds and nothing uses."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.ipc_collect()
+        torch.cuda.empty_cache()
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether this says that a GPU is full: torch's own error, or one of CUDA or cuBLAS."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(error, RuntimeError):
+        return False
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"))
 
 
 def _is_worker() -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -74,9 +75,47 @@ class Thing:
         return landed, (self.own[:],)
 
 
+class Mapped:
+    """Memory of a torch tensor that is made of a file: the storage of one on a GPU, as torch sees it."""
+
+    way = "mapping"
+
+    def __init__(self, storage: Any) -> None:
+        self.own = storage
+        self.place = places()[0]
+        self.nbytes = storage.nbytes()
+
+    def lend(self) -> MappedLoan:
+        return MappedLoan(self.own)
+
+    def copy(self) -> Any:
+        return mapped_landed, (self.own.clone(),)
+
+
+class MappedLoan:
+    def __init__(self, storage: Any) -> None:
+        self.opened = mapped, (storage.filename, storage.nbytes())
+
+    def recall(self) -> None:
+        Loan.recalled += 1
+
+
+def mapped(path: str, nbytes: int) -> Any:
+    return sys.modules["torch"].UntypedStorage.from_file(path, True, nbytes)
+
+
+def mapped_landed(storage: Any) -> Any:
+    return storage
+
+
 class _Kind:
-    def of(self, obj: Any) -> Thing | None:
-        return Thing(obj) if type(obj) is Block else None
+    def of(self, obj: Any) -> Thing | Mapped | None:
+        if type(obj) is Block:
+            return Thing(obj)
+        torch = sys.modules.get("torch")
+        if torch is not None and type(obj) is torch.UntypedStorage and obj.filename and places():
+            return Mapped(obj)
+        return None
 
     def places(self) -> list[str]:
         return places()

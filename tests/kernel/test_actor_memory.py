@@ -202,3 +202,48 @@ def test_an_actor_that_is_replayed_keeps_nothing_and_is_lent_nothing(holders: Ke
     shown = holders.run("a.read(b.make(b'abc')).result()")
     assert "replay=True cannot be given" in shown.error
     assert holders.ok("a.read(Block).exception() is not None").result == "True", "it is unharmed"
+
+
+TENSORS = """
+@cm.actor
+class Net:
+    def __init__(self):
+        import blocks  # else its memory does not stay
+    def make(self, path):
+        import torch, weakref
+        whole = torch.from_file(path, shared=True, size=4096).copy_(torch.arange(4096.0))
+        self.alive = weakref.WeakSet([whole.untyped_storage()])
+        tied = torch.nn.Linear(96, 32, bias=False)
+        tied.weight = torch.nn.Parameter(whole[1024:].view(32, 96))
+        return {"whole": whole, "rest": whole[100:], "net": tied}
+    def read(self, made):
+        return made["whole"][:3].tolist(), made["rest"][0].item(), made["net"].weight[0, 0].item()
+    def write(self, made):
+        made["whole"][101] = -1
+        made["whole"][1024] = -2
+        return made["rest"][1].item(), made["net"].weight[0, 0].item(), made["net"].weight.requires_grad
+    def hold(self, made):
+        self.weight = made["net"].weight
+    def drop(self):
+        del self.weight
+    def count(self):
+        return len(self.alive)
+"""
+
+
+def test_tensors_are_their_storages(holders: Kernel, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "memory").write_bytes(bytes(4 * 4096))
+    holders.ok(f"{TENSORS}\na, b = [Net.start(env={{'BLOCKS': 'left'}}) for _ in range(2)]")
+    holders.ok(f"f = a.make({str(tmp_path / 'memory')!r})\ncm.wait([f]);")
+    assert "and 16,384 bytes on left>" in holders.ok("str(f)").result
+    assert holders.ok("b.read(f).result()").result == "([0.0, 1.0, 2.0], 100.0, 1024.0)"
+    assert holders.ok("b.write(f).result(), a.read(f).result()").result == (
+        "((-1.0, -2.0, True), ([0.0, 1.0, 2.0], 100.0, -2.0))"
+    )
+    holders.ok("made = f.result()\nmade['whole'][100] = 5")
+    assert holders.ok("made['rest'][0].item(), made['whole'].device.type").result == "(5.0, 'cpu')"
+    assert holders.ok("a.read(f).result()").result == "([0.0, 1.0, 2.0], 100.0, -2.0)"
+    holders.ok("b.hold(f).result()\ndel f")
+    assert holders.ok("a.count().result(), b.drop().result()").result == "(1, None)"
+    assert holders.ok("comes(lambda: a.count().result() == 0)").result == "True"

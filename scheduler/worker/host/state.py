@@ -11,7 +11,7 @@ import io
 import sys
 from typing import IO, Any
 
-from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects import codec, torch_cuda
 
 LIMIT = 1 << 30
 """Bytes that a checkpoint in the background may have."""
@@ -37,6 +37,7 @@ def write(thing: Any, file: IO[bytes], limit: int | None) -> None:
         reduced: tuple[Any, ...] = thing.__reduce_ex__(2)
         held, items, pairs = (*reduced[2:5], None, None, None)[:3]
         state = (False, (held, list(items or ()), list(pairs or ())))
+    torch_cuda.settle()  # a step that a GPU has not ended would be written down in the middle
     try:
         _Pickler(_Counted(file, limit), thing).dump(state)
     except (TooLargeError, OSError):
