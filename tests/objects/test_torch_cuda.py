@@ -33,11 +33,6 @@ def test_memory_of_the_cpu_is_none_of_a_gpu() -> None:
     assert torch_cuda.reserved() == 0
 
 
-@pytest.mark.parametrize("name", ["_share_cuda_", "_new_shared_cuda", "_release_ipc_counter_cuda"])
-def test_storages_have_what_we_share_them_by(name: str) -> None:
-    assert callable(getattr(torch.UntypedStorage, name))
-
-
 def test_an_alias_is_the_memory_and_keeps_it() -> None:
     """Loans are of aliases: torch wraps the storage that it shares, once more each time."""
     storage = torch.arange(8, dtype=torch.float32).untyped_storage()
