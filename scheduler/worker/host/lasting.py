@@ -14,6 +14,7 @@ from typing import Any
 from cellmesh.scheduler.wire.actors import HostActor
 from cellmesh.scheduler.wire.direct import Answer, Call
 
+from . import chance
 from .begun import Begun
 from .callers import Caller, Entry
 from .checkpoints import Checkpoints, load
@@ -56,6 +57,7 @@ class Lasting:
             thing, self._written = load(self._home, kind, args, kwargs)
         except FileNotFoundError:
             return None
+        chance.put_back(self._written.get("chance", {}))
         for name, (done, kept) in self._written.get("callers", {}).items():
             caller = self.caller(name, name)
             caller.done = done
@@ -133,7 +135,7 @@ class Lasting:
             ) from None
 
     def _about(self) -> dict[str, Any]:
-        about: dict[str, Any] = {"wall": time.time()}
+        about: dict[str, Any] = {"wall": time.time(), "chance": chance.taken()}
         if self._log is not None:
             about["generation"] = self._log.next_generation()
             about["callers"] = {
