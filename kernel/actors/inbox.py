@@ -54,6 +54,8 @@ class Inbox:
         holding = None if answer.kept is None else Holding(self._caller, answer.kept, payload)
         if type(payload) is Ref and holding is None:
             self._names.append(payload.name)
+        if answer.state == "cancelled" and not (self._caller.local or self._outbox.is_over(number)):
+            return  # nobody asked for that: its process is being ended, and the hub says what becomes of it
         one = self._outbox.answered(number)
         if one is None:
             return  # it was cancelled, or is answered twice

@@ -60,6 +60,11 @@ class Outbox:
         call = direct.Call(one.number, one.method, one.payload, one.kind, again, one.room)
         self._reach.post(call, prompt=len(self._sent) == 1)
 
+    def is_over(self, number: int) -> bool:
+        """Whether nobody waits for it here. Any thread."""
+        one = self._sent.get(number)
+        return one is None or one.taker.done()
+
     def answered(self, number: int) -> Pending | None:
         """It is over; None if it is not known any more. Any thread."""
         one = self._sent.pop(number, None)

@@ -43,9 +43,23 @@ class Pool:
 
     def _pick(self) -> Handle:
         """Whoever has least to do, as far as this process knows; each in its turn if there are several."""
+        if any(handle._caller.info.state == "ended" for handle in self._handles):
+            self._drop_ended()
         turn = next(_turns) % len(self._handles)
         alive = [*self._handles[turn:], *self._handles[:turn]]
         return min(alive, key=lambda handle: handle._caller.load)
+
+    def _drop_ended(self) -> None:
+        """They get no calls any more; if none is left, the first says why."""
+        ended = [handle for handle in self._handles if handle._caller.info.state == "ended"]
+        if len(ended) == len(self._handles):
+            return
+        self._handles = [handle for handle in self._handles if handle not in ended]
+        for handle in ended:
+            info = handle._caller.info
+            more = f"; .scale({len(self._handles) + 1}) starts another" if self._make is not None else ""
+            told = f"{info.name or 'a replica of ' + self._name} {info.why.splitlines()[0]}"
+            handle._caller.session.notices.say(f"{told}: {len(self._handles)} of them left{more}")
 
     def __len__(self) -> int:
         return len(self._handles)
@@ -58,6 +72,7 @@ class Pool:
         """Have so many. Those that are too many get no more calls, and end once they have answered."""
         if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
             raise ValueError(f"scale({replicas!r}): at least 1; .stop() ends them all.")
+        self._drop_ended()
         while len(self._handles) > replicas:
             self._handles.pop()._caller.end_when_idle()
         if len(self._handles) < replicas and self._make is None:
@@ -65,7 +80,9 @@ class Pool:
                 f"Only who started {self._name} can have more of it: start(replicas={replicas}) there."
             )
         while self._make is not None and len(self._handles) < replicas:
-            self._handles.append(self._make(len(self._handles)))
+            names = {handle._caller.info.name for handle in self._handles}
+            free = next(number for number in count() if f"{self._name}/{number}" not in names)
+            self._handles.append(self._make(free))
 
     def stop(self) -> None:
         """End them all."""

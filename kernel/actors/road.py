@@ -217,9 +217,8 @@ class Road:
 
     def close(self) -> None:
         """Hang up; nothing more is heard of it. Any thread: who reads is woken, frees what it sleeps on."""
-        if not self.closed:
-            self.closed = True
-            self._roads.remove(self)
+        if self._roads.remove(self):  # else another thread is at it
+            self.closed = True  # not before: its descriptor may be freed from now on
             self.hang_up()
             self._free()
 

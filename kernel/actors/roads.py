@@ -42,11 +42,13 @@ class Roads:
         if not HAS_EPOLL:
             self._waker.wake()
 
-    def remove(self, road: Road) -> None:
-        """Its descriptor is about to be closed."""
+    def remove(self, road: Road) -> bool:
+        """Its descriptor is about to be closed. False if it has been removed, or is being so, by another."""
         self._kept.pop(road, None)
-        if self._roads.pop(road.descriptor, None) is not None:
-            self._poller.unregister(road.descriptor)
+        if self._roads.pop(road.descriptor, None) is not road:
+            return False
+        self._poller.unregister(road.descriptor)
+        return True
 
     def leave(self, road: Road) -> None:
         """The main thread reads it, and keeps it; this thread looks now and then whether it still does."""

@@ -68,6 +68,18 @@ def test_they_become_more_and_fewer(workers: Kernel) -> None:
     assert "at least 1" in workers.run("p.scale(0)").error
 
 
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_one_that_has_ended_gets_no_calls_and_is_told(workers: Kernel) -> None:
+    workers.ok("p = Worker.start(replicas=3, name='w')\nfirst, second, _ = p\nfor h in p: h.add(0).result()")
+    shown = workers.ok("second.stop()\nassert [p.add(1).result() for _ in range(30)] == [1] * 30\nlen(p)")
+    assert shown.result == "2"
+    assert ": 2 of them left; .scale(3) starts another" in shown.stdout + shown.stderr
+    workers.ok("p.scale(3)\nassert [p.add(1).result() for _ in range(30)] == [1] * 30")
+    assert workers.ok("len(cm.actors()), cm.get_actor('w/1').add(2).result()").result == "(3, 2)"
+    workers.ok("p.stop()")
+    assert "was stopped" in workers.run("p.add(1).result()").error
+
+
 def test_a_name_finds_them_all(workers: Kernel) -> None:
     workers.ok("p = Worker.start(1, replicas=2, name='many')")
     assert workers.ok("cm.get_actor('many').add(1).result(), len(cm.actors())").result == "(2, 2)"

@@ -105,6 +105,24 @@ def test_a_process_that_hangs_up_on_everybody_is_not_asked_for_ever(talker: Kern
 
 
 @only_processes
+def test_what_ran_as_its_actor_was_replaced_says_so(talker: Kernel) -> None:
+    talker.ok("""
+for _ in range(8):
+    d = Talker.start(name="d", replace=True)
+    f, g = d.slow(60), d.add()
+    Talker.start(name="d", replace=True)
+    for each in (f, g):
+        try:
+            each.result(60)
+        except cm.ActorDied as error:
+            assert "was replaced" in str(error), error
+        else:
+            raise AssertionError("it has a result")
+""")
+    assert talker.ok("cm.get_actor('d').add().result()").result == "1"
+
+
+@only_processes
 def test_another_protocol_is_named(talker: Kernel) -> None:
     talker.ok("from cellmesh.scheduler.wire import direct\nours, direct.DIRECT = direct.DIRECT, 99")
     talker.ok("g = Talker.start()")
