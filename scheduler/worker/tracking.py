@@ -4,6 +4,7 @@ Owns which bar speaks (the outermost that is open) and how often. Never shows an
 unless it is told something. Read next: `bars.py` (plain tqdm), the kernel's `tracking.py` (`cm.track`).
 """
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -22,21 +23,25 @@ class Tracker:
         self._bars: dict[int, object] = {}  # open ones by id, outermost first
         self._due = 0.0
         self._before: Tracker | None = None
+        self._thread = 0
 
     def begin(self, run: Run) -> None:
-        """This is what runs from now on, in this process."""
-        global _now
+        """This is what runs from now on, in this thread."""
         self._run = run
         self._bars.clear()
         self._due = 0.0
-        self._before, _now = _now, self
+        self._thread = threading.get_ident()
+        self._before = _now.get(self._thread)
+        _now[self._thread] = self
 
     def end(self) -> None:
         """It has ended; what ran around it goes on (a task that the inline engine runs inside another)."""
-        global _now
         self._run = None
         self._bars.clear()
-        _now = self._before
+        if self._before is None:
+            _now.pop(self._thread, None)
+        else:
+            _now[self._thread] = self._before
 
     def tell(self, bar: object, done: float, total: float | None, text: str, *, last: bool = False) -> None:
         """So far is this bar; `last`: it will say no more, so that this must not be left out."""
@@ -53,9 +58,15 @@ class Tracker:
         self._emit(Progress(run.job, run.task.index, item, done, total, text))
 
 
-_now: Tracker | None = None
+_now: dict[int, Tracker] = {}  # by the thread that runs the task
 
 
 def tracker() -> Tracker | None:
-    """Who speaks for the task that runs here; None between tasks, and outside them."""
-    return _now
+    """Who speaks for the task that runs here; None between tasks, and outside them.
+
+    In a thread that a task has started, that of the task, if the process runs only one.
+    """
+    found = _now.get(threading.get_ident())
+    if found is None and len(_now) == 1:
+        found = next(iter(_now.values()), None)
+    return found

@@ -6,7 +6,6 @@ next: `pool.py`, `../ledger.py`, `../delivered.py`.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -17,6 +16,7 @@ from cellmesh.scheduler.engines.delivered import Delivered, Deliveries
 from cellmesh.scheduler.engines.ledger import Ledger
 from cellmesh.scheduler.wire.messages import JobInfo, Output, Progress, Report, TaskWire
 
+from .orders import first_attempt
 from .told import Told
 
 
@@ -46,7 +46,8 @@ class Book:
         self.attempts: dict[int, Sent] = {}
         self._sent: dict[int, dict[int, Sent]] = {}  # by job and task
         self._delivered = Deliveries()
-        self._numbers = count((secrets.randbits(28) << 32) + 1)  # unlike those of any other kernel
+        self._numbers = count(first_attempt())
+        self.latest = 0  # the last attempt that there was
         self._count = count(1)
 
     # --- jobs -----------------------------------------------------------------------------------------
@@ -78,7 +79,7 @@ class Book:
             if record.halted or task.index in record.unwanted:
                 self.settle(job, task.index, "cancelled", record.halted or "cancelled")
                 continue
-            attempt = next(self._numbers)
+            attempt = self.latest = next(self._numbers)
             sent = Sent(job, task, attempt, f"{record.spec.kind}-{self._session}-{attempt:x}")
             self._sent[job][task.index] = self.attempts[attempt] = sent
             added.append(sent)

@@ -18,7 +18,7 @@ from distributed.comm import CommClosedError
 from cellmesh.scheduler.engines.contract import EngineError
 
 from .mirror import ask_async, opened
-from .orders import News, Stop, encode, read_news
+from .orders import Drop, News, Stop, encode, read_news
 from .plugin import OP
 from .work import topic
 
@@ -79,6 +79,21 @@ class Ears:
                 await comm.write(encode(Stop(attempt)))
             else:
                 await ask_async(self._client, address, "stop", attempt=attempt)
+
+    def drop_job(self, job: int, through: int) -> None:
+        """Have no worker begin attempts of this job up to this one. Any thread."""
+        self._client.loop.add_callback(self._drop_job, encode(Drop(job, through)))
+
+    async def _drop_job(self, wish: bytes) -> None:
+        for comm in [comm for comm in self._comms.values() if comm is not None]:
+            with suppress(CommClosedError, OSError):
+                await comm.write(wish)
+
+    def drop(self, through: int) -> None:
+        """Have all workers interrupt the attempts up to this one, also those that begin only now."""
+        message = {"op": OP, "what": "drop", "session": self._session, "through": through}
+        with suppress(OSError):  # a scheduler that is gone has stopped them already
+            self._client.sync(self._client.scheduler.broadcast, msg=message, on_error="ignore")
 
     def fetch(self, future: Future, then: Callable[[Any], object], what: str, **about: Any) -> None:
         """Ask a worker that holds this task's value about it; `then` is called with None if none answers."""

@@ -7,6 +7,7 @@ come over a comm of our own (`listening.py`). Read next: `pool.py`, `work.py`.
 from __future__ import annotations
 
 import pickle
+import secrets
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ import msgspec
 from cellmesh.scheduler.objects.segments import PRIVATE
 from cellmesh.scheduler.wire.records import Wire
 from cellmesh.scheduler.wire.work import Output, Progress, Report, Run
+
+_COUNTED = 32  # bits of a number that one kernel counts
 
 REFS = "dask-"
 """How the names of objects begin that lie in Dask's memory."""
@@ -54,6 +57,13 @@ class Stop(Wire, frozen=True):
     attempt: int
 
 
+class Drop(Wire, frozen=True):
+    """To the worker: do not begin attempts of this job up to this one, though Dask may still say so."""
+
+    job: int
+    through: int
+
+
 News = Begun | Said | Progress | Late | Report
 
 
@@ -91,8 +101,18 @@ def place_of(name: str) -> tuple[int, int]:
     return int(attempt, 16), int(number.rstrip(PRIVATE), 16)
 
 
+def first_attempt() -> int:
+    """Where a kernel begins to count its attempts: no other has such numbers."""
+    return (secrets.randbits(28) << _COUNTED) + 1
+
+
+def is_dropped(attempt: int, through: int) -> bool:
+    """Whether this is an attempt of the same kernel, and not after that one."""
+    return attempt <= through and attempt >> _COUNTED == through >> _COUNTED
+
+
 encode = msgspec.msgpack.Encoder().encode
 read_order = msgspec.msgpack.Decoder(Order).decode
 read_news = msgspec.msgpack.Decoder(list[News]).decode
 read_told = msgspec.msgpack.Decoder(Told).decode
-read_stop = msgspec.msgpack.Decoder(Stop).decode
+read_wish = msgspec.msgpack.Decoder(Stop | Drop).decode

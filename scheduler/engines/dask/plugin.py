@@ -64,6 +64,9 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
             case "stop":
                 self._work.stop(**about)
                 return None
+            case "drop":
+                self._work.drop(**about)
+                return None
             case "told":
                 return self._work.told(**about)
             case "content":

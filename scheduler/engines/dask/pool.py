@@ -139,7 +139,10 @@ class Pool:
             sent.future.add_done_callback(partial(self._on_done, sent))
 
     def _cancel(self, job: int, tasks: Sequence[int] | None, force: bool, queued: bool) -> None:
-        self._drop(self._book.unwanted(job, tasks), force=force, queued=queued)
+        unwanted = self._book.unwanted(job, tasks)
+        if tasks is None:
+            self._ears.drop_job(job, self._book.latest)
+        self._drop(unwanted, force=force, queued=queued)
 
     def _drop(self, tasks: Iterable[Sent], *, force: bool = False, queued: bool = False) -> None:
         """Those that wait are over; those that run are stopped, unless those `queued` alone are meant."""
@@ -171,6 +174,7 @@ class Pool:
             self._drop(self._book.unwanted(job, None), force=True)
             self._book.forget(job)
         self._sender.clear()
+        self._ears.drop(self._book.latest)
 
     # --- the thread: what was heard -------------------------------------------------------------------
 
@@ -194,7 +198,7 @@ class Pool:
                         sent.late = True
                         self._later(self._give_up, sent)
                 case Report():
-                    self._drop(self._book.report(one))
+                    self._reported(one)
 
     def _begun(self, address: str, attempt: int) -> None:
         sent = self._book.attempts.get(attempt)
@@ -204,6 +208,12 @@ class Pool:
         self._book.begun(sent, address)
         if sent.stopping:
             self._ears.stop(address, attempt)
+
+    def _reported(self, report: Report) -> None:
+        unwanted = self._book.report(report)
+        if unwanted:
+            self._ears.drop_job(report.job, self._book.latest)
+            self._drop(unwanted)
 
     def _done(self, sent: Sent, future: Future) -> None:
         """Dask is done with a task: what was missed of it is asked for."""
@@ -227,7 +237,7 @@ class Pool:
         for number, output in enumerate(told.outputs, told.first):
             self._book.said(sent.attempt, number, output)
         sent.late = sent.late or told.late
-        self._drop(self._book.report(told.report))
+        self._reported(told.report)
 
     # --- large results --------------------------------------------------------------------------------
 

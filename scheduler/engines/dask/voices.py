@@ -1,6 +1,6 @@
 """News of a Dask worker on their way to the notebooks that listen to it.
 
-Owns who listens, and the comm of each: what gathers while one message is written is the next. Stops come the
+Owns who listens, and the comm of each: what gathers while one message is written is the next. Wishes come the
 other way. Never keeps anything for a session nobody listens to: `attempts.py` does. Read next: `work.py`,
 `ears.py` (the other end).
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from distributed.comm import CommClosedError
 
-from .orders import News, encode, read_stop
+from .orders import Drop, News, Stop, encode, read_wish
 
 
 class Voices:
@@ -37,7 +37,7 @@ class Voices:
                 listener.post(news)
 
     async def speak(
-        self, comm: Any, session: str, so_far: Callable[[], list[News]], stop: Callable[[int], object]
+        self, comm: Any, session: str, so_far: Callable[[], list[News]], wish: Callable[[Stop | Drop], None]
     ) -> None:
         """To this comm, until it is closed: `so_far` is what of the session runs already."""
         listener = _Listener(self._loop)
@@ -45,7 +45,7 @@ class Voices:
             for news in so_far():
                 listener.post(news)
             self._listeners.setdefault(session, []).append(listener)
-        ways = [asyncio.ensure_future(listener.write(comm)), asyncio.ensure_future(_hear(comm, stop))]
+        ways = [asyncio.ensure_future(listener.write(comm)), asyncio.ensure_future(_hear(comm, wish))]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -82,7 +82,7 @@ class _Listener:
                 await comm.write(encode(held))
 
 
-async def _hear(comm: Any, stop: Callable[[int], object]) -> None:
+async def _hear(comm: Any, wish: Callable[[Stop | Drop], None]) -> None:
     with suppress(CommClosedError, OSError):
         while True:
-            stop(read_stop(await comm.read()).attempt)
+            wish(read_wish(await comm.read()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -24,11 +25,14 @@ from cellmesh.scheduler.worker.runner import Runner
 from . import threads
 from .attempts import Attempt
 from .interrupting import ThreadInterrupts
-from .orders import REFS, News, Order, Outcome, place_of, read_order
+from .orders import REFS, Drop, News, Order, Outcome, Stop, is_dropped, place_of, read_order
 from .voices import Voices
 
 FUNCTIONS = 200
 """So many functions are kept by each runner between tasks."""
+
+DROPPED = 1000
+"""So many jobs are remembered of which no more is wanted: Dask hears of it a moment later."""
 
 _serials = count(1)
 _works: dict[str, Work] = {}  # by the id of the Dask worker: a process may have several
@@ -64,6 +68,7 @@ class Work:
         self._modules = SharedModules()
         self._context = ""  # digest of the surroundings that this process has
         self._contexts: dict[str, bytes] = {}  # as they are on this host
+        self._dropped: dict[tuple[str, int], int] = {}  # (session, job or 0): through which attempt
         self._seeding = threading.Lock()  # random numbers are the process's: seeded tasks run one by one
         _works[worker.id] = self
         segments.elsewhere(REFS, _held)
@@ -88,6 +93,9 @@ class Work:
         with self._voices.lock:
             hand.runner.interrupts.expect(run.attempt)
             self._running[run.attempt] = hand
+            for job in (0, run.job):
+                if is_dropped(run.attempt, self._dropped.get((order.session, job), 0)):
+                    self.stop(run.attempt)
             if not self._voices.heard(order.session):
                 self._worker.log_event(topic(order.session), self._worker.address)
             attempt.begin()
@@ -138,17 +146,38 @@ class Work:
 
     async def listen(self, comm: Any, session: str) -> None:
         """Tell the news of a session to who asks, until he hangs up."""
-        await self._voices.speak(comm, session, lambda: self._so_far(session), self.stop)
+        await self._voices.speak(comm, session, lambda: self._so_far(session), partial(self._wish, session))
 
     def _so_far(self, session: str) -> list[News]:
         running = [hand.attempt for hand in self._running.values()]
         return [news for each in running if each.session == session for news in each.so_far()]
+
+    def _wish(self, session: str, wish: Stop | Drop) -> None:
+        if isinstance(wish, Stop):
+            self.stop(wish.attempt)
+            return
+        with self._voices.lock:
+            self._drop(session, wish.job, wish.through)
+
+    def _drop(self, session: str, job: int, through: int) -> None:
+        self._dropped.pop((session, job), None)
+        self._dropped[session, job] = through
+        if len(self._dropped) > DROPPED:
+            del self._dropped[next(iter(self._dropped))]
 
     def stop(self, attempt: int) -> None:
         """Interrupt this attempt, if it runs."""
         hand = self._running.get(attempt)
         if hand is not None:
             hand.runner.interrupts.request(attempt)
+
+    def drop(self, session: str, through: int) -> None:
+        """Interrupt the attempts of a session up to this one, also those that have not begun."""
+        with self._voices.lock:
+            self._drop(session, 0, through)
+            for number, hand in self._running.items():
+                if hand.attempt.session == session and is_dropped(number, through):
+                    self.stop(number)
 
     def _late(self, attempt: int) -> None:
         """It has taken too long. In a timer's thread."""

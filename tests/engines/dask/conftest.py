@@ -15,7 +15,7 @@ from cellmesh.scheduler.engines.dask.plugin import Plugin
 def client() -> Iterator[Client]:
     """Two Dask workers of one thread each, in processes of their own."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster) as connected,
     ):
         connected.register_plugin(Plugin())
@@ -27,3 +27,16 @@ def table(client: Client) -> Iterator[Table]:
     opened = Table(client)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def threads() -> Iterator[Table]:
+    """A session on a Dask worker of four threads in this very process."""
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=4, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as connected,
+    ):
+        connected.register_plugin(Plugin())
+        opened = Table(connected)
+        yield opened
+        opened.close()

@@ -1,0 +1,96 @@
+"""What a task has in a Dask worker: progress, seeds, the notebook's surroundings, other tries."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+from conformance.recording import interpreter
+from engines.dask.pooling import Table
+from msgspec.structs import replace
+
+from cellmesh.kernel.tracking import track
+from cellmesh.scheduler.wire.messages import Progress
+
+
+def test_progress_is_told_before_the_end(table: Table) -> None:
+    job = table.call(lambda: sum(1 for _ in track(range(1000), label="rows")))
+    words = [call[1] for call in table.told.calls if call[0] == "progress"]
+    assert words[0] == Progress(job, 0, 0, 0, 1000, "rows")
+    assert words[-1] == Progress(job, 0, 0, 1000, 1000, "rows")
+    kinds = [call[0] for call in table.told.calls if call[0] in ("progress", "settled")]
+    assert kinds[-1] == "settled"
+
+
+def test_seeds_make_items_repeatable(table: Table) -> None:
+    def draw(_: int) -> float:
+        import random
+
+        return random.random()
+
+    tasks = [replace(task, seeds=[task.index, 7]) for task in table.each(draw, range(4), 2)]
+    job = table.launch(tasks)
+    table.told.wait_settled(job, 2)
+    expected = [random.Random(seed).random() for seed in (0, 7, 1, 7)]
+    assert [value for _, value in sorted(table.told.values(job).items())] == expected
+
+
+def test_surroundings_follow_the_notebook_and_leave_with_it(table: Table, tmp_path: Path) -> None:
+    def surroundings() -> tuple[str, str | None, str]:
+        import os
+        import sys
+
+        return os.getcwd(), os.environ.get("POOLED"), sys.path[-1]
+
+    environ = {**os.environ, "POOLED": "yes"}
+    path = [*sys.path, str(tmp_path)]
+    table.pool.set_context(interpreter(cwd=str(tmp_path), environ=environ, path=path))
+    assert table.value(table.call(surroundings)) == (str(tmp_path), "yes", str(tmp_path))
+    table.pool.set_context(interpreter())
+    assert table.value(table.call(surroundings))[:2] == (os.getcwd(), None)
+
+
+def test_exceptions_worth_another_try_are_tried_again(table: Table, tmp_path: Path) -> None:
+    def flaky(folder: str) -> int:
+        import os
+
+        tries = len(os.listdir(folder))
+        open(os.path.join(folder, str(tries)), "x").close()
+        if tries < 2:
+            raise OSError("not yet")
+        return tries
+
+    kinds = table.blob((OSError,))
+    task = table.task(flaky, str(tmp_path), retries=2, retry_on=kinds)
+    task = replace(task, blobs=[*task.blobs, kinds])
+    job = table.launch([task], "submit")
+    assert table.told.wait_settled(job, 1) == {0: "done"}
+    assert table.value(job) == 2
+
+
+def test_a_large_function_is_brought_to_each_worker_once(table: Table) -> None:
+    data = os.urandom(200_000)
+
+    def first(place: int) -> int:
+        return data[place]
+
+    job = table.launch(table.each(first, range(100), 10))
+    table.told.wait_settled(job, 10)
+    values = table.told.values(job)
+    assert [values[divmod(n, 10)] for n in range(100)] == list(data[:100])
+
+
+def test_tasks_in_threads_of_one_process_print_each_for_itself(threads: Table) -> None:
+    def talk(n: int) -> None:
+        import time
+
+        for _ in range(20):
+            print(n)
+            time.sleep(0.001)
+
+    jobs = [threads.launch([threads.task(talk, n)], "submit") for n in range(4)]
+    for n, job in enumerate(jobs):
+        threads.told.wait_settled(job, 1)
+        assert threads.told.text(job) == f"{n}\n" * 20
