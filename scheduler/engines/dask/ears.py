@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from distributed import CancelledError, Client, Future, wait
+from distributed import Client, Future
 from distributed.comm import CommClosedError
 
 from cellmesh.scheduler.engines.contract import EngineError
@@ -102,13 +102,16 @@ class Ears:
     async def _fetch(
         self, future: Future, then: Callable[[Any], object], what: str, about: dict[str, Any]
     ) -> None:
-        then(await self.ask_holder(future, what, **about))
+        answer = None
+        try:
+            answer = await self.ask_holder(future, what, **about)
+        finally:
+            then(answer)
 
     async def ask_holder(self, future: Future, what: str, **about: Any) -> Any:
         """The answer of whoever holds this task's value, once somebody does; None if nobody will."""
         while True:
-            with suppress(CancelledError):
-                await wait([future])
+            await future._state.wait()  # the public ways are for a default client, or raise what it raised
             if future.status != "finished":
                 return None
             holders = (await self._client.who_has([future])).get(future.key, ())

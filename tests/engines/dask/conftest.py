@@ -16,7 +16,7 @@ def client() -> Iterator[Client]:
     """Two Dask workers of one thread each, in processes of their own."""
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
-        Client(cluster) as connected,
+        Client(cluster, set_as_default=False) as connected,
     ):
         connected.register_plugin(Plugin())
         yield connected
@@ -34,7 +34,7 @@ def threads() -> Iterator[Table]:
     """A session on a Dask worker of four threads in this very process."""
     with (
         LocalCluster(n_workers=1, threads_per_worker=4, processes=False, dashboard_address=":0") as cluster,
-        Client(cluster) as connected,
+        Client(cluster, set_as_default=False) as connected,
     ):
         connected.register_plugin(Plugin())
         opened = Table(connected)
