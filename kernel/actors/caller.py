@@ -21,7 +21,7 @@ from cellmesh.scheduler.objects.members import Members
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.actors import ActorInfo
 
-from . import waits
+from . import stops, waits
 from .errors import brief, died, refused, unknown, unreached
 from .inbox import Inbox
 from .outbox import Outbox
@@ -149,10 +149,16 @@ class Caller:
             else:
                 self._pump()  # it may have been what the others queue behind
 
-    def cancel_those_of(self, cell: cells.Cell) -> None:
-        """Stop was pressed in this cell."""
-        for one in self._outbox.those_of(cell):
-            one.taker.cancel()
+    def stopped(self, number: int) -> None:
+        """As `withdraw`, by Stop. It may be a restart's, which an actor with a name and its calls outlive."""
+        if self.info.name and not self.local and number in self._outbox:
+            stops.unless_restarting(lambda: self.withdraw(number))
+        else:
+            self.withdraw(number)
+
+    def those_of(self, cell: cells.Cell) -> list[Any]:
+        """What this cell's calls are to be answered to."""
+        return [one.taker for one in self._outbox.those_of(cell)]
 
     # --- waiting ------------------------------------------------------------------------------------
 

@@ -144,7 +144,8 @@ class Directory:
     def stop(self, cell: cells.Cell) -> None:
         """Stop was pressed in this cell: what it called is not wanted any more."""
         for caller in list(self._callers.values()):
-            caller.cancel_those_of(cell)
+            for taker in caller.those_of(cell):
+                taker.stop() if isinstance(taker, ActorFuture) else taker.cancel()
 
     def close(self) -> None:
         """This process leaves the session."""

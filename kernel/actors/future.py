@@ -46,6 +46,13 @@ class ActorFuture(Future):
         finally:  # whatever a second Stop, or somebody's callback, has raised
             self._caller.withdraw(self.number)
 
+    def stop(self) -> None:
+        """As `cancel`, by Stop."""
+        try:
+            super().cancel()
+        finally:
+            self._caller.stopped(self.number)
+
     def done(self) -> bool:
         """Whether it is over. Who waits asks often, so no lock is taken to look."""
         return self._state in _OVER
@@ -104,7 +111,7 @@ class ActorFuture(Future):
             self._caller.wait(self.done, timeout, self._title)
         except KeyboardInterrupt:
             if self._own():
-                self.cancel()
+                self.stop()
             else:
                 where = f" of cell {self.cell.label}" if self.cell and self.cell.label else ""
                 self._session.notices.say(f"the call of {self._title}{where} goes on; its .cancel() ends it.")
@@ -119,7 +126,7 @@ class ActorFuture(Future):
                 await self._caller.wait_async(self.done)
             except asyncio.CancelledError:
                 if self._own():  # else Stop only abandons the wait for another cell's call
-                    self.cancel()
+                    self.stop()
                 raise
         if self.cancelled():
             raise asyncio.CancelledError(f"{self._title} was cancelled.")

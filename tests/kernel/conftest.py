@@ -139,9 +139,10 @@ class Kernel:
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
 
-    def restart(self) -> None:
+    def restart(self, *, now: bool = True) -> None:
+        """Without `now` as Jupyter's own button does it: an interrupt, then the request to shut down."""
         self.client.stop_channels()
-        self.manager.restart_kernel(now=True)
+        self.manager.restart_kernel(now=now)
         self._connect()
 
     def stop(self) -> None:

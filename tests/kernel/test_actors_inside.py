@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from crash.killing import until
 
 from tests.support import leftovers
 
@@ -115,6 +116,38 @@ def test_a_restarted_kernel_runs_all_again_and_has_its_actor(kernel: Kernel) -> 
     assert kernel.ok("h.add().result(), u.add().result()").result == "(3, 1)"
     assert kernel.ok("len(cm.actors())").result == "2"  # the unnamed one of the first kernel is gone
     kernel.ok("%mesh free kept")
+
+
+FIT = """
+import os, time
+
+@cm.actor
+class Fit:
+    def fit(self, folder):
+        open(folder + "/begun", "w").close()
+        print("fitting", flush=True)
+        end = time.monotonic() + 30
+        while not os.path.exists(folder + "/go") and time.monotonic() < end:
+            time.sleep(0.01)
+        self.fitted = os.path.exists(folder + "/go")
+        return self.fitted
+    def seen(self):
+        return self.fitted
+"""
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+@pytest.mark.parametrize("cell", ["h.fit({!r}).result()", "f = h.fit({!r})"], ids=["waiting", "not"])
+def test_a_running_call_of_a_named_one_outlives_the_kernel(kernel: Kernel, tmp_path: Path, cell: str) -> None:
+    first = NOTEBOOK.format("kept") + COUNTER + FIT
+    kernel.ok(first + "h = Fit.start(name='fit')")
+    kernel.client.execute(cell.format(str(tmp_path)))
+    until((tmp_path / "begun").exists, "the call has begun")
+    kernel.restart(now=False)
+    kernel.ok(first)
+    (tmp_path / "go").touch()
+    assert kernel.ok("cm.get_actor('fit').seen().result()").result == "True"
+    kernel.ok("%mesh free fit")
 
 
 @pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
