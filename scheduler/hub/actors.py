@@ -117,6 +117,19 @@ def _setting(hub: Hub, client: Client) -> tuple[str, msg.Payload, str]:
     return record.context, record.blobs.kept[record.context], record.template
 
 
+def context_for(hub: Hub, client: Client) -> str:
+    """Digest of the surroundings for what a detached actor submits: its own. "" for all other clients.
+
+    Their session has as many surroundings as openers.
+    """
+    worker = None if client.worker is None else hub.core.state.workers.get(client.worker)
+    life = None if worker is None or worker.actor is None else hub.lives.kept.get(worker.actor)
+    if life is None or life.session != DETACHED:
+        return ""
+    hub.store.sessions[DETACHED].blobs.put(client.owner, life.context, life.surroundings)
+    return life.context
+
+
 def _is_task(hub: Hub, client: Client) -> bool:
     """Whether this is the process of tasks; those of actors come back, with the handles that they had."""
     return client.worker is not None and hub.core.state.workers[client.worker].actor is None

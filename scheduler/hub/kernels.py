@@ -195,7 +195,7 @@ def submit(hub: Hub, at: float, identity: bytes, order: msg.Submit) -> None:
             ),
         )
         return
-    context = hub.store.context(record)
+    context = actors.context_for(hub, client) or hub.store.context(record)
     for task in order.tasks:
         hub.store.add_task(record, task, context)
     hub.feed(ev.TasksSubmitted(at, job, tuple(_spec(task) for task in order.tasks), order.last))

@@ -150,6 +150,30 @@ def test_a_running_call_of_a_named_one_outlives_the_kernel(kernel: Kernel, tmp_p
     kernel.ok("%mesh free fit")
 
 
+WHERE = """
+import os
+os.makedirs({0!r})
+os.chdir({0!r})
+
+@cm.actor(detached=True)
+class Where:
+    def tasks(self):
+        return cm.submit(os.getcwd).result()
+"""
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_tasks_of_detached_actors_run_where_these_were_started(kernel: Kernel, tmp_path: Path) -> None:
+    first, other = str(tmp_path / "first"), str(tmp_path / "other")
+    kernel.ok(NOTEBOOK.format("one") + COUNTER + WHERE.format(first) + "h = Where.start(name='first')")
+    with started("embedded", tmp_path) as second:
+        second.ok(NOTEBOOK.format("two") + COUNTER + WHERE.format(other) + "h = Where.start(name='other')")
+        assert second.ok("h.tasks().result(30)").result == repr(other)
+        assert kernel.ok("h.tasks().result(30)").result == repr(first)
+        second.ok("h.stop()")
+    kernel.ok("h.stop()")
+
+
 @pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
 def test_another_notebook_finds_a_detached_one_and_no_other(kernel: Kernel, tmp_path: Path) -> None:
     kernel.ok(NOTEBOOK.format("one") + COUNTER)
