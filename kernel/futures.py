@@ -155,6 +155,11 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         """The task's index in its job."""
         return self._index
 
+    @property
+    def stays(self) -> bool:
+        """Whether loading the payload fetches what is on an actor's GPU, and needs the actor."""
+        return False
+
     def payload(self) -> Payload:
         """The pickled result of a finished Future; raises what the task raised."""
         if self._item is None or not self._item.ok:

@@ -35,21 +35,23 @@ class Packed:
     _kept: bytes = b""
     _tokens: list[Future] = field(default_factory=list)
     _stays: bool = False
+    _lasts: bool = False
 
     def finish(self, prefix: str) -> Payload:
         """Pickle for good, now that all of `waits` are done; raises what one of them raised."""
         if self.payload is None:
             value = _Restorer(self._kept, self._tokens).load()
-            again = pack(value, prefix, stays=self._stays)
+            again = pack(value, prefix, stays=self._stays, lasts=self._lasts)
             assert again.payload is not None
             self.payload, self.bag = again.payload, again.bag
         return self.payload
 
 
-def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False) -> Packed:
+def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False, lasts: bool = False) -> Packed:
     """Pickle `value`. Raises what a failed Future in it raised. With `joins` it may be a `packet`.
 
-    With `stays` GPU memory of an actor's process stays there, for as long as the `Packed` lives.
+    With `stays` GPU memory of this actor's process stays there, for as long as the `Packed` lives. What `lasts`
+    may be loaded when the Futures in it are gone, and their actors.
     """
     futures: list[Future] = []
 
@@ -57,7 +59,9 @@ def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False) -
         if not isinstance(obj, Future):
             return None
         futures.append(obj)
-        return obj.payload() if obj.done() else b""
+        if not obj.done():
+            return b""
+        return codec.dumps(obj.result(0)) if lasts and obj.stays else obj.payload()
 
     own = shelf.here if stays else None
     bag = None if own is None else own.bag()
@@ -65,8 +69,7 @@ def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False) -
         if joins:
             payload = packets.dumps(value, prefix, persist=persist)
         else:
-            pickler = codec.Pickler if bag is None else partial(codec.Pickler, bag=bag)
-            payload = codec.dumps(value, prefix, persist=persist, pickler=pickler)
+            payload = codec.dumps(value, prefix, persist=persist, pickler=partial(codec.Pickler, bag=bag))
     waits = [future for future in futures if not future.done()]
     if not waits:
         if isinstance(payload, Packet):
@@ -75,6 +78,7 @@ def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False) -
     if isinstance(payload, Ref):
         makers.freed([payload.name])  # it has holes where the unfinished ones go
     tokens: list[Future] = []
+    bag = None if own is None else own.bag()
 
     def token(obj: Any) -> Payload | None:
         if not isinstance(obj, Future):
@@ -82,9 +86,10 @@ def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False) -
         tokens.append(obj)
         return b"%d" % (len(tokens) - 1)
 
-    kept = codec.dumps(value, persist=token)
+    kept = codec.dumps(value, persist=token, pickler=partial(codec.Pickler, bag=bag))
     assert isinstance(kept, bytes)
-    return Packed(None, futures, waits, _kept=kept, _tokens=tokens, _stays=stays)
+    held = None if own is None or bag is None else own.put(bag)
+    return Packed(None, futures, waits, bag=held, _kept=kept, _tokens=tokens, _stays=stays, _lasts=lasts)
 
 
 def plain(value: Any) -> Packed | None:

@@ -74,6 +74,11 @@ class ActorFuture(Future):
             return self._item.payload
         return codec.dumps(self.result(0))  # the actor's segment may be gone by the time that it is read
 
+    @property
+    def stays(self) -> bool:
+        """Whether some of the result is with the actor."""
+        return self._holding is not None
+
     def hold(self, holding: Holding) -> None:
         """Some of the result is with the actor, for as long as this Future lives; not if it was cancelled."""
         if not self.done():

@@ -84,7 +84,7 @@ def _start(
     prefix = session.engine.object_prefix()
     try:
         packed = packing.pack(kind, prefix)
-        arguments = packing.pack((args, kwargs), prefix)
+        arguments = packing.pack((args, kwargs), prefix, lasts=True)  # it may be started again
     except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
         parts = [(f"the class {title}", kind)]
         parts += [(f"argument {i} of {title}.start", part) for i, part in enumerate(args, start=1)]

@@ -6,6 +6,7 @@ either process dies the other hears of it. Never counts references. Read next: `
 `../worker/host/borrowers.py`.
 """
 
+import os
 import resource
 import select
 import socket
@@ -110,6 +111,7 @@ class _Borrowed:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._framed = Framed(sock, direct.Lent)
+        self._process = os.getpid()
         self._left: set[int] = set()
 
     def ask(self, fetch: direct.Fetch) -> direct.Lent | None:
@@ -147,6 +149,8 @@ class _Borrowed:
 
     def _returned(self, index: int) -> None:
         """Runs wherever the value is collected: it waits for no lock."""
+        if os.getpid() != self._process:
+            return  # a forked child has but a copy of the Python objects
         self._left.discard(index)
         with suppress(OSError):
             self._framed.post(direct.Returned(index))

@@ -21,10 +21,13 @@ COPIED = "host memory"
 class Bag:
     """What stays, of one pickle. Hold it for as long as somebody may load that."""
 
-    def __init__(self, address: str, key: int, owner: str) -> None:
-        self.key = key
+    __slots__ = ("__weakref__", "_away", "_shelf", "key", "things")
+
+    def __init__(self, shelf: "Shelf") -> None:
+        self.key = 0
         self.things: list[staying.Thing] = []
-        self._away = borrowing.Away(address, key, owner)
+        self._shelf = shelf
+        self._away: borrowing.Away | None = None  # made when there is something: most results have nothing
 
     def begin(self) -> None:
         """It is pickled (again)."""
@@ -32,6 +35,8 @@ class Bag:
 
     def reduce(self, thing: staying.Thing) -> staying.Call:
         """What the pickle says in its place."""
+        if self._away is None:
+            self.key, self._away = self._shelf.name()
         self.things.append(thing)
         return borrowing.taken, (self._away, len(self.things) - 1)
 
@@ -59,7 +64,12 @@ class Shelf:
 
     def bag(self) -> Bag:
         """For one pickle that is about to be made."""
-        return Bag(self._address, next(self._keys), self._owner)
+        return Bag(self)
+
+    def name(self) -> tuple[int, borrowing.Away]:
+        """The key of a bag, and what its pickle calls it."""
+        key = next(self._keys)
+        return key, borrowing.Away(self._address, key, self._owner)
 
     def put(self, bag: Bag) -> Bag | None:
         """The pickle is made: the bag, to be held, if there is something in it."""

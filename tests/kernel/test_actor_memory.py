@@ -35,6 +35,9 @@ class Holder:
         block[:] = content
     def nap(self, seconds, *things):
         time.sleep(seconds)
+    def until(self, path):
+        while not os.path.exists(path):
+            time.sleep(0.01)
     def drop(self):
         self.kept = None
     def count(self):
@@ -44,6 +47,10 @@ class Holder:
         return other.keep(Block(content)).result()
     def make_and_ask(self, other, content):
         return other.read(Block(content)).result()
+    def make_and_add(self, other, slow, content):
+        return other.read_first(Block(content), slow.nap(0.1)).result()
+    def read_first(self, block, nothing):
+        return self.read(block)
     def use(self, other):
         block = other.make(b"inside").result()
         return block[:], type(block).__name__
@@ -88,10 +95,12 @@ def test_a_result_stays_and_its_copy_is_taken(holders: Kernel) -> None:
     assert "3 bytes by host memory" in holders.ok("print(cm.actors())").stdout
 
 
-def test_it_goes_with_the_last_reference(holders: Kernel) -> None:
-    holders.ok("h = at('left')\nf = h.make(b'abc')\ng = h.nap(1, [f])\ncm.wait([f])\ndel f")
-    assert holders.ok("h.count().result()").result == "(1, 0)", "the call under way had it until it ended"
-    assert holders.ok("counts(h, (0, 0))").result == "True"
+def test_it_goes_with_the_last_reference(holders: Kernel, tmp_path: Path) -> None:
+    holders.ok("a, b = at('left'), at('right')\nf = a.make(b'abc')\ncm.wait([f]);")
+    holders.ok(f"b.until({str(tmp_path / 'now')!r})\ng = b.nap(0, [f])\ndel f")
+    assert holders.ok("a.count().result()").result == "(1, 0)", "a call under way has it"
+    (tmp_path / "now").touch()
+    assert holders.ok("counts(a, (0, 0))").result == "True"
 
 
 def test_it_goes_if_nobody_waits_for_it_any_more(holders: Kernel) -> None:
@@ -157,6 +166,24 @@ def test_arguments_of_an_actors_own_calls_stay(holders: Kernel) -> None:
 def test_a_result_taken_inside_an_actor_is_there_as_it_is(holders: Kernel) -> None:
     holders.ok("a, b = at('left'), at('left')")
     assert holders.ok("b.use(a).result(), counts(a, (0, 0))").result == "((b'inside', 'Block'), True)"
+
+
+def test_arguments_that_wait_for_others_stay_too(holders: Kernel) -> None:
+    holders.ok("a, b, c = at('left'), at('left'), at('right')")
+    assert holders.ok("a.make_and_add(b, c, b'abc').result()").result == "(b'abc', 'Block')"
+    shown = holders.ok("print(cm.actors())").stdout
+    assert "3 bytes by mapping" in shown
+    assert "host memory" not in shown
+    assert holders.ok("counts(a, (0, 0))").result == "True"
+
+
+def test_what_an_actor_is_started_with_outlives_who_made_it(holders: Kernel) -> None:
+    holders.ok(
+        "@cm.actor(restarts=1)\nclass Child:\n    def __init__(self, given): self.given = given\n"
+        "    def get(self): return self.given"
+    )
+    holders.ok("a = at('left')\nc = Child.start(a.make(b'abc'))\nc.get().result()\na.stop()")
+    assert holders.ok("os.kill(c._caller.info.pid, 9); c.get().result()").result == "b'abc'"
 
 
 def test_tasks_get_copies(holders: Kernel) -> None:

@@ -47,6 +47,8 @@ class Borrower:
     def returned(self, index: int) -> None:
         """It does not use this any more."""
         self._loans.pop(index, None)
+        if not self._loans:
+            self._bag = None  # a forked child of it may keep the connection open
 
     def gone(self) -> None:
         """It hung up; what it has not returned by now it has died with."""
