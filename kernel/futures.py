@@ -46,6 +46,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     _decoded = False
     _kept = ""  # the segment that `cm.put` made
     _holds: Sequence["Future"] = ()
+    stays = False  # loading its payload fetches what is on an actor's GPU
 
     def __init__(self, session: Session, title: str, job: Job | None = None, index: int = -1) -> None:
         super().__init__()
@@ -154,11 +155,6 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     def index(self) -> int:
         """The task's index in its job."""
         return self._index
-
-    @property
-    def stays(self) -> bool:
-        """Whether loading the payload fetches what is on an actor's GPU, and needs the actor."""
-        return False
 
     def payload(self) -> Payload:
         """The pickled result of a finished Future; raises what the task raised."""

@@ -50,8 +50,8 @@ class Packed:
 def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False, lasts: bool = False) -> Packed:
     """Pickle `value`. Raises what a failed Future in it raised. With `joins` it may be a `packet`.
 
-    With `stays` GPU memory of this actor's process stays there, for as long as the `Packed` lives. What `lasts`
-    may be loaded when the Futures in it are gone, and their actors.
+    With `stays` GPU memory of this actor's process stays there, for as long as the `Packed` lives. What
+    `lasts` may be loaded when the Futures in it are gone, and their actors.
     """
     futures: list[Future] = []
 

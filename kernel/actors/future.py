@@ -26,12 +26,13 @@ _OVER = frozenset({"CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED"})
 class ActorFuture(Future):
     """What `h.method(x)` returns."""
 
+    _holding: Holding | None = None
+
     def __init__(self, caller: "Caller", number: int, title: str) -> None:
         super().__init__(caller.session, title)
         self.number = number
         self.cell = caller.session.hooks.current
         self.attended = False  # somebody has waited for it, or looked at its result
-        self._holding: Holding | None = None
         self._caller = caller
 
     @property
@@ -74,15 +75,10 @@ class ActorFuture(Future):
             return self._item.payload
         return codec.dumps(self.result(0))  # the actor's segment may be gone by the time that it is read
 
-    @property
-    def stays(self) -> bool:
-        """Whether some of the result is with the actor."""
-        return self._holding is not None
-
     def hold(self, holding: Holding) -> None:
         """Some of the result is with the actor, for as long as this Future lives; not if it was cancelled."""
         if not self.done():
-            self._holding = holding
+            self._holding, self.stays = holding, True
 
     def __repr__(self) -> str:
         told = super().__repr__()
