@@ -131,4 +131,6 @@ class ActorFuture(Future):
                 raise
         if self.cancelled():
             raise asyncio.CancelledError(f"{self._title} was cancelled.")
+        if self.stays:
+            await asyncio.to_thread(self.exception, 0)  # it is fetched while the loop goes on
         return self.result(0)

@@ -13,6 +13,9 @@ from typing import Any
 
 WAY = "CUDA IPC"
 
+STAGED = 256 << 20
+"""Bytes of host memory that are pinned at most: torch keeps what was pinned once."""
+
 
 def stays(obj: Any) -> bool:
     """Whether this is memory of a GPU."""
@@ -65,11 +68,20 @@ class Stored:
         """How to have it elsewhere: its bytes, by way of pinned host memory."""
         self._settle()
         try:
-            staged = self._torch.empty(self.nbytes, dtype=self._torch.uint8, pin_memory=True)
+            staged = self._bytes(min(self.nbytes, STAGED), pin_memory=True)
         except RuntimeError:  # no more memory can be pinned
             return landed, (self.own.cpu(), self.own.device.index)
-        staged.copy_(self._flat())
-        return landed, (staged.untyped_storage(), self.own.device.index)
+        flat = self._flat()
+        whole = staged if self.nbytes <= STAGED else self._bytes(self.nbytes)
+        for start in range(0, self.nbytes, STAGED):
+            part = flat[start : start + STAGED]
+            there = staged[: len(part)].copy_(part)
+            if whole is not staged:
+                whole[start : start + STAGED].copy_(there)
+        return landed, (whole.untyped_storage(), self.own.device.index)
+
+    def _bytes(self, size: int, **kwargs: bool) -> Any:
+        return self._torch.empty(size, dtype=self._torch.uint8, **kwargs)
 
     def _settle(self) -> None:
         """A method has only asked the GPU for its result, on whichever stream: wait until it is there."""

@@ -120,7 +120,8 @@ def test_containers_and_what_is_in_them_twice(holders: Kernel) -> None:
 @pytest.mark.parametrize("call", ["a.each(b'abc')", "a.later(b'abc')", "a.make.map([b'abc'])._futures[0]"])
 def test_all_methods_but_streams_keep(holders: Kernel, call: str) -> None:
     holders.ok(f"a = at('left')\nf = {call}\ncm.wait([f]);")
-    assert holders.ok("a.count().result(), f.result()").result == "((1, 0), b'abc')"
+    assert holders.ok("a.count().result(), f.result(), await f").result == "((1, 0), b'abc', b'abc')"
+    assert holders.ok("await a.make(b'xyz')").result == "b'xyz'"
     assert holders.ok("list(a.stream())").result == "[b'item']"
 
 

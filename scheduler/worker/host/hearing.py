@@ -76,7 +76,7 @@ class Hearing:
                     raise EOFError
                 borrower = self._borrowers[road] = self._lender(road)
                 borrower.fetch(message.key, message.places)
-            elif type(message) is Returned:
+            elif type(message) is Returned and road in self._borrowers:
                 self._borrowers[road].returned(message.index)
             elif caller is not None:
                 self._told(caller, message)
