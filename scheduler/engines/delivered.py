@@ -42,6 +42,11 @@ class Delivered:
         self._items[task] = seen
         return fresh
 
+    def done(self, task: int) -> list[int]:
+        """The items of a task that is not over which the sink was told."""
+        seen = self._items.get(task, 0)
+        return [index for index in range(seen.bit_length()) if seen >> index & 1]
+
     def settle(self, task: int) -> bool:
         """Whether it is news that this task is over."""
         if self._knows(task):

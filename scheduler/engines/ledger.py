@@ -17,7 +17,7 @@ from .contract import JobSpec, Sink
 class Ledger:
     """A job, what it brought so far, and what is still wanted of it."""
 
-    def __init__(self, spec: JobSpec, number: int) -> None:
+    def __init__(self, spec: JobSpec, number: int, opened: float | None = None) -> None:
         self.spec = spec
         self.sealed = False
         self.cancelled = False
@@ -29,7 +29,7 @@ class Ledger:
         self._claimed: set[int] = set()
         self._through = 0  # tasks below this number were claimed: an endless map has many
         self._number = number
-        self._opened = time.time()
+        self._opened = time.time() if opened is None else opened
         self._ends: Counter[str] = Counter()  # how tasks ended, also those that are forgotten
         self._outputs = Tail()
         self._items: dict[int, list[tuple[int | None, Item]]] = {}

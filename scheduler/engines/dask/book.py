@@ -7,15 +7,19 @@ next: `pool.py`, `../ledger.py`, `../delivered.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
+
+from msgspec.structs import replace
 
 from cellmesh.scheduler.engines.contract import JobSpec
 from cellmesh.scheduler.engines.delivered import Delivered, Deliveries
 from cellmesh.scheduler.engines.ledger import Ledger
 from cellmesh.scheduler.wire.messages import JobInfo, Output, Progress, Report, TaskWire
 
+from .keeping import Surviving
+from .keys import Key
 from .orders import first_attempt
 from .told import Told
 
@@ -26,14 +30,22 @@ class Sent:
 
     job: int
     task: TaskWire
-    attempt: int
-    key: str
+    key: Key
     future: Any = None  # of Dask's
     worker: str = ""  # the address of the Dask worker that runs it, once it has begun
     heard: int = 0  # so many of its outputs were told
     late: bool = False
     stopping: bool = False
     over: bool = False
+    unwanted: bool = False  # it is over, and should not run
+    deaths: int = 0  # Dask workers that died while it ran there
+    moves: int = 0  # those that died while it waited there, or as it began
+    done: list[int] = field(default_factory=list)  # items that an earlier attempt has brought
+
+    @property
+    def attempt(self) -> int:
+        """The number of this run of it."""
+        return self.key.attempt
 
 
 class Book:
@@ -79,13 +91,41 @@ class Book:
             if record.halted or task.index in record.unwanted:
                 self.settle(job, task.index, "cancelled", record.halted or "cancelled")
                 continue
-            attempt = self.latest = next(self._numbers)
-            sent = Sent(job, task, attempt, f"{record.spec.kind}-{self._session}-{attempt:x}")
-            self._sent[job][task.index] = self.attempts[attempt] = sent
-            added.append(sent)
+            added.append(self._enter(Sent(job, task, self._key(record.spec, task))))
         if record.taken:  # task by task, before it was known that no more would come
             self.forget(job)
         return added
+
+    def _key(self, spec: JobSpec, task: TaskWire) -> Key:
+        self.latest = next(self._numbers)
+        return Key(spec.kind, self._session, spec.job, task.index, task.size, task.retries, self.latest)
+
+    def _enter(self, sent: Sent) -> Sent:
+        self._sent[sent.job][sent.task.index] = self.attempts[sent.attempt] = sent
+        return sent
+
+    def again(self, sent: Sent) -> None:
+        """It is to be sent once more, for what it has not brought yet."""
+        record = self.jobs[sent.job]
+        del self.attempts[sent.attempt]
+        if sent.worker:
+            record.running(-1)
+        sent.done = self._delivered[sent.job].done(sent.task.index)
+        sent.key, sent.future, sent.worker, sent.heard = self._key(record.spec, sent.task), None, "", 0
+        self._enter(sent)
+
+    def adopt(self, job: Surviving) -> list[Sent]:
+        """A job of an earlier kernel; what of it is with Dask."""
+        record = self.jobs[job.spec.job] = Ledger(job.spec, job.number, job.opened)
+        record.sealed, record.cancelled = True, job.cancelled
+        self._delivered[job.spec.job] = Delivered()
+        self._sent[job.spec.job] = {}
+        tasks = [TaskWire(key.task, "calls", b"", size=key.size) for key, _, _ in job.tasks]
+        self._delivered.send(job.spec.job, record.add(tasks), True)
+        return [
+            self._enter(Sent(job.spec.job, task, key))
+            for task, (key, _, _) in zip(tasks, job.tasks, strict=True)
+        ]
 
     def unwanted(self, job: int, tasks: Sequence[int] | None) -> list[Sent]:
         """These tasks (all, if None) are not wanted any more; those of them that are with Dask."""
@@ -100,19 +140,21 @@ class Book:
         known = self._sent[job]
         return [known[task] for task in (known if tasks is None else tasks) if task in known]
 
-    def claim(self, job: int, tasks: Sequence[int] | None) -> None:
-        """These results are with the user, and need not be kept."""
+    def claim(self, job: int, tasks: Sequence[int] | None) -> list[Sent]:
+        """These results are with the user; what of them need not be kept any more."""
         record = self.jobs.get(job)
         if record is None:
-            return
+            return []
         known = self._sent[job]
         record.forget(tasks)
-        for task in list(known) if tasks is None else tasks:
-            if task in known and task not in record.tasks:
-                del self.attempts[known.pop(task).attempt]
+        over = [task for task in (list(known) if tasks is None else tasks) if task not in record.tasks]
+        claimed = [known.pop(task) for task in over if task in known]
+        for sent in claimed:
+            self.attempts.pop(sent.attempt, None)
         self._delivered.claim(job, tasks)
         if record.finished and not record.tasks:
             self.forget(job)
+        return claimed
 
     def forget(self, job: int) -> list[Sent]:
         """Nothing of this job is of interest any more; what was sent of it."""
@@ -131,7 +173,12 @@ class Book:
                 sink.job(Ledger(JobSpec(job, "submit", ""), 0).info(), True)
             else:
                 record.replay(sink)
-                sink.job(record.info(), False)
+                left = [
+                    (task.index, task.size)
+                    for task in record.tasks.values()
+                    if not record.is_over(task.index)
+                ]
+                sink.job(replace(record.info(), left=left), False)
 
     def infos(self) -> list[JobInfo]:
         """As a list shows them. Any thread."""
@@ -185,6 +232,7 @@ class Book:
 
     def stopped(self, sent: Sent, seconds: float = 0.0) -> None:
         """It does not go on: it took too long, or is not wanted any more."""
+        sent.unwanted = True
         if sent.late:
             self.end(sent, "timed out", f"timed out after {sent.task.timeout:g} s", seconds)
         else:

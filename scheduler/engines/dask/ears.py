@@ -46,7 +46,13 @@ class Ears:
             task.cancel()
 
     def _announced(self, event: tuple[float, str]) -> None:
-        address = event[1]
+        self._begin(event[1])
+
+    def listen(self, address: str) -> None:
+        """Hear of what runs there already. Any thread."""
+        self._client.loop.add_callback(self._begin, address)
+
+    def _begin(self, address: str) -> None:
         if address not in self._comms:
             self._comms[address] = None
             task = asyncio.ensure_future(self._listen(address))

@@ -14,7 +14,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from distributed import Client, Future
+from distributed import Client, Future, KilledWorker
 
 from cellmesh.scheduler.engines.contract import JobSpec
 from cellmesh.scheduler.objects import segments
@@ -22,12 +22,16 @@ from cellmesh.scheduler.wire.messages import Interpreter, JobInfo, Payload, Prog
 
 from .book import Book, Sent
 from .ears import Ears
+from .keeping import Keeping, Surviving
 from .orders import REFS, Begun, Late, News, Said, place_of, read_told
 from .sending import Sender
 from .told import Told
 
 STUBBORN = 2.0
 """Seconds in which what is stopped should yield; then it goes on without anybody waiting for it."""
+
+MOVES = 5
+"""So often a task goes out again whose worker died before it was known to have begun there."""
 
 _BURST = 2000
 """Tasks that go to Dask as one graph at most."""
@@ -41,6 +45,8 @@ class Pool:
         self._session = hashlib.blake2b(session_key.encode(), digest_size=6).hexdigest()
         self._told = told
         self._book = Book(self._session, told)
+        self._keeping = Keeping(client, self._session)
+        self._surviving: dict[int, Surviving] = {}
         self._sender = Sender(client, self._session, blobs)
         self._outbox: list[Sent] = []
         self._todo: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -48,16 +54,22 @@ class Pool:
 
     # --- any thread -----------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Begin."""
+    def open(self, grace: float = 0.0) -> list[JobInfo]:
+        """Begin; the jobs that an earlier kernel of the session has left. Waits for the scheduler.
+
+        `grace` is how many seconds the session outlives this process.
+        """
+        self._surviving = self._keeping.attach(grace)
         self._ears = Ears(self._client, self._session, self._on_news)
         segments.elsewhere(self._prefix, self._bring)
         self._thread.start()
+        return [job.info for job in self._surviving.values()]
 
     def close(self, *, end_session: bool) -> None:
         """Tell nothing more. Waits until what was asked before is done."""
         if end_session:
-            self.reset()
+            self._post(self._reset)
+            self._post(self._keeping.end)
         self._todo.put(None)
         self._thread.join()
         self._ears.close()
@@ -73,7 +85,7 @@ class Pool:
 
     def open_job(self, spec: JobSpec) -> None:
         """As the contract has it."""
-        self._post(self._book.open, spec)
+        self._post(self._open, spec)
 
     def submit(self, job: int, tasks: Sequence[TaskWire], *, last: bool) -> None:
         """As the contract has it."""
@@ -85,11 +97,11 @@ class Pool:
 
     def claim(self, job: int, tasks: Sequence[int] | None) -> None:
         """As the contract has it."""
-        self._post(self._book.claim, job, tasks)
+        self._post(self._claim, job, tasks)
 
     def attach_job(self, job: int) -> None:
         """As the contract has it."""
-        self._post(self._book.attach, job)
+        self._post(self._attach, job)
 
     def reset(self) -> None:
         """Cancel everything, and forget it."""
@@ -124,8 +136,14 @@ class Pool:
                 if self._todo.empty():
                     sink.flushed()
 
+    def _open(self, spec: JobSpec) -> None:
+        self._keeping.open(spec)
+        self._book.open(spec)
+
     def _submit(self, job: int, tasks: Sequence[TaskWire], last: bool) -> None:
         self._outbox += self._book.add(job, tasks, last)
+        if last:
+            self._keeping.seal(job)
 
     def _send(self) -> None:
         outbox, self._outbox = [sent for sent in self._outbox if not sent.over], []
@@ -138,9 +156,29 @@ class Pool:
         for sent in outbox:
             sent.future.add_done_callback(partial(self._on_done, sent))
 
+    def _claim(self, job: int, tasks: Sequence[int] | None) -> None:
+        claimed = self._book.claim(job, tasks)
+        if job not in self._book.jobs:
+            self._keeping.forget(job)
+        elif claimed:
+            self._keeping.claim([str(sent.key) for sent in claimed])
+
+    def _attach(self, job: int) -> None:
+        surviving = self._surviving.pop(job, None)
+        if surviving is not None:
+            adopted = self._book.adopt(surviving)
+            futures = self._keeping.futures([sent.key for sent in adopted])
+            for sent, future in zip(adopted, futures, strict=True):
+                sent.future = future
+                sent.future.add_done_callback(partial(self._on_done, sent))
+            for worker in {worker for _, _, worker in surviving.tasks if worker}:
+                self._ears.listen(worker)
+        self._book.attach(job)
+
     def _cancel(self, job: int, tasks: Sequence[int] | None, force: bool, queued: bool) -> None:
         unwanted = self._book.unwanted(job, tasks)
         if tasks is None:
+            self._keeping.cancel(job)
             self._ears.drop_job(job, self._book.latest)
         self._drop(unwanted, force=force, queued=queued)
 
@@ -173,6 +211,7 @@ class Pool:
         for job in list(self._book.jobs):
             self._drop(self._book.unwanted(job, None), force=True)
             self._book.forget(job)
+            self._keeping.forget(job)
         self._sender.clear()
         self._ears.drop(self._book.latest)
 
@@ -202,9 +241,11 @@ class Pool:
 
     def _begun(self, address: str, attempt: int) -> None:
         sent = self._book.attempts.get(attempt)
-        if sent is None or sent.over:
+        if sent is None or sent.unwanted:
             self._ears.stop(address, attempt)  # it was cancelled as it began
             return
+        if sent.over:
+            return  # its result was lost with a worker, and is wanted
         self._book.begun(sent, address)
         if sent.stopping:
             self._ears.stop(address, attempt)
@@ -223,9 +264,27 @@ class Pool:
             case "finished":
                 self._ears.fetch(future, partial(self._post, self._fetched, sent), "told")
             case "error":
-                self._book.end(sent, "lost", str(future.exception()))
+                self._failed(sent, future.exception())
             case _:
                 self._book.end(sent, "lost", "the Dask scheduler dropped it")
+
+    def _failed(self, sent: Sent, error: BaseException | None) -> None:
+        """Dask could not run it: mostly since a worker died, with this and others."""
+        if not isinstance(error, KilledWorker):
+            self._book.end(sent, "lost", f"Dask could not run it: {error}")
+            return
+        if sent.worker:
+            sent.deaths += 1
+        else:
+            sent.moves += 1
+        if sent.task.payload and sent.deaths <= sent.task.retries and sent.moves < MOVES:
+            self._keeping.claim([str(sent.key)])
+            self._book.again(sent)
+            self._outbox.append(sent)
+            return
+        where = getattr(error.last_worker, "name", "") or error.last_worker.address
+        times = f", the last of {sent.deaths}" if sent.deaths > 1 else ""
+        self._book.end(sent, "lost", f"the Dask worker {where}{times} died while it ran")
 
     def _fetched(self, sent: Sent, answer: bytes | None) -> None:
         if sent.over:

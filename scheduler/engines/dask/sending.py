@@ -56,7 +56,7 @@ class Sender:
                 work.execute,
                 [encode(order) for order, _ in orders],
                 [held for _, held in orders],
-                key=[sent.key for sent in some],
+                key=[str(sent.key) for sent in some],
                 pure=False,
                 priority=priority,
                 resources={"GPU": gpus} if gpus else None,
@@ -73,7 +73,7 @@ class Sender:
                 inline[digest] = data
             else:
                 held[digest] = self._place(digest, data)
-        run = Run(sent.attempt, sent.job, sent.task, self._context)
+        run = Run(sent.attempt, sent.job, sent.task, self._context, sent.done)
         return Order(self._session, run, inline, list(held)), list(held.values())
 
     def _place(self, digest: str, data: Payload) -> Future:

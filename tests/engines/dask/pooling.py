@@ -23,11 +23,11 @@ from cellmesh.scheduler.wire.messages import TaskWire
 class Table:
     """An open pool, its recorder, and short ways to launch work."""
 
-    def __init__(self, client: Client, name: str = "") -> None:
+    def __init__(self, client: Client, name: str = "", grace: float = 0.0) -> None:
         self.told = Recorder()
         self.blobs: dict[str, bytes] = {}
         self.pool = Pool(client, name or uuid.uuid4().hex, Told(self.told), self.blobs.__getitem__)
-        self.pool.open()
+        self.survivors = self.pool.open(grace)
         self.pool.set_context(interpreter())
         self._ids = count(1)
 

@@ -1,0 +1,183 @@
+"""What runs in Dask's scheduler: sessions outlive their kernels there, and deaths are counted one by one.
+
+Owns the memory of each session's jobs, and has Dask keep their results until they are claimed, or the grace
+time of a kernel that is gone is over. Never sees a result, and never fails: an exception would end the
+connection of the client that it came from. Read next: `keys.py`, `keeping.py` (the notebook's end).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from cellmesh.scheduler.wire.messages import PROTOCOL
+
+from . import keys as ours
+from .plugin import OP
+
+SESSION = f"{OP}_session"
+"""The request with which a notebook takes over its session."""
+
+
+END = f"{OP}_end"
+"""The one with which it ends the session."""
+
+
+@dataclass(slots=True)
+class Job:
+    """What is kept of a job."""
+
+    spec: bytes
+    number: int
+    opened: float = field(default_factory=time.time)
+    sealed: bool = False
+    cancelled: bool = False
+    keys: dict[int, str] = field(default_factory=dict)  # by task; of those not claimed
+
+
+@dataclass(slots=True)
+class Session:
+    """What is kept of a notebook."""
+
+    client: str = ""  # Dask's name of its kernel; "" while there is none
+    grace: float = 0.0
+    jobs: dict[int, Job] = field(default_factory=dict)
+    count: int = 0
+    end: Any = None  # the timer of its grace time
+
+
+class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Of one Dask scheduler."""
+
+    name = f"cellmesh-keeper-{PROTOCOL}"
+    idempotent = True
+
+    async def start(self, scheduler: Any) -> None:
+        """Dask calls this in its scheduler."""
+        self._scheduler = scheduler
+        self._sessions: dict[str, Session] = {}
+        scheduler.stream_handlers[OP] = self._told
+        scheduler.handlers[SESSION] = self._attach
+        scheduler.handlers[END] = self._end
+
+    # --- what notebooks say ---------------------------------------------------------------------------
+
+    def _attach(self, session: str, client: str, grace: float) -> dict[str, Any]:
+        """A kernel takes its session over; answers what there is of it."""
+        kept = self._sessions.setdefault(session, Session())
+        if kept.client and kept.client != client:
+            return {"busy": True}
+        if kept.end is not None:
+            kept.end.cancel()
+            kept.end = None
+        kept.client, kept.grace = client, grace
+        return {"busy": False, "jobs": {job: self._job(about) for job, about in kept.jobs.items()}}
+
+    def _job(self, job: Job) -> dict[str, Any]:
+        tasks = {}
+        for key in job.keys.values():
+            task = self._scheduler.tasks.get(key)
+            if task is not None:
+                on = task.processing_on
+                tasks[key] = task.state, on.address if on is not None else ""
+        return {
+            "spec": job.spec,
+            "number": job.number,
+            "opened": job.opened,
+            "sealed": job.sealed,
+            "cancelled": job.cancelled,
+            "tasks": tasks,
+        }
+
+    def _told(self, client: str, what: str, session: str, **about: Any) -> None:
+        """A word of a kernel, in order with the tasks that it sends."""
+        try:
+            kept = self._sessions.get(session)
+            if kept is not None:
+                getattr(self, f"_{what}")(session, kept, **about)
+        except Exception:
+            logging.getLogger(__name__).exception("cellmesh could not note %r of a notebook", what)
+
+    def _open(self, session: str, kept: Session, *, job: int, spec: bytes) -> None:
+        kept.count += 1
+        kept.jobs[job] = Job(spec, kept.count)
+
+    def _seal(self, session: str, kept: Session, *, job: int) -> None:
+        if job in kept.jobs:
+            kept.jobs[job].sealed = True
+
+    def _cancel(self, session: str, kept: Session, *, job: int) -> None:
+        if job in kept.jobs:
+            kept.jobs[job].cancelled = True
+
+    def _claim(self, session: str, kept: Session, *, keys: list[str]) -> None:
+        """These are not needed any more."""
+        for key in keys:
+            about = ours.read(key)
+            job = kept.jobs.get(about.job) if about is not None else None
+            if job is not None and about is not None and job.keys.get(about.task) == key:
+                del job.keys[about.task]
+        self._release(session, keys)
+
+    def _forget(self, session: str, kept: Session, *, job: int) -> None:
+        """Nothing of this job is needed any more."""
+        found = kept.jobs.pop(job, None)
+        if found is not None:
+            self._release(session, list(found.keys.values()))
+
+    def _end(self, session: str) -> None:
+        """Nothing of this session is."""
+        kept = self._sessions.pop(session, Session())
+        for job in list(kept.jobs):
+            self._forget(session, kept, job=job)
+
+    # --- what happens in Dask -------------------------------------------------------------------------
+
+    def update_graph(self, scheduler: Any, *, keys: set[str], **_: Any) -> None:
+        """Tasks have come: ours are wanted by their session, not only by their kernel."""
+        wanted: dict[str, list[str]] = {}
+        for key in keys:
+            about = ours.read(key)
+            kept = self._sessions.get(about.session) if about is not None else None
+            job = kept.jobs.get(about.job) if kept is not None and about is not None else None
+            if job is None or about is None:
+                continue
+            job.keys[about.task] = key
+            wanted.setdefault(about.session, []).append(key)
+            scheduler.tasks[
+                key
+            ].suspicious = scheduler.allowed_failures  # its kernel decides about each death
+        for session, theirs in wanted.items():
+            scheduler.client_desires_keys(theirs, _wants(session))
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """A kernel is gone: what it had waits for the next, for a while, and survives deaths by itself."""
+        for session, kept in self._sessions.items():
+            if kept.client != client:
+                continue
+            kept.client = ""
+            for job in kept.jobs.values():
+                for key in job.keys.values():
+                    about, task = ours.read(key), scheduler.tasks.get(key)
+                    if about is not None and task is not None:
+                        task.suspicious = scheduler.allowed_failures - about.retries
+            kept.end = scheduler.loop.asyncio_loop.call_later(kept.grace, self._over, session)
+
+    def _over(self, session: str) -> None:
+        kept = self._sessions.get(session)
+        if kept is not None and not kept.client:
+            self._end(session)
+
+    def _release(self, session: str, keys: list[str]) -> None:
+        if _wants(session) in self._scheduler.clients:
+            known = [key for key in keys if key in self._scheduler.tasks]
+            self._scheduler.client_releases_keys(known, _wants(session))
+
+
+def _wants(session: str) -> str:
+    """Under this name Dask notes what a session wants."""
+    return f"{OP}-{session}"
