@@ -101,9 +101,27 @@ def schedule(turn: Turn) -> None:
             continue
         state.dispatches += 1
         best.served_at = state.dispatches
+        if best.id == state.first_in_line and _has_no_worker(turn, best):
+            turn.kept = passed = None  # nothing is to be kept from others, who may have been passed over
         if turn.kept is None:
             best.served += 1
             state.first_in_line = None
+
+
+def _has_no_worker(turn: Turn, session: Session) -> bool:
+    """Whether who is first in line has lost the idle worker that it was to run on to its own session."""
+    kept, workers = turn.kept, turn.state.workers
+    if kept is None:
+        return False
+    queues = [lane for shape in session.shapes.values() if shape.idle for lane in shape.lanes.values()]
+    if session.idle_mesh:
+        queues.append(session.ready_mesh)
+    for number in session.own_work:
+        if not workers[session.mesh[number]].setup:
+            queues.append(session.ready_pinned[number])
+        elif kept is _SETUP:
+            return False
+    return not any(queue.live and queue.first().spec is kept for queue in queues)
 
 
 def _can_serve(session: Session) -> bool:
@@ -174,10 +192,7 @@ def _serve_mesh(turn: Turn, session: Session) -> bool:
         return False
     number = next(iter(session.idle_mesh))
     worker = turn.state.workers[session.idle_mesh.pop(number)]
-    if number in session.own_work:
-        del session.own_work[number]
-        if session.ready_pinned[number].first().spec is turn.kept:
-            turn.kept = None  # who was first in line has lost the worker that it was to run on
+    session.own_work.pop(number, None)
     start(turn, session, worker, queue.pop())
     return True
 

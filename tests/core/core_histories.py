@@ -36,6 +36,7 @@ class History:
             (4, self.come_up),
             (2, self.pause),
             (1, self.drain),
+            (1, self.lease),
             (4, self.cancel),
             (3, self.claim),
             (1, self.reset),
@@ -138,6 +139,12 @@ class History:
         process = self.pick(p for p in self.world.processes.values() if p.greeted and not p.paused)
         if process:
             self.world.drain_one(process)
+
+    def lease(self):
+        device = self.pick(self.world.state.gpus)
+        held = {process.id for process in self.world.processes.values()}
+        if device and not held & self.world.state.gpus[device].keys():  # else the lock is this hub's
+            self.world.elsewhere ^= {device}
 
     def start_actor(self):
         self.requests += 1

@@ -29,6 +29,7 @@ class World:
         self.left = []  # jobs whose opener is gone; the hub has not said so yet
         self.wire = []  # messages of workers, not yet received
         self.timers = set()
+        self.elsewhere = set()  # devices that another hub holds
         self.books = Books()
         self.ended = False
         self.tell(e.HubStarted(self.now, 1, cpus, tuple(gpus), memory, least, most))
@@ -91,6 +92,10 @@ class World:
         match command:
             case c.StartWorker(worker):
                 assert worker not in self.processes, "ids never repeat"
+                taken = next((device for device in command.gpus if device in self.elsewhere), "")
+                if taken:
+                    self.wire.append(e.WorkerLost(0, worker, "could not be started", None, taken))
+                    return
                 self.processes[worker] = Process(worker, host=command.actor is not None)
             case c.HostActor(worker, actor, incarnation):
                 process = self.processes.get(worker)
@@ -255,7 +260,7 @@ class World:
             if self.left:
                 self.abandon()
                 continue
-            soon = ("overdue", "rejoin", "paused", "drain", "shed", "ending")
+            soon = ("overdue", "rejoin", "paused", "drain", "shed", "ending", "elsewhere")
             timer = next((t for t in sorted(self.timers) if t.startswith(soon)), None)
             if timer is None:
                 return
@@ -281,6 +286,7 @@ class World:
 
     def prove(self):
         """Every job ends, each item was delivered once, nothing leaks."""
+        self.elsewhere.clear()
         for job in list(self.state.jobs.values()):
             if not job.sealed:
                 self.tell(e.TasksSubmitted(0, job.id, (), True))
