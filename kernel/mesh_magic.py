@@ -193,10 +193,10 @@ def _actors(session: Session, options: Options) -> Any:
 
 
 def _free(session: Session, options: Options) -> None:
-    found = listing.find(session, _name("free", options))
-    held = f"; GPU {', '.join(found.gpus)} is free" if found.gpus else ""
-    directory_of(session).caller(found).end("was freed")
-    print(f"cellmesh: actor {found.name or found.title} has ended{held}")
+    for found in listing.find(session, _name("free", options)):
+        held = f"; GPU {', '.join(found.gpus)} is free" if found.gpus else ""
+        directory_of(session).caller(found).end("was freed")
+        print(f"cellmesh: actor {found.name or found.title} has ended{held}")
 
 
 def _reload(session: Session, options: Options) -> None:

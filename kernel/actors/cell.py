@@ -21,7 +21,7 @@ from cellmesh.scheduler.objects.codec import CannotPickleError
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
 from cellmesh.scheduler.wire.messages import Payload
 
-from . import reloading
+from . import listing, reloading
 from .caller import Caller
 from .directory import directory_of
 from .future import ActorFuture
@@ -37,7 +37,9 @@ def run(session: Session, shell: Any, magic: str, options: CellOptions, cell: Ce
         return
     answer = session.engine.actors.find(options.actor)
     if answer.actor is None:
-        raise UsageError(f"{magic} --actor {options.actor}: {answer.why}")
+        several = [info.name for info in listing.replicas(session, options.actor)]
+        why = f"it is a pool; name one of {', '.join(several)}" if several else answer.why
+        raise UsageError(f"{magic} --actor {options.actor}: {why}")
     directory = directory_of(session)
     caller = directory.caller(answer.actor)
     notebook = Notebook(shell.user_ns, shell.user_ns_hidden)

@@ -43,6 +43,20 @@ def lost(info: ActorInfo, title: str, call: str) -> BaseException:
     )
 
 
+def first_line(info: ActorInfo) -> str:
+    """Why it waits or has ended, without its last words."""
+    return info.why.partition("\n")[0].removesuffix(". It said last:")
+
+
+def sealed(title: str, kind: str, name: str, value: object) -> BaseException:
+    """What `h.lr = 3` raises: a handle is not the object."""
+    where = f"%%distributed --actor {title}" if title else "a named actor and %%distributed --actor NAME"
+    return AttributeError(
+        f"{kind} has no attribute {name!r} to be set: its state is in its own process. "
+        f"Set it there, with a method, or in a cell: {where}, and self.{name} = {value!r:.40}."
+    )
+
+
 def brief(failure: bytes) -> str:
     """A pickled failure in one line: `ValueError: no`."""
     told: Failure = codec.loads(failure)

@@ -14,8 +14,9 @@ from cellmesh.scheduler.wire.actors import ActorInfo
 
 from .caller import Caller
 from .directory import directory_of
+from .errors import first_line, sealed
 from .future import ActorFuture
-from .method import Method, method_of
+from .method import Method, called, method_of
 
 
 class Handle:
@@ -26,9 +27,17 @@ class Handle:
     h.stop()
     """
 
-    def __init__(self, caller: Caller, known: Members | None = None, *, ends: bool = False) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        known: Members | None = None,
+        *,
+        ends: bool = False,
+        kind: type | None = None,
+    ) -> None:
         self._caller = caller
         self._known = known
+        self._kind = kind  # its class, if that is here
         self._life = directory_of(caller.session).life(caller.info.id, ends=ends)
 
     @property
@@ -59,6 +68,20 @@ class Handle:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return method_of(self, self._members(), name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise sealed(self._caller.info.name, f"A handle of {self._title}", name, value)
+        object.__setattr__(self, name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return called(self, self._members())(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and other._caller.info.id == self._caller.info.id
+
+    def __hash__(self) -> int:
+        return hash(self._caller.info.id)
+
     def _members(self) -> Members:
         caller = self._caller
         return caller.members or self._known or caller.meet()
@@ -72,7 +95,7 @@ class Handle:
         name = f" {info.name!r}" if info.name else ""
         where = f", process {info.pid}" if info.pid and info.state == "alive" else ""
         gpus = f", GPU {', '.join(info.gpus)}" if info.gpus else ""
-        why = f": {info.why.splitlines()[0]}" if info.why and info.state in ("waiting", "ended") else ""
+        why = f": {first_line(info)}" if info.why and info.state in ("waiting", "ended") else ""
         return f"<cellmesh actor {info.title}{name}: {info.state}{where}{gpus}{why}>"
 
     def __reduce__(self) -> Any:

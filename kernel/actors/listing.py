@@ -49,13 +49,19 @@ def _ask(caller: Caller) -> int:
     return request
 
 
-def find(session: Session, name: str) -> ActorInfo:
-    """The actor of this name; one without a name is found by its process, as the table shows it."""
+def find(session: Session, name: str) -> list[ActorInfo]:
+    """The actor of this name, or the replicas; one without a name is found by its pid, as in the table."""
     if name.isdigit():
         found = [info for info in session.engine.actors.all() if str(info.pid) == name]
         if found:
-            return found[0]
+            return found
     answer = session.engine.actors.find(name)
-    if answer.actor is None:
+    found = replicas(session, name) if answer.actor is None else [answer.actor]
+    if not found:
         raise EngineError(answer.why)
-    return answer.actor
+    return found
+
+
+def replicas(session: Session, name: str) -> list[ActorInfo]:
+    """Those that were started as several of this name."""
+    return [info for info in session.engine.actors.all() if info.name.rpartition("/")[0] == name]

@@ -5,11 +5,12 @@ Owns what a call is pickled into. Never chooses an actor: its target does. Read 
 """
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterable, Sized
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cellmesh.kernel import packing
-from cellmesh.scheduler.objects.members import Members
+from cellmesh.scheduler.objects.members import Members, member
 
 from .caller import Caller
 from .future import ActorFuture
@@ -30,6 +31,10 @@ class Target(Protocol):
     @property
     def _window(self) -> int | None:
         """How many calls of a map are made before some are answered; None: all."""
+
+    @property
+    def _kind(self) -> type | None:
+        """The class of its objects, if that is here."""
 
     def _pick(self) -> "Handle":
         """The actor for the next call."""
@@ -89,15 +94,39 @@ class Method:
             self._name, packed, lambda number: taker(caller, number, title), kind, room, handle._life
         )
 
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]  # what `h.method?` shows
+        return inspect.getdoc(self._function())
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        signature = inspect.signature(self._function())
+        static = inspect.getattr_static(self._target._kind, self._name, None)
+        if isinstance(static, staticmethod | classmethod):
+            return signature
+        return signature.replace(parameters=list(signature.parameters.values())[1:])  # without self
+
+    def _function(self) -> Any:
+        found = member(self._target._kind or type(None), self._name)
+        return Method.__call__ if found is None else found
+
     def __repr__(self) -> str:
         return f"<cellmesh method {self.title}>"
+
+
+def called(target: Target, known: Members) -> Method:
+    """What `h(...)` calls, if objects of the class can be called."""
+    if "__call__" not in known.methods:
+        raise TypeError(f"{target._title} cannot be called: its class has no __call__.")
+    return Method(target, "__call__", streams="__call__" in known.streams)
 
 
 def method_of(target: Target, known: Members, name: str) -> Method:
     """The method of this name; an AttributeError names the near one."""
     if name not in known.methods:
-        close = difflib.get_close_matches(name, known.methods, n=1, cutoff=0.6)
-        there = ", ".join(known.methods) or "none"
+        public = [method for method in known.methods if method != "__call__"]
+        close = difflib.get_close_matches(name, public, n=1, cutoff=0.6)
+        there = ", ".join(public) or "none"
         hint = f"; did you mean {close[0]}?" if close else f" (it has {there})"
         raise AttributeError(f"{target._title} has no method {name!r}{hint}", name=name, obj=None)
     return Method(target, name, streams=name in known.streams)

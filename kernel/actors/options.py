@@ -29,6 +29,11 @@ def checked(given: Mapping[str, Any], known: tuple[str, ...] = OPTIONS) -> dict[
     return found
 
 
+def left(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was chosen before, without what is given as None now: that is as if it never had been."""
+    return {name: value for name, value in chosen.items() if given.get(name, value) is not None}
+
+
 def check_together(chosen: Mapping[str, Any]) -> None:
     """What cannot go together."""
     if chosen.get("replay") and chosen.get("threads", 1) > 1:

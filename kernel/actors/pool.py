@@ -10,8 +10,10 @@ from typing import Any
 
 from cellmesh.scheduler.objects.members import Members
 
+from .errors import first_line, sealed
+from .future import ActorFuture
 from .handle import Handle
-from .method import Method, method_of
+from .method import Method, called, method_of
 
 DEPTH = 8
 """Calls of a map that each of them has at a time: what comes later goes to who is done first."""
@@ -37,6 +39,10 @@ class Pool:
         return self._name
 
     @property
+    def _kind(self) -> type | None:
+        return self._handles[0]._kind
+
+    @property
     def _window(self) -> int | None:
         local = self._handles[0]._caller.local
         return None if local else DEPTH * len(self._handles)
@@ -58,7 +64,7 @@ class Pool:
         for handle in ended:
             info = handle._caller.info
             more = f"; .scale({len(self._handles) + 1}) starts another" if self._make is not None else ""
-            told = f"{info.name or 'a replica of ' + self._name} {info.why.splitlines()[0]}"
+            told = f"{info.name or 'a replica of ' + self._name} {first_line(info)}"
             handle._caller.session.notices.say(f"{told}: {len(self._handles)} of them left{more}")
 
     def __len__(self) -> int:
@@ -73,21 +79,35 @@ class Pool:
         if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
             raise ValueError(f"scale({replicas!r}): at least 1; .stop() ends them all.")
         self._drop_ended()
-        while len(self._handles) > replicas:
-            self._handles.pop()._caller.end_when_idle()
-        if len(self._handles) < replicas and self._make is None:
+        alive = [handle for handle in self._handles if handle._caller.info.state != "ended"]
+        if len(alive) < replicas and self._make is None:
             raise RuntimeError(
                 f"Only who started {self._name} can have more of it: start(replicas={replicas}) there."
             )
-        while self._make is not None and len(self._handles) < replicas:
-            names = {handle._caller.info.name for handle in self._handles}
+        while len(alive) > replicas:
+            alive.pop()._caller.end_when_idle()
+        while self._make is not None and len(alive) < replicas:
+            names = {handle._caller.info.name for handle in alive}
             free = next(number for number in count() if f"{self._name}/{number}" not in names)
-            self._handles.append(self._make(free))
+            alive.append(self._make(free))
+        self._handles = alive
 
     def stop(self) -> None:
         """End them all."""
         for handle in self._handles:
             handle.stop()
+
+    def checkpoint(self) -> list[ActorFuture]:
+        """Keep the state of each now: a Future each, of how many bytes that is."""
+        return [handle.checkpoint() for handle in self._handles]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise sealed("", f"A pool of {self._name}", name, value)
+        object.__setattr__(self, name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return called(self, self._handles[0]._members())(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Method:
         if name.startswith("_"):

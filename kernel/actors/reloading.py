@@ -10,19 +10,22 @@ from cellmesh.kernel import packing
 from cellmesh.kernel.packing import Packed
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.wire.actors import ActorInfo
 
-from . import digest
+from . import digest, listing
 from .classes import MARK
 from .directory import directory_of
 from .future import ActorFuture
 
 
 def reload(session: Session, name: str, namespace: dict[str, Any]) -> str:
-    """Move the actor of this name to the class of its title in the namespace; that title."""
-    answer = session.engine.actors.find(name)
-    if answer.actor is None:
-        raise EngineError(answer.why)
-    info = answer.actor
+    """Move the actor of this name, or replicas, to the class of its title in the namespace; that title."""
+    titles = [_reload(session, info, namespace) for info in listing.find(session, name)]
+    return titles[0]
+
+
+def _reload(session: Session, info: ActorInfo, namespace: dict[str, Any]) -> str:
+    name = info.name or info.title
     kind = namespace.get(info.title)
     if not isinstance(kind, type) or MARK not in kind.__dict__:
         what = "is not here" if kind is None else "is here, but no class with @cm.actor"

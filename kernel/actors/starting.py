@@ -16,10 +16,13 @@ from cellmesh.scheduler.objects.members import members_of
 from cellmesh.scheduler.wire.actors import StartActor
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
-from . import digest, options
+from . import digest, listing, options
 from .directory import directory_of
 from .handle import Handle
 from .pool import Pool
+
+_PARTS = ("the class", "the arguments", "the options")
+"""What the digest of a start tells apart (`digest.same`)."""
 
 
 class Starter:
@@ -31,7 +34,7 @@ class Starter:
 
     def options(self, **changes: Any) -> "Starter":
         """The same class with other options: `Model.options(gpus=1).start()`."""
-        return Starter(self.kind, {**self.chosen, **options.checked(changes)})
+        return Starter(self.kind, {**options.left(self.chosen, changes), **options.checked(changes)})
 
     def start(self, *args: Any, kwargs: Mapping[str, Any] | None = None, **given: Any) -> Any:
         """Start one, with these arguments of its `__init__`, and return a handle.
@@ -42,7 +45,7 @@ class Starter:
         """
         named = {name: value for name, value in given.items() if name in options.STARTING}
         more = {name: value for name, value in given.items() if name not in named}
-        chosen = {**self.chosen, **options.checked(named, options.STARTING)}
+        chosen = {**options.left(self.chosen, named), **options.checked(named, options.STARTING)}
         options.check_together(chosen)
         options.check_named(chosen)
         replace = chosen.pop("replace", False)
@@ -123,11 +126,24 @@ def _start(
         _free(wanted.payload)
     if answer.actor is None:
         lacks = answer.why.startswith("needs ")
-        raise EngineError(f"{title} {answer.why}." if lacks else f"{answer.why[:1].upper()}{answer.why[1:]}.")
+        differs = _what_differs(session, wanted)
+        raise EngineError(
+            f"{title} {answer.why}." if lacks else f"{answer.why[:1].upper()}{answer.why[1:]}.{differs}"
+        )
     caller = directory_of(session).caller(answer.actor)
     if answer.fresh:
         caller.own()
-    return Handle(caller, members_of(kind), ends=not name and not wanted.options.detached)
+    return Handle(caller, members_of(kind), ends=not name and not wanted.options.detached, kind=kind)
+
+
+def _what_differs(session: Session, wanted: StartActor) -> str:
+    """From the living one of that name, if that is why it was refused."""
+    living = session.engine.actors.find(wanted.name).actor if wanted.name else None
+    if living is None:
+        return ""
+    parts = zip(_PARTS, living.same.split("-"), wanted.same.split("-"), strict=False)
+    told = [part for part, theirs, ours in parts if theirs != ours]
+    return f" (What differs: {', '.join(told)}.)" if told else ""
 
 
 def _free(*payloads: Payload | None) -> None:
@@ -144,7 +160,7 @@ def get_actor(name: str) -> Any:
     directory = directory_of(session)
     if answer.actor is not None:
         return Handle(directory.caller(answer.actor))
-    replicas = [info for info in session.engine.actors.all() if info.name.rpartition("/")[0] == name]
+    replicas = listing.replicas(session, name)
     if not replicas:
         raise EngineError(answer.why)
     return Pool(name, [Handle(directory.caller(info)) for info in replicas], None)

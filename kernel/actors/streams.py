@@ -144,6 +144,14 @@ class Stream:
         self._items.clear()
         self._flow.cancel()
 
+    def close(self) -> None:
+        """As generators have it: end this one in the actor."""
+        self.cancel()
+
+    async def aclose(self) -> None:
+        """As asynchronous generators have it."""
+        self.cancel()
+
     def __repr__(self) -> str:
         return f"<cellmesh stream of {self._flow.title}: {'ended' if self._flow.done() else 'running'}>"
 

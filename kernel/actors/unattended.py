@@ -19,8 +19,9 @@ class Unattended:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._failed: list[ActorFuture] = []
+        self._told: set[tuple[str, str]] = set()  # (cell, call): since a cell ended last
         self._lock = threading.Lock()
-        session.hooks.on_end.append(self.tell)
+        session.hooks.on_end.append(self._at_end)
         session.on_close.append(self.tell)
 
     def failed(self, future: ActorFuture) -> None:
@@ -30,8 +31,14 @@ class Unattended:
         with self._lock:
             self._failed.append(future)
         cell = future.cell
-        if cell is not None and cell.msg_id in self._session.hooks.ended:
+        key = (cell.msg_id if cell is not None else "", future.title)
+        if key[0] in self._session.hooks.ended and key not in self._told:
+            self._told.add(key)  # the first is told at once; how many more there are, with the next cell
             self.tell()
+
+    def _at_end(self) -> None:
+        self._told.clear()
+        self.tell()
 
     def tell(self) -> None:
         """Say what nobody has asked for."""
