@@ -152,7 +152,7 @@ def actor_row(info: ActorInfo, facts: Facts | None) -> ActorRow:
             checkpoint = facts.note
     state = info.state + (f" (restart {info.incarnation - 1})" if info.incarnation > 1 else "")
     if info.state == "waiting" and info.why:
-        state = f"waiting: {info.why}"
+        state = info.why if info.why.startswith("waiting") else f"waiting: {info.why}"
     return ActorRow(
         name=(info.name or "-") + (" (detached)" if info.options.detached else ""),
         title=info.title,

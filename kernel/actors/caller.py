@@ -43,6 +43,7 @@ class Caller:
         self.members: Members | None = None  # what can be called, once that is known
         self.names: set[str] = set()  # that cells of this notebook have assigned there
         self._directory = directory
+        self.starter: cells.Cell | None = None  # that started it, if it was one of ours
         self._ours = False  # it was started here
         self._reach = Reach(directory, info.id, self._heard, self._on_lost, lambda: not self._outbox)
         self._lock = threading.RLock()
@@ -238,7 +239,7 @@ class Caller:
     def own(self) -> None:
         """It was started here: that it cannot be made is told, whether it is called or not."""
         with self._lock:
-            self._ours = True
+            self._ours, self.starter = True, self.session.hooks.current
             if self.info.state == "ended":
                 self._tell_failure()
 

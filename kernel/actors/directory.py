@@ -136,7 +136,8 @@ class Directory:
         if pending is None and output.kind == "note":  # about itself, as that it cannot be checkpointed
             self.session.notices.say(f"actor {caller.title}: {output.text}")
             return
-        cell = self.session.hooks.current if pending is None else pending.taker.cell
+        born = caller.starter or self.session.hooks.current  # what the class prints as the object is made
+        cell = born if pending is None else pending.taker.cell
         router = self.session.router
         router.take(Speaker(caller.info.id, caller.title, cell), output)
         router.flush()

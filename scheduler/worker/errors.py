@@ -172,5 +172,8 @@ def _hint(error: BaseException) -> str:
     if type(error).__name__ == "OutOfMemoryError":
         return "The GPU is full: use smaller batches, or %mesh free what holds it."
     if isinstance(error, MemoryError):
-        return "The machine is out of memory: use smaller pieces or fewer workers (%mesh scale)."
+        return (
+            "The machine is out of memory: use smaller pieces, fewer workers (%mesh scale), or free an actor "
+            "(%mesh free)."
+        )
     return ""

@@ -85,6 +85,11 @@ def test_an_exception_is_the_callers_and_the_actor_lives_on(counter: Kernel) -> 
     assert counter.ok("h.add().result()").result == "3"
 
 
+def test_what_is_printed_as_it_is_made_appears_where_it_was_started(counter: Kernel) -> None:
+    counter.ok("@cm.actor\nclass Loud:\n    def __init__(self): print('loading')\n    def noop(self): ...")
+    assert "loading" in counter.ok("Loud.start().noop().result()").stdout
+
+
 def test_bad_input_says_what_is_near(counter: Kernel) -> None:
     counter.ok("h = Counter.start()")
     assert "has no method 'ad'; did you mean add?" in counter.run("h.ad(1)").error

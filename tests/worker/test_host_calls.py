@@ -104,6 +104,32 @@ class Worker:
         return self.sizes
 
 
+class Loud:
+    """Has something to say as it is made."""
+
+    def __init__(self) -> None:
+        print("loading 1 of 2")
+        subprocess.run(["echo", "loading 2 of 2"], check=True)
+
+    def again(self) -> None:
+        print("called")
+
+
+def test_what_is_printed_as_the_object_is_made_goes_to_the_first_caller(start: Start) -> None:
+    host = start(Loud, restarts=1, checkpoint=False)
+    first, other = Line(host.address, "first"), Line(host.address, "other")
+    first.ask("again")
+    other.ask("again")
+    told = [(number, text) for number, _, text in first.said]
+    assert "".join(text for number, text in told if number == 0) == "loading 1 of 2\nloading 2 of 2\n"
+    assert other.said == [(1, "stdout", "called\n")]
+    host.again()
+    back = Line(host.address, "first")
+    back.number = 1
+    back.ask("again")
+    assert back.said == [(2, "stdout", "called\n")]
+
+
 def test_a_running_call_is_interrupted_and_the_state_stays(start: Start) -> None:
     line = Line(start(Worker).address)
     number, waiting = line.call("sleep", 60), line.call("count")

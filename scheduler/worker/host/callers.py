@@ -101,6 +101,10 @@ class Caller:
             self._lend(output.data)
         self.say(Said(number, replace(output, job=0, task=0)))
 
+    def lend(self, *names: str) -> None:
+        """These segments are kept until it has taken them."""
+        self._lent.update(names)
+
     def took(self, numbers: list[int], names: list[str], kept: Sequence[int] = ()) -> None:
         """These answers and these segments are in its hands; what was kept by these keys it needs no more."""
         for key in kept:

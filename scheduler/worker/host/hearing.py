@@ -27,6 +27,7 @@ from cellmesh.scheduler.wire.direct import (
 )
 from cellmesh.scheduler.wire.framing import Framed
 
+from .birth import Birth
 from .borrowers import Borrower
 from .callers import Caller, Entry
 from .lasting import Lasting
@@ -54,6 +55,7 @@ class Hearing:
         self._lender = lender
         self._borrowers: dict[Framed, Borrower] = {}
         self._roads: dict[Framed, Caller] = {}
+        self.birth: Birth | None = None  # what the first caller is told
         self.freed = 0.0  # when segments of ours were last given back; 0: none is kept
 
     def hear(self, road: Framed, messages: list[Any]) -> None:
@@ -117,6 +119,9 @@ class Hearing:
         self._meet(caller)
         for answer in caller.unclaimed():
             caller.say(answer)
+        if self.birth is not None:
+            self.birth.hand_over(caller)
+            self.birth = None
         return caller
 
     def _meet(self, caller: Caller) -> None:

@@ -31,6 +31,7 @@ from cellmesh.scheduler.worker.runner import Runner
 from cellmesh.scheduler.worker.shell import adopt
 
 from .asides import Asides
+from .birth import Birth
 from .borrowers import Borrower
 from .callers import Entry
 from .calling import Calling
@@ -194,8 +195,16 @@ class Host:
         kind = namespaces.loads(self._blobs[order.blob], self._runner.namespace)
         self._living.title = kind.__qualname__
         args, kwargs = codec.loads(order.payload)
-        thing = self._lasting.restored(kind, args, kwargs)
-        self._living.become(kind(*args, **kwargs) if thing is None else thing)
+        birth, voices = Birth(), self._voices
+        voices.in_main = birth.entry
+        try:
+            thing = self._lasting.restored(kind, args, kwargs)
+            self._living.become(kind(*args, **kwargs) if thing is None else thing)
+        finally:
+            voices.over(birth.entry)
+            voices.in_main = None
+        if order.incarnation == 1:
+            self._hearing.birth = birth
 
     def _replay(self) -> None:
         cut = False
