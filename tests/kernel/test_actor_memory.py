@@ -204,6 +204,7 @@ def test_a_dead_callers_results_are_freed(holders: Kernel, tmp_path: Path) -> No
         assert holders.ok("h.count().result()").result == "(1, 0)"
         other.manager.signal_kernel(9)
         assert holders.ok("counts(h, (0, 0))").result == "True"
+    holders.ok("h.stop()")  # detached, it would be there in other tests
 
 
 def test_a_dead_borrower_gives_back(holders: Kernel) -> None:
