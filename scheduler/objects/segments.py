@@ -26,7 +26,7 @@ FREE = "F"  # nobody needs it; its maker keeps the memory for what it makes next
 _MARKS = 3
 
 _counter = count(1)
-_elsewhere: dict[str, Callable[[Ref], bytes]] = {}
+_elsewhere: dict[str, Callable[[Ref], bytes | None]] = {}
 _views: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 
 
@@ -78,8 +78,8 @@ def viewed() -> bool:
     return bool(_views)
 
 
-def elsewhere(prefix: str, read: Callable[[Ref], bytes]) -> None:
-    """Segments of such names are in another machine's memory: this brings what is in one."""
+def elsewhere(prefix: str, read: Callable[[Ref], bytes | None]) -> None:
+    """Segments of such names are in another machine's memory: this brings what is in one, if it knows it."""
     _elsewhere[prefix] = read
 
 
@@ -92,6 +92,8 @@ def _brought(ref: Ref) -> memoryview:
     for prefix, read in list(_elsewhere.items()):
         if ref.name.startswith(prefix):
             content = read(ref)
+            if content is None:
+                continue
             return memoryview(bytearray(content) if has_mark(ref.name, PRIVATE) else content)
     raise gone(ref) from None
 

@@ -6,7 +6,7 @@ next: `pool.py`, `../ledger.py`, `../delivered.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -16,12 +16,21 @@ from msgspec.structs import replace
 from cellmesh.scheduler.engines.contract import JobSpec
 from cellmesh.scheduler.engines.delivered import Delivered, Deliveries
 from cellmesh.scheduler.engines.ledger import Ledger
-from cellmesh.scheduler.wire.messages import JobInfo, Output, Progress, Report, TaskWire
+from cellmesh.scheduler.wire.messages import JobInfo, Output, Payload, Progress, Ref, Report, TaskWire
 
 from .keeping import Surviving
 from .keys import Key
-from .orders import first_attempt
+from .orders import first_attempt, place_of
 from .told import Told
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A task as it was submitted, with what it refers to."""
+
+    task: TaskWire
+    blobs: dict[str, Payload]  # by digest
+    needs: Sequence[str]  # names of large objects
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +42,9 @@ class Sent:
     key: Key
     future: Any = None  # of Dask's
     worker: str = ""  # the address of the Dask worker that runs it, once it has begun
+    blobs: dict[str, Payload] = field(default_factory=dict)  # what it refers to by digest
+    needs: Sequence[str] = ()  # names of the large objects that it refers to
+    refs: dict[int, str] = field(default_factory=dict)  # names of its large results, as first told
     heard: int = 0  # so many of its outputs were told
     late: bool = False
     stopping: bool = False
@@ -49,11 +61,13 @@ class Sent:
 
 
 class Book:
-    """Of one session. For one thread."""
+    """Of one session. `over` is told of arguments that nobody needs any more. For one thread."""
 
-    def __init__(self, session: str, told: Told) -> None:
+    def __init__(self, session: str, told: Told, over: Callable[[Payload], None]) -> None:
         self._session = session
         self._told = told
+        self._over = over
+        self._renamed: dict[str, str] = {}  # large results that were made again, by the names first told
         self.jobs: dict[int, Ledger] = {}
         self.attempts: dict[int, Sent] = {}
         self._sent: dict[int, dict[int, Sent]] = {}  # by job and task
@@ -78,20 +92,24 @@ class Book:
         with self._told as sink:
             sink.refused(why, job)
 
-    def add(self, job: int, tasks: Sequence[TaskWire], last: bool) -> list[Sent]:
+    def add(self, job: int, tasks: Sequence[Wanted], last: bool) -> list[Sent]:
         """Those of these tasks that are to be sent."""
         record = self.jobs.get(job)
         if record is None:
             self.refuse(job, "the dask engine does not know this job (was the session reset?)")
             return []
         record.sealed = record.sealed or last
-        self._delivered.send(job, tasks, last)
+        wires = [wanted.task for wanted in tasks]
+        known = {wanted.task.index: wanted for wanted in tasks}
+        self._delivered.send(job, wires, last)
         added = []
-        for task in record.add(tasks):
+        for task in record.add(wires):
+            wanted = known[task.index]
             if record.halted or task.index in record.unwanted:
                 self.settle(job, task.index, "cancelled", record.halted or "cancelled")
                 continue
-            added.append(self._enter(Sent(job, task, self._key(record.spec, task))))
+            key = self._key(record.spec, task)
+            added.append(self._enter(Sent(job, task, key, blobs=wanted.blobs, needs=wanted.needs)))
         if record.taken:  # task by task, before it was known that no more would come
             self.forget(job)
         return added
@@ -110,7 +128,8 @@ class Book:
         del self.attempts[sent.attempt]
         if sent.worker:
             record.running(-1)
-        sent.done = self._delivered[sent.job].done(sent.task.index)
+        done = self._delivered[sent.job].done(sent.task.index)
+        sent.done = [index for index in done if index not in sent.refs]  # large ones died with the worker
         sent.key, sent.future, sent.worker, sent.heard = self._key(record.spec, sent.task), None, "", 0
         self._enter(sent)
 
@@ -150,7 +169,7 @@ class Book:
         over = [task for task in (list(known) if tasks is None else tasks) if task not in record.tasks]
         claimed = [known.pop(task) for task in over if task in known]
         for sent in claimed:
-            self.attempts.pop(sent.attempt, None)
+            self._leave(sent)
         self._delivered.claim(job, tasks)
         if record.finished and not record.tasks:
             self.forget(job)
@@ -162,8 +181,14 @@ class Book:
         self._delivered.pop(job, None)
         sent = list(self._sent.pop(job, {}).values())
         for one in sent:
-            self.attempts.pop(one.attempt, None)
+            self._leave(one)
         return sent
+
+    def _leave(self, sent: Sent) -> None:
+        self.attempts.pop(sent.attempt, None)
+        self._over(sent.task.payload)
+        for name in sent.refs.values():
+            self._renamed.pop(name, None)
 
     def attach(self, job: int) -> None:
         """Tell all that is kept of it."""
@@ -183,6 +208,12 @@ class Book:
     def infos(self) -> list[JobInfo]:
         """As a list shows them. Any thread."""
         return [record.info() for record in list(self.jobs.values())]
+
+    def find(self, name: str) -> tuple[str, Any] | None:
+        """A large result: the name that it has now, and Dask's future of its outcome. Any thread."""
+        name = self._renamed.get(name, name)
+        sent = self.attempts.get(place_of(name)[0])
+        return None if sent is None else (name, sent.future)
 
     # --- what was heard -------------------------------------------------------------------------------
 
@@ -213,6 +244,11 @@ class Book:
         if sent is None or sent.over:
             return []
         record = self.jobs[sent.job]
+        for item in report.items:
+            if isinstance(item.payload, Ref):
+                first = sent.refs.setdefault(item.index, item.payload.name)
+                if first != item.payload.name:
+                    self._renamed[first] = item.payload.name
         fresh = self._delivered.fresh(sent.job, sent.task.index, report.items)
         if fresh:
             record.keep_items(sent.task.index, None, fresh)
@@ -243,6 +279,8 @@ class Book:
         if sent.over:
             return
         sent.over = True
+        if not sent.refs:  # else it may have to be made again
+            self._over(sent.task.payload)
         if sent.worker:
             self.jobs[sent.job].running(-1)
         self.settle(sent.job, sent.task.index, state, why, seconds)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from cellmesh.scheduler.objects.segments import PRIVATE
-from cellmesh.scheduler.wire.records import Wire
+from cellmesh.scheduler.wire.records import Payload, Wire
 from cellmesh.scheduler.wire.work import Output, Progress, Report, Run
 
 _COUNTED = 32  # bits of a number that one kernel counts
@@ -23,11 +23,15 @@ REFS = "dask-"
 
 
 class Order(Wire, frozen=True):
-    """A task of ours as Dask's task has it. `held` says by digest or name what its dependencies are."""
+    """A task of ours as Dask's task has it.
+
+    `held` says what its dependencies are: a blob (its digest), an object that the notebook made (its name),
+    or a large result (its name, and after a "|" the one that it has in the outcome that is there now).
+    """
 
     session: str
     run: Run
-    blobs: dict[str, bytes]
+    blobs: dict[str, Payload]
     held: list[str]
 
 

@@ -13,23 +13,30 @@ import msgspec
 from distributed import Client, Future
 
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.wire.messages import Interpreter, Payload, Run
+from cellmesh.scheduler.wire.messages import Interpreter, Payload, Ref, Run
 
 from . import work
 from .book import Sent
 from .orders import Order, encode
+from .puts import GONE, Puts
 
 SMALL = 4096
 """What is smaller travels with each task that needs it: a dependency costs the scheduler more."""
 
 
 class Sender:
-    """Of one session. `blobs` gives what tasks refer to by digest. For one thread."""
+    """Of one session. `find` gives a large result by its name: the name that it has now, and where it is.
 
-    def __init__(self, client: Client, session: str, blobs: Callable[[str], Payload]) -> None:
+    For one thread.
+    """
+
+    def __init__(
+        self, client: Client, session: str, puts: Puts, find: Callable[[str], tuple[str, Future] | None]
+    ) -> None:
         self._client = client
         self._session = session
-        self._blobs = blobs
+        self._puts = puts
+        self._find = find
         self._placed: dict[str, Future] = {}  # blobs that are in Dask's memory
         self._context = ""
         self._interpreter = b""
@@ -65,20 +72,24 @@ class Sender:
                 sent.future = future
 
     def _order(self, sent: Sent) -> tuple[Order, list[Future]]:
-        inline: dict[str, bytes] = {}
+        inline: dict[str, Payload] = {}
         held = {self._context: self._place(self._context, self._interpreter)}
-        for digest in sent.task.blobs:
-            data = self._blobs(digest)
-            if isinstance(data, bytes) and len(data) <= SMALL:
+        for digest, data in sent.blobs.items():
+            if isinstance(data, Ref) or len(data) <= SMALL:
                 inline[digest] = data
             else:
                 held[digest] = self._place(digest, data)
+        for name in sent.needs:
+            if self._puts.content(name) is not None:
+                held[name] = self._puts.placed(name)
+            elif (found := self._find(name)) is not None:
+                held[f"{name}|{found[0]}"] = found[1]
         run = Run(sent.attempt, sent.job, sent.task, self._context, sent.done)
         return Order(self._session, run, inline, list(held)), list(held.values())
 
-    def _place(self, digest: str, data: Payload) -> Future:
+    def _place(self, digest: str, data: bytes) -> Future:
         future = self._placed.get(digest)
-        if future is None or future.status in ("cancelled", "lost"):
+        if future is None or future.status in GONE:
             key = f"cellmesh-blob-{self._session}-{digest}"
             future = self._placed[digest] = self._client.submit(work.keep, data, key=key, pure=False)
         return future

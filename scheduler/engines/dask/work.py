@@ -1,40 +1,32 @@
 """Tasks of ours in a Dask worker: `execute` is what Dask runs in its threads.
 
 Owns the runners, one for each task that runs at once, and what of their work can be asked for. Never decides
-what runs where: Dask does. Read next: `attempts.py`, `voices.py`, `threads.py`, `../../worker/runner.py`.
+what runs where: Dask does. Read next: `hands.py`, `attempts.py`, `voices.py`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
-from itertools import count
 from typing import Any
 
 import msgspec
 from distributed import get_worker
 
-from cellmesh.scheduler.objects import makers, segments
-from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload, Progress, Ref, Report
-from cellmesh.scheduler.worker.modules import LocalModules
-from cellmesh.scheduler.worker.output import TaskOutput
-from cellmesh.scheduler.worker.runner import Runner
+from cellmesh.scheduler.objects import segments
+from cellmesh.scheduler.wire.messages import Interpreter, Payload
 
 from . import threads
 from .attempts import Attempt
-from .interrupting import ThreadInterrupts
+from .hands import Hand, SharedModules, held, holding
 from .orders import REFS, Drop, News, Order, Outcome, Stop, is_dropped, place_of, read_order
 from .voices import Voices
-
-FUNCTIONS = 200
-"""So many functions are kept by each runner between tasks."""
 
 DROPPED = 1000
 """So many jobs are remembered of which no more is wanted: Dask hears of it a moment later."""
 
-_serials = count(1)
 _works: dict[str, Work] = {}  # by the id of the Dask worker: a process may have several
 
 
@@ -43,12 +35,12 @@ def topic(session: str) -> str:
     return f"cellmesh-{session}"
 
 
-def execute(order: bytes, held: Sequence[Any]) -> Outcome:
-    """Run a task of ours; `held` are its dependencies."""
+def execute(order: bytes, needs: Sequence[Any]) -> Outcome:
+    """Run a task of ours; `needs` are its dependencies."""
     work = _works.get(get_worker().id)
     if work is None:
         raise RuntimeError("This Dask worker has no cellmesh plugin any more.")
-    return work.execute(read_order(order), held)
+    return work.execute(read_order(order), needs)
 
 
 def keep(data: bytes) -> bytes:
@@ -63,15 +55,15 @@ class Work:
         self._worker = worker
         self._translated = translated
         self._voices = Voices(worker.loop)
-        self._idle: list[_Hand] = []
-        self._running: dict[int, _Hand] = {}  # by attempt
+        self._idle: list[Hand] = []
+        self._running: dict[int, Hand] = {}  # by attempt
         self._modules = SharedModules()
         self._context = ""  # digest of the surroundings that this process has
         self._contexts: dict[str, bytes] = {}  # as they are on this host
         self._dropped: dict[tuple[str, int], int] = {}  # (session, job or 0): through which attempt
         self._seeding = threading.Lock()  # random numbers are the process's: seeded tasks run one by one
         _works[worker.id] = self
-        segments.elsewhere(REFS, _held)
+        segments.elsewhere(REFS, held)
 
     def close(self) -> None:
         """The worker closes."""
@@ -84,12 +76,12 @@ class Work:
 
     # --- in Dask's threads ----------------------------------------------------------------------------
 
-    def execute(self, order: Order, held: Sequence[Any]) -> Outcome:
+    def execute(self, order: Order, needs: Sequence[Any]) -> Outcome:
         """Run it now, in this thread."""
         run = order.run
-        hand = self._idle.pop() if self._idle else _Hand(self._label(), self._modules)
+        hand = self._idle.pop() if self._idle else Hand(self._label(), self._modules)
         attempt = hand.attempt = Attempt(order, self._voices.lock, self._voices.tell)
-        blobs, results = self._sorted(order, held)
+        blobs, results = self._sorted(order, needs)
         with self._voices.lock:
             hand.runner.interrupts.expect(run.attempt)
             self._running[run.attempt] = hand
@@ -123,13 +115,14 @@ class Work:
                 hand.close()
         return outcome
 
-    def _sorted(self, order: Order, held: Sequence[Any]) -> tuple[dict[str, Payload], dict[str, Any]]:
+    def _sorted(self, order: Order, needs: Sequence[Any]) -> tuple[dict[str, Payload], dict[str, Any]]:
         """What the order refers to: blobs by digest, and objects by name."""
         blobs: dict[str, Payload] = dict(order.blobs)
         objects: dict[str, Any] = {}
-        for name, value in zip(order.held, held, strict=True):
+        for name, value in zip(order.held, needs, strict=True):
             if name.startswith(REFS):
-                objects[name] = value
+                name, _, now = name.partition("|")
+                objects[name] = value.large[place_of(now)[1]] if now else value
             else:
                 blobs[name] = value
         context = order.run.context
@@ -200,97 +193,3 @@ class Work:
             return hand.attempt.large[place]
         outcome = self._worker.data.get(key)
         return outcome.large[place] if isinstance(outcome, Outcome) else None
-
-
-class _Hand:
-    """A runner, and what it is at."""
-
-    def __init__(self, label: str, modules: LocalModules) -> None:
-        self.attempt: Attempt
-        self._prefix = f"{REFS}hand-{next(_serials):x}-"
-        makers.keep_elsewhere(self._prefix, self)
-        interrupts = ThreadInterrupts()
-        self.runner = Runner(
-            number=None,
-            label=label,
-            prefix=self._prefix,
-            emit=self._emit,
-            report=self._report,
-            output=TaskOutput(number=None, prefix="", emit=self._emit, logs=None, interrupts=interrupts),
-            interrupts=interrupts,
-            modules=modules,
-        )
-        self._functions: dict[str, None] = {}
-
-    def run(self, order: Order, blobs: dict[str, Payload]) -> None:
-        digests = [*order.run.task.blobs, *filter(None, [order.run.task.retry_on])]
-        for digest in digests:
-            self._functions.pop(digest, None)  # and at the end again: it was used last
-            self._functions[digest] = None
-        with threads.printing(self.runner.streams):
-            self.runner.run(order.run, blobs)
-        old = list(self._functions)[:-FUNCTIONS]
-        self.runner.forget(old)
-        for digest in old:
-            del self._functions[digest]
-
-    def close(self) -> None:
-        makers.close_maker(self._prefix)
-        self.runner.close()
-
-    def write(self, parts: Sequence[bytes | memoryview], marks: str = "") -> Ref:
-        return self.attempt.write(parts, marks)
-
-    def freed(self, name: str) -> None:
-        """It goes with the attempt."""
-
-    def let_go(self) -> None:
-        """Nothing is kept here."""
-
-    def _emit(self, what: Output | Progress) -> None:
-        self.attempt.emit(what)
-
-    def _report(self, report: Report) -> None:
-        self.attempt.report(report)
-
-
-class SharedModules(LocalModules):
-    """The local modules of a process in which several runners work."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._turn = threading.RLock()
-
-    def look(self) -> None:
-        with self._turn:
-            super().look()
-
-    def refresh(self) -> list[str]:
-        with self._turn:
-            return super().refresh()
-
-
-class _Here(threading.local):
-    objects: dict[str, Any] | None = None
-
-
-_here = _Here()
-
-
-@contextmanager
-def holding(objects: dict[str, Any]) -> Iterator[None]:
-    """These objects can be loaded in this thread meanwhile, by their names."""
-    before, _here.objects = _here.objects, objects
-    try:
-        yield
-    finally:
-        _here.objects = before
-
-
-def _held(ref: Ref) -> Any:
-    found = (_here.objects or {}).get(ref.name)
-    if isinstance(found, Outcome):
-        return found.large[place_of(ref.name)[1]]
-    if found is None:
-        raise segments.gone(ref)
-    return found

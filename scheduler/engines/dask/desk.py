@@ -1,0 +1,267 @@
+"""The one thread in which everything about a session's maps and calls on Dask is decided and told.
+
+Owns that thread. Others only leave it a word (`post`). How a task ends is news of its worker or, where these
+were missed, what Dask keeps as its value; whichever is first. Read next: `book.py`, `sending.py`, `ears.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+from distributed import Client, Future, KilledWorker
+
+from cellmesh.scheduler.engines.contract import JobSpec
+from cellmesh.scheduler.wire.messages import JobInfo, Progress, Report
+
+from .book import Book, Sent, Wanted
+from .ears import Ears
+from .keeping import Keeping, Surviving
+from .orders import Begun, Late, News, Said, read_told
+from .puts import Puts
+from .sending import Sender
+from .told import Told
+
+STUBBORN = 2.0
+"""Seconds in which what is stopped should yield; then it goes on without anybody waiting for it."""
+
+MOVES = 5
+"""So often a task goes out again whose worker died before it was known to have begun there."""
+
+_BURST = 2000
+"""Tasks that go to Dask as one graph at most."""
+
+
+class Desk:
+    """Of one session. Public methods without a word about threads are for its own."""
+
+    def __init__(self, client: Client, session: str, told: Told, puts: Puts) -> None:
+        self._client = client
+        self._session = session
+        self._told = told
+        self._puts = puts
+        self.book = Book(session, told, puts.over)
+        self.sender = Sender(client, session, puts, self.book.find)
+        self._keeping = Keeping(client, session)
+        self._surviving: dict[int, Surviving] = {}
+        self._outbox: list[Sent] = []
+        self._todo: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="cellmesh-dask", daemon=True)
+        self.ears: Ears
+
+    # --- any thread -----------------------------------------------------------------------------------
+
+    def start(self, grace: float) -> list[JobInfo]:
+        """Begin; the jobs that an earlier kernel has left. Waits for the scheduler."""
+        self._surviving = self._keeping.attach(grace)
+        self.ears = Ears(self._client, self._session, self._on_news)
+        self._thread.start()
+        return [job.info for job in self._surviving.values()]
+
+    def stop(self, *, end_session: bool) -> None:
+        """Tell nothing more. Waits until what was asked before is done."""
+        if end_session:
+            self.post(self.reset)
+            self.post(self._keeping.end)
+        self._todo.put(None)
+        self._thread.join()
+        self.ears.close()
+
+    def post(self, what: Callable[..., object], *about: Any) -> None:
+        """Have this called in the thread."""
+        self._todo.put(partial(what, *about))
+
+    def _later(self, what: Callable[..., object], *about: Any) -> None:
+        loop = self._client.loop
+        loop.add_callback(loop.call_later, STUBBORN, self.post, what, *about)
+
+    # --- what was asked -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (what := self._todo.get()) is not None:
+            with self._told as sink:
+                try:
+                    what()
+                    if self._outbox and (len(self._outbox) >= _BURST or self._todo.empty()):
+                        self._send()
+                except Exception as error:  # noqa: BLE001 - this thread has to live; the person is told
+                    sink.notice(f"cellmesh: {type(error).__name__}: {error} (in the dask engine)")
+                if self._todo.empty():
+                    sink.flushed()
+
+    def open(self, spec: JobSpec) -> None:
+        """A job begins."""
+        self._keeping.open(spec)
+        self.book.open(spec)
+
+    def submit(self, job: int, tasks: Sequence[Wanted], last: bool) -> None:
+        """Tasks to be sent."""
+        self._outbox += self.book.add(job, tasks, last)
+        if last:
+            self._keeping.seal(job)
+
+    def _send(self) -> None:
+        outbox, self._outbox = [sent for sent in self._outbox if not sent.over], []
+        try:
+            self.sender.send(outbox)
+        except Exception as error:  # noqa: BLE001 - a client that is closed, say: these will not run
+            for sent in outbox:
+                self.book.end(sent, "lost", f"could not be sent to Dask: {error}")
+            return
+        for sent in outbox:
+            sent.future.add_done_callback(partial(self._on_done, sent))
+
+    def claim(self, job: int, tasks: Sequence[int] | None) -> None:
+        """These results are with the user."""
+        claimed = self.book.claim(job, tasks)
+        if job not in self.book.jobs:
+            self._keeping.forget(job)
+        elif claimed:
+            self._keeping.claim([str(sent.key) for sent in claimed])
+
+    def attach(self, job: int) -> None:
+        """Tell all that is kept of a job; one of an earlier kernel becomes ours."""
+        surviving = self._surviving.pop(job, None)
+        if surviving is not None:
+            adopted = self.book.adopt(surviving)
+            futures = self._keeping.futures([sent.key for sent in adopted])
+            for sent, future in zip(adopted, futures, strict=True):
+                sent.future = future
+                sent.future.add_done_callback(partial(self._on_done, sent))
+            for worker in {worker for _, _, worker in surviving.tasks if worker}:
+                self.ears.listen(worker)
+        self.book.attach(job)
+
+    def cancel(self, job: int, tasks: Sequence[int] | None, force: bool, queued: bool) -> None:
+        """These are not wanted any more. With `force` nobody waits for what runs; `queued`: it goes on."""
+        unwanted = self.book.unwanted(job, tasks)
+        if tasks is None:
+            self._keeping.cancel(job)
+            self.ears.drop_job(job, self.book.latest)
+        self._drop(unwanted, force=force, queued=queued)
+
+    def _drop(self, tasks: Iterable[Sent], *, force: bool = False, queued: bool = False) -> None:
+        """Those that wait are over; those that run are stopped, unless those `queued` alone are meant."""
+        left = [sent for sent in tasks if not sent.over]
+        waiting = [sent for sent in left if not sent.worker]
+        if futures := [sent.future for sent in waiting if sent.future is not None]:
+            self._client.cancel(futures, force=True)
+        for sent in waiting:
+            self.book.stopped(sent)
+        for sent in left:
+            if sent.worker and not queued:
+                self._stop(sent)
+                if force:
+                    self.book.stopped(sent)
+
+    def _stop(self, sent: Sent) -> None:
+        self.ears.stop(sent.worker, sent.attempt)
+        if not sent.stopping:
+            sent.stopping = True
+            self._later(self._give_up, sent)
+
+    def _give_up(self, sent: Sent) -> None:
+        """It has not yielded: it goes on in its thread, and nobody waits for it."""
+        if not sent.over:
+            self.book.stopped(sent)
+
+    def reset(self) -> None:
+        """Cancel everything, and forget it."""
+        for job in list(self.book.jobs):
+            self._drop(self.book.unwanted(job, None), force=True)
+            self.book.forget(job)
+            self._keeping.forget(job)
+        self.sender.clear()
+        self._puts.clear()
+        self.ears.drop(self.book.latest)
+
+    # --- what was heard -------------------------------------------------------------------------------
+
+    def _on_news(self, address: str, news: list[News]) -> None:
+        self.post(self._hear, address, news)
+
+    def _on_done(self, sent: Sent, future: Future) -> None:
+        self.post(self._done, sent, future)
+
+    def _hear(self, address: str, news: list[News]) -> None:
+        for one in news:
+            match one:
+                case Begun(attempt):
+                    self._begun(address, attempt)
+                case Said(attempt, number, output):
+                    self.book.said(attempt, number, output)
+                case Progress():
+                    self.book.progress(one)
+                case Late(attempt):
+                    if (sent := self.book.attempts.get(attempt)) is not None:
+                        sent.late = True
+                        self._later(self._give_up, sent)
+                case Report():
+                    self._reported(one)
+
+    def _begun(self, address: str, attempt: int) -> None:
+        sent = self.book.attempts.get(attempt)
+        if sent is None or sent.unwanted:
+            self.ears.stop(address, attempt)  # it was cancelled as it began
+            return
+        if sent.over:
+            return  # its result was lost with a worker, and is wanted
+        self.book.begun(sent, address)
+        if sent.stopping:
+            self.ears.stop(address, attempt)
+
+    def _reported(self, report: Report) -> None:
+        unwanted = self.book.report(report)
+        if unwanted:
+            self.ears.drop_job(report.job, self.book.latest)
+            self._drop(unwanted)
+
+    def _done(self, sent: Sent, future: Future) -> None:
+        """Dask is done with a task: what was missed of it is asked for."""
+        if sent.over:
+            return
+        match future.status:
+            case "finished":
+                self.ears.fetch(future, partial(self.post, self._fetched, sent), "told")
+            case "error":
+                self._failed(sent, future.exception())
+            case _:
+                sent.moves += 1  # what it depends on was lost with a worker: it may be brought again
+                self._again(sent, "Dask has dropped it")
+
+    def _failed(self, sent: Sent, error: BaseException | None) -> None:
+        """Dask could not run it: mostly since a worker died, with this and others."""
+        if not isinstance(error, KilledWorker):
+            self.book.end(sent, "lost", f"Dask could not run it: {error}")
+            return
+        if sent.worker:
+            sent.deaths += 1
+        else:
+            sent.moves += 1
+        where = getattr(error.last_worker, "name", "") or error.last_worker.address
+        times = f", the last of {sent.deaths}" if sent.deaths > 1 else ""
+        self._again(sent, f"the Dask worker {where}{times} died while it ran")
+
+    def _again(self, sent: Sent, why: str) -> None:
+        """Once more, unless that was enough."""
+        if sent.task.payload and sent.deaths <= sent.task.retries and sent.moves < MOVES:
+            self._keeping.claim([str(sent.key)])
+            self.book.again(sent)
+            self._outbox.append(sent)
+        else:
+            self.book.end(sent, "lost", why)
+
+    def _fetched(self, sent: Sent, answer: bytes | None) -> None:
+        if sent.over:
+            return
+        if answer is None:
+            self.book.end(sent, "lost", "its Dask worker is gone, and the result with it")
+            return
+        told = read_told(answer)
+        for number, output in enumerate(told.outputs, told.first):
+            self.book.said(sent.attempt, number, output)
+        sent.late = sent.late or told.late
+        self._reported(told.report)

@@ -1,0 +1,119 @@
+"""A runner in a Dask worker, and the attempt that it is at; what that may load is given to its thread.
+
+Owns the runner between attempts, so that functions are loaded once. Never decides what runs. Read next:
+`attempts.py`, `threads.py`, `../../worker/runner.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+from cellmesh.scheduler.objects import makers
+from cellmesh.scheduler.wire.messages import Output, Payload, Progress, Ref, Report
+from cellmesh.scheduler.worker.modules import LocalModules
+from cellmesh.scheduler.worker.output import TaskOutput
+from cellmesh.scheduler.worker.runner import Runner
+
+from . import threads
+from .attempts import Attempt
+from .interrupting import ThreadInterrupts
+from .orders import REFS, Order
+
+FUNCTIONS = 200
+"""So many functions are kept by each runner between tasks."""
+
+_serials = count(1)
+
+
+class Hand:
+    """A runner, and what it is at."""
+
+    def __init__(self, label: str, modules: LocalModules) -> None:
+        self.attempt: Attempt
+        self._prefix = f"{REFS}hand-{next(_serials):x}-"
+        makers.keep_elsewhere(self._prefix, self)
+        interrupts = ThreadInterrupts()
+        self.runner = Runner(
+            number=None,
+            label=label,
+            prefix=self._prefix,
+            emit=self._emit,
+            report=self._report,
+            output=TaskOutput(number=None, prefix="", emit=self._emit, logs=None, interrupts=interrupts),
+            interrupts=interrupts,
+            modules=modules,
+        )
+        self._functions: dict[str, None] = {}
+
+    def run(self, order: Order, blobs: dict[str, Payload]) -> None:
+        digests = [*order.run.task.blobs, *filter(None, [order.run.task.retry_on])]
+        for digest in digests:
+            self._functions.pop(digest, None)  # and at the end again: it was used last
+            self._functions[digest] = None
+        with threads.printing(self.runner.streams):
+            self.runner.run(order.run, blobs)
+        old = list(self._functions)[:-FUNCTIONS]
+        self.runner.forget(old)
+        for digest in old:
+            del self._functions[digest]
+
+    def close(self) -> None:
+        makers.close_maker(self._prefix)
+        self.runner.close()
+
+    def write(self, parts: Sequence[bytes | memoryview], marks: str = "") -> Ref:
+        return self.attempt.write(parts, marks)
+
+    def freed(self, name: str) -> None:
+        """It goes with the attempt."""
+
+    def let_go(self) -> None:
+        """Nothing is kept here."""
+
+    def _emit(self, what: Output | Progress) -> None:
+        self.attempt.emit(what)
+
+    def _report(self, report: Report) -> None:
+        self.attempt.report(report)
+
+
+class SharedModules(LocalModules):
+    """The local modules of a process in which several runners work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = threading.RLock()
+
+    def look(self) -> None:
+        with self._turn:
+            super().look()
+
+    def refresh(self) -> list[str]:
+        with self._turn:
+            return super().refresh()
+
+
+class _Here(threading.local):
+    objects: dict[str, Any] | None = None
+
+
+_here = _Here()
+
+
+@contextmanager
+def holding(objects: dict[str, Any]) -> Iterator[None]:
+    """These objects can be loaded in this thread meanwhile, by their names."""
+    before, _here.objects = _here.objects, objects
+    try:
+        yield
+    finally:
+        _here.objects = before
+
+
+def held(ref: Ref) -> Any:
+    """The content of such an object; None if this thread has it not."""
+    return (_here.objects or {}).get(ref.name)
