@@ -49,8 +49,13 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     stays = False  # loading its payload fetches what is on an actor's GPU
 
     def __init__(self, session: Session, title: str, job: Job | None = None, index: int = -1) -> None:
-        super().__init__()
+        # As the base class has it, but for its condition, which costs more than all the rest.
         self._condition = _Lock()
+        self._state = "PENDING"
+        self._result: Any = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Any] = []
         self._session = session
         self._job = job
         self._index = index  # of the task in its job; -1 as long as it has not been sent

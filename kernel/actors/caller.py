@@ -136,7 +136,8 @@ class Caller:
 
     def post(self, message: direct.ToHost, *, prompt: bool) -> None:
         """Say something to the actor, at once or with what comes next."""
-        self._reach.post(message, prompt=prompt)
+        with nullcontext() if self.local else deferred():
+            self._reach.post(message, prompt=prompt)
 
     def more(self, number: int, items: int) -> None:
         """A stream has room again."""

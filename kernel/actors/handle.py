@@ -16,7 +16,7 @@ from .caller import Caller
 from .directory import directory_of
 from .errors import first_line, sealed
 from .future import ActorFuture
-from .method import Method, called, method_of
+from .method import Method, Single, called, method_of
 
 
 class Handle:
@@ -37,19 +37,9 @@ class Handle:
     ) -> None:
         self._caller = caller
         self._known = known
-        self._kind = kind  # its class, if that is here
         self._life = directory_of(caller.session).life(caller.info.id, ends=ends)
-
-    @property
-    def _title(self) -> str:
-        return self._caller.title
-
-    @property
-    def _window(self) -> int | None:
-        return None
-
-    def _pick(self) -> "Handle":
-        return self
+        self._single = Single(caller, self._life, kind)
+        self._methods: tuple[Members | None, dict[str, Method]] = None, {}  # those that were used
 
     def stop(self) -> None:
         """End the actor: its process ends, and gives back what it held. Calls that wait fail."""
@@ -57,7 +47,7 @@ class Handle:
 
     def checkpoint(self) -> ActorFuture:
         """Keep its state now, once the calls before are done: a Future of how many bytes that is."""
-        caller, title = self._caller, f"{self._title}.checkpoint"
+        caller, title = self._caller, f"{self._caller.title}.checkpoint"
         future: ActorFuture = caller.call(
             "", Packed(codec.dumps(None)), lambda number: ActorFuture(caller, number, title), "save"
         )
@@ -66,15 +56,23 @@ class Handle:
     def __getattr__(self, name: str) -> Method:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return method_of(self, self._members(), name)
+        members = self._caller.members or self._members()
+        known, methods = self._methods
+        if members is not known:  # it was met just now, or its class was reloaded
+            methods = {}
+            self._methods = members, methods
+        method = methods.get(name)
+        if method is None:
+            method = methods[name] = method_of(self._single, members, name)
+        return method
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_"):
-            raise sealed(self._caller.info.name, f"A handle of {self._title}", name, value)
+            raise sealed(self._caller.info.name, f"A handle of {self._caller.title}", name, value)
         object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return called(self, self._members())(*args, **kwargs)
+        return called(self._single, self._members())(*args, **kwargs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Handle) and other._caller.info.id == self._caller.info.id

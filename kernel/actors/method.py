@@ -19,11 +19,31 @@ from .pending import Kind
 from .streams import FIRST_ROOM, Flow, Stream
 
 if TYPE_CHECKING:
-    from .handle import Handle
+    from .directory import Life
+
+
+class Single:
+    """One actor, and that it lives: what its methods hold on to, and not the handle, which holds them."""
+
+    def __init__(self, caller: Caller, life: "Life", kind: type | None) -> None:
+        self._caller = caller
+        self._life = life
+        self._kind = kind
+
+    @property
+    def _title(self) -> str:
+        return self._caller.title
+
+    @property
+    def _window(self) -> int | None:
+        return None
+
+    def _pick(self) -> "Single":
+        return self
 
 
 class Target(Protocol):
-    """What has methods: a handle, or several as one."""
+    """What has methods: an actor, or several as one."""
 
     @property
     def _title(self) -> str: ...
@@ -36,22 +56,19 @@ class Target(Protocol):
     def _kind(self) -> type | None:
         """The class of its objects, if that is here."""
 
-    def _pick(self) -> "Handle":
+    def _pick(self) -> Single:
         """The actor for the next call."""
 
 
 class Method:
     """A method of an actor."""
 
-    def __init__(self, target: Target, name: str, *, streams: bool) -> None:
+    def __init__(self, target: Target, name: str, known: Members) -> None:
+        self.title = f"{target._title}.{name}"  # how people call it: `llm.generate`
         self._target = target
         self._name = name
-        self._streams = streams
-
-    @property
-    def title(self) -> str:
-        """How people call it: `llm.generate`."""
-        return f"{self._target._title}.{self._name}"
+        self._known = known
+        self._streams = name in known.streams
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._streams:
@@ -79,8 +96,8 @@ class Method:
         taker: Callable[[Caller, int, str], Any],
         room: int = 0,
     ) -> Any:
-        handle, title = self._target._pick(), self.title
-        caller = handle._caller
+        actor, title = self._target._pick(), self.title
+        caller = actor._caller
         session = caller.session.check()
         try:
             packed = packing.plain((args, kwargs))
@@ -91,7 +108,7 @@ class Method:
             given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]
             raise packing.explained(error, given) from None
         return caller.call(
-            self._name, packed, lambda number: taker(caller, number, title), kind, room, handle._life
+            self._name, packed, lambda number: taker(caller, number, title), kind, room, actor._life
         )
 
     @property
@@ -118,7 +135,7 @@ def called(target: Target, known: Members) -> Method:
     """What `h(...)` calls, if objects of the class can be called."""
     if "__call__" not in known.methods:
         raise TypeError(f"{target._title} cannot be called: its class has no __call__.")
-    return Method(target, "__call__", streams="__call__" in known.streams)
+    return Method(target, "__call__", known)
 
 
 def method_of(target: Target, known: Members, name: str) -> Method:
@@ -129,4 +146,4 @@ def method_of(target: Target, known: Members, name: str) -> Method:
         there = ", ".join(public) or "none"
         hint = f"; did you mean {close[0]}?" if close else f" (it has {there})"
         raise AttributeError(f"{target._title} has no method {name!r}{hint}", name=name, obj=None)
-    return Method(target, name, streams=name in known.streams)
+    return Method(target, name, known)

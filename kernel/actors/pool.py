@@ -13,7 +13,7 @@ from cellmesh.scheduler.objects.members import Members
 from .errors import first_line, sealed
 from .future import ActorFuture
 from .handle import Handle
-from .method import Method, called, method_of
+from .method import Method, Single, called, method_of
 
 DEPTH = 8
 """Calls of a map that each of them has at a time: what comes later goes to who is done first."""
@@ -40,20 +40,20 @@ class Pool:
 
     @property
     def _kind(self) -> type | None:
-        return self._handles[0]._kind
+        return self._handles[0]._single._kind
 
     @property
     def _window(self) -> int | None:
         local = self._handles[0]._caller.local
         return None if local else DEPTH * len(self._handles)
 
-    def _pick(self) -> Handle:
+    def _pick(self) -> Single:
         """Whoever has least to do, as far as this process knows; each in its turn if there are several."""
         if any(handle._caller.info.state == "ended" for handle in self._handles):
             self._drop_ended()
         turn = next(_turns) % len(self._handles)
         alive = [*self._handles[turn:], *self._handles[:turn]]
-        return min(alive, key=lambda handle: handle._caller.load)
+        return min(alive, key=lambda handle: handle._caller.load)._single
 
     def _drop_ended(self) -> None:
         """They get no calls any more; if none is left, the first says why."""

@@ -6,9 +6,10 @@ Owns the connection, the greeting on it, and how often it was tried. Never knows
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
+from cellmesh.kernel.deferring import deferred
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire import direct
 
@@ -65,7 +66,8 @@ class Reach:
                 self._road = Road(self._directory.roads(), address, self._heard, self._lost)
             except OSError:
                 return False
-        self.post(self._greeting, prompt=True)
+        with nullcontext() if self.local is not None else deferred():
+            self.post(self._greeting, prompt=True)
         return True
 
     def leave(self) -> None:
@@ -94,7 +96,7 @@ class Reach:
         return "" if broke is None else " ".join(f"{type(broke).__name__}: {broke}".split())[:200]
 
     def post(self, message: direct.ToHost, *, prompt: bool) -> None:
-        """Say something to the actor, at once or with what else comes in the next moment."""
+        """Say something to the actor, at once or with what comes next. While Stop is put off."""
         if self.local is not None:
             self.local.take(message, lambda answer: self._on_messages([answer]))
         elif self._road is not None:

@@ -69,10 +69,10 @@ class Road:
     # --- sending ------------------------------------------------------------------------------------
 
     def post(self, message: Any, *, prompt: bool) -> None:
-        """Send a message: at once, or once this is left to `settle`."""
+        """Send a message: at once, or once this is left to `settle`. While Stop is put off."""
         self._framed.post(message)
         if prompt:
-            self.flush()
+            self._send()
 
     def settle(self) -> None:
         """What was posted is sent with what comes until the listening thread gets to it."""
@@ -87,16 +87,20 @@ class Road:
 
     def flush(self) -> None:
         """Send what was posted."""
-        if self.closed or not (self._framed.waits or self._framed.full):
+        if self._framed.waits or self._framed.full:
+            with deferred():
+                self._send()
+
+    def _send(self) -> None:
+        if self.closed:
             return
-        with deferred():
-            try:
-                self._framed.send()
-            except OSError:
-                return  # it is gone, and whoever reads hears of that
-            except BaseException:  # an interrupt of a thread: nobody knows how much was sent
-                self.hang_up()
-                raise
+        try:
+            self._framed.send()
+        except OSError:
+            return  # it is gone, and whoever reads hears of that
+        except BaseException:  # an interrupt of a thread: nobody knows how much was sent
+            self.hang_up()
+            raise
         if self._framed.full:
             self._roads.look_at(self)
 
