@@ -65,10 +65,11 @@ class Caller:
         return self.info.name or self.info.title
 
     def why(self) -> str:
-        """Why it does not answer, as far as that is known."""
+        """Why it does not answer, as far as that is known: how far it is, by its own word."""
         if self.info.state == "waiting":
             return self.info.why
-        return "" if self.open or self.info.state != "alive" else "its process is not reached"
+        seen = self.open or self.info.state != "alive"
+        return self._inbox.far if seen else "its process is not reached"
 
     # --- calling ------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cellmesh.kernel import outcomes
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.messages import Item, Ref
+from cellmesh.widgets import text
 
 from .holding import Holding
 from .outbox import Outbox
@@ -30,6 +31,7 @@ class Inbox:
         self._outbox = outbox
         self._numbers: list[int] = []
         self._names: list[str] = []
+        self.far = ""  # how far what runs is, by its own word
 
     def take(self, messages: list[Any]) -> None:
         """Hand on what has come."""
@@ -41,6 +43,8 @@ class Inbox:
                 self._yielded(message)
             elif kind is direct.Said:
                 self._said(message)
+            elif kind is direct.Far:
+                self.far = text.inside(message.done, message.total, message.text)
             else:
                 self._caller.told(message)
         if self._names or len(self._numbers) >= AT_ONCE:
@@ -51,6 +55,7 @@ class Inbox:
     def _answer(self, answer: direct.Answer) -> None:
         number, payload = answer.number, answer.payload
         self._numbers.append(number)
+        self.far = ""
         holding = None if answer.kept is None else Holding(self._caller, answer.kept, payload)
         if type(payload) is Ref and holding is None:
             self._names.append(payload.name)

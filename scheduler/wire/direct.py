@@ -16,7 +16,7 @@ from typing import Literal
 from .records import Payload, Wire
 from .work import Output
 
-DIRECT = 3
+DIRECT = 4
 """Callers and hosts must agree on this number."""
 
 # --- caller -> host -------------------------------------------------------------------------------
@@ -154,6 +154,15 @@ class Said(Wire, frozen=True):
     output: Output
 
 
+class Far(Wire, frozen=True):
+    """How far a running call is, by its own word (`cm.track`)."""
+
+    number: int
+    done: float
+    total: float | None
+    text: str
+
+
 class Facts(Wire, frozen=True):
     """What `%mesh actors` shows beside what the hub knows."""
 
@@ -183,4 +192,4 @@ class Lent(Wire, frozen=True):
 
 
 ToHost = Greet | Call | CancelCall | More | Took | AskFacts | Fetch | Returned
-FromHost = Met | Refused | Answer | Yielded | Said | Took | Facts
+FromHost = Met | Refused | Answer | Yielded | Said | Far | Took | Facts

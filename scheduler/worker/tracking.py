@@ -7,10 +7,18 @@ unless it is told something. Read next: `bars.py` (plain tqdm), the kernel's `tr
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from cellmesh.scheduler.wire.messages import Progress, Run
 
 _PERIOD = 0.1
+
+
+class Teller(Protocol):
+    """What may be told how far something is."""
+
+    def tell(self, bar: object, done: float, total: float | None, text: str, *, last: bool = False) -> None:
+        """So far is this bar; `last`: it will say no more, so that this must not be left out."""
 
 
 class Tracker:
@@ -22,7 +30,7 @@ class Tracker:
         self._run: Run | None = None
         self._bars: dict[int, object] = {}  # open ones by id, outermost first
         self._due = 0.0
-        self._before: Tracker | None = None
+        self._before: Teller | None = None
         self._thread = 0
 
     def begin(self, run: Run) -> None:
@@ -58,10 +66,15 @@ class Tracker:
         self._emit(Progress(run.job, run.task.index, item, done, total, text))
 
 
-_now: dict[int, Tracker] = {}  # by the thread that runs the task
+_now: dict[int, Teller] = {}  # by the thread that runs the task
 
 
-def tracker() -> Tracker | None:
+def stand_in(teller: Teller) -> None:
+    """Between tasks this is told what runs in this thread: an actor's methods."""
+    _now[threading.get_ident()] = teller
+
+
+def tracker() -> Teller | None:
     """Who speaks for the task that runs here; None between tasks, and outside them.
 
     In a thread that a task has started, that of the task, if the process runs only one.

@@ -90,6 +90,17 @@ def test_what_is_printed_as_it_is_made_appears_where_it_was_started(counter: Ker
     assert "loading" in counter.ok("Loud.start().noop().result()").stdout
 
 
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_the_line_of_a_call_tells_how_far_it_is(counter: Kernel) -> None:
+    counter.ok(
+        "import time\n@cm.actor\nclass Slow:\n    def go(self):\n"
+        "        for _ in cm.track(range(25), label='epoch'):\n            time.sleep(0.1)"
+    )
+    shown = counter.ok("Slow.start().go().result()")
+    assert shown.stderr == ""
+    assert "% epoch" in str(shown.of("display_data", "update_display_data"))
+
+
 def test_bad_input_says_what_is_near(counter: Kernel) -> None:
     counter.ok("h = Counter.start()")
     assert "has no method 'ad'; did you mean add?" in counter.run("h.ad(1)").error

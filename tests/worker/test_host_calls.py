@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from worker.hosting import Hosted, Line, eventually
 
-from cellmesh.scheduler.wire.direct import AskFacts, CancelCall, Facts
+import cellmesh as cm
+from cellmesh.scheduler.wire.direct import AskFacts, CancelCall, Facts, Far
 
 Start = Callable[..., Hosted]
 
@@ -113,6 +114,21 @@ class Loud:
 
     def again(self) -> None:
         print("called")
+
+
+def test_how_far_a_call_is_goes_to_its_caller(start: Start) -> None:
+    class Slow:
+        def go(self) -> None:
+            for _ in cm.track(range(4), label="epoch"):
+                for _ in cm.track(range(2)):
+                    pass
+
+    line = Line(start(Slow).address)
+    number = line.call("go")
+    assert line.answer(number).state == "ok"
+    assert line.said == []
+    assert line.others[0] == Far(number, 0, 4, "epoch")
+    assert line.others[-1] == Far(number, 4, 4, "epoch")
 
 
 def test_what_is_printed_as_the_object_is_made_goes_to_the_first_caller(start: Start) -> None:

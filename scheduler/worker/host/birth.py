@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cellmesh.scheduler.wire.direct import Call
+from cellmesh.scheduler.wire.direct import Call, Far
 from cellmesh.scheduler.wire.messages import Ref
 
 from .callers import Caller, Entry
@@ -22,8 +22,9 @@ class Birth(Caller):
         self._words: list[Any] = []  # few: an excerpt, as of any call
 
     def say(self, message: Any) -> None:
-        """Keep it."""
-        self._words.append(message)
+        """Keep it; how far it is, is old by then."""
+        if type(message) is not Far:
+            self._words.append(message)
 
     def hand_over(self, caller: Caller) -> None:
         """Somebody is there."""

@@ -22,7 +22,7 @@ from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.actors import ActorUp, HostActor
 from cellmesh.scheduler.wire.direct import Said
 from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload
-from cellmesh.scheduler.worker import surroundings
+from cellmesh.scheduler.worker import surroundings, tracking
 from cellmesh.scheduler.worker.descriptors import FdCapture
 from cellmesh.scheduler.worker.handover import await_memory
 from cellmesh.scheduler.worker.interrupts import Interrupts
@@ -38,6 +38,7 @@ from .calling import Calling
 from .cells import Cells
 from .deadly import DeadlyCallError
 from .door import Door
+from .far import Far
 from .hearing import Hearing
 from .lasting import Lasting
 from .living import Living
@@ -153,6 +154,7 @@ class Host:
         )
         adopt(runner)
         voices.install(runner.streams)
+        tracking.stand_in(Far(voices, self._flush))
         prefix = "" if order.options.replay else self._prefix  # a segment would not outlive the process
         living = self._living = Living("")
         calling = self._calling = Calling(living, voices, self._flush, self._label, prefix, runner.sources)
