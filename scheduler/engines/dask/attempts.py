@@ -5,6 +5,7 @@ Owns that record. Never runs anything: `work.py` does. Read next: `orders.py`, `
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from threading import RLock
 
@@ -12,6 +13,9 @@ from cellmesh.scheduler.objects.tail import Tail
 from cellmesh.scheduler.wire.messages import Item, Output, Progress, Ref, Report
 
 from .orders import Begun, Late, News, Order, Outcome, Said, Told, encode, ref_name
+
+WORDS = 100
+"""So many words of how far it is are kept of an attempt."""
 
 
 class Attempt:
@@ -26,7 +30,7 @@ class Attempt:
         self._tell = tell
         self._items: list[Item] = []
         self._outputs = Tail()
-        self._progress: Progress | None = None
+        self._progress: deque[Progress] = deque(maxlen=WORDS)
         self._late = False
         self._end: Report | None = None
 
@@ -38,7 +42,7 @@ class Attempt:
         """It printed or displayed something, or said how far it is."""
         with self._lock:
             if isinstance(what, Progress):
-                self._progress = what
+                self._progress.append(what)
                 self._tell(self.session, what)
                 return
             number = self._outputs.lost + len(self._outputs.kept)
@@ -70,8 +74,7 @@ class Attempt:
         news: list[News] = [Begun(self.number)]
         first = self._outputs.lost
         news += [Said(self.number, first + n, output) for n, output in enumerate(self._outputs.kept)]
-        if self._progress is not None:
-            news.append(self._progress)
+        news += self._progress
         if self._items:
             news.append(self._report(None))
         return news
@@ -90,7 +93,7 @@ class Attempt:
                 self._end.outcome,
                 seconds=self._end.seconds,
             )
-            told = Told(whole, list(self._outputs.kept), self._outputs.lost, self._late)
+            told = Told(whole, list(self._progress), list(self._outputs.kept), self._outputs.lost, self._late)
         return Outcome(encode(told), self.large)
 
     def _report(self, outcome: str | None) -> Report:

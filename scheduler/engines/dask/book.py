@@ -45,6 +45,7 @@ class Sent:
     blobs: dict[str, Payload] = field(default_factory=dict)  # what it refers to by digest
     needs: Sequence[str] = ()  # names of the large objects that it refers to
     refs: dict[int, str] = field(default_factory=dict)  # names of its large results, as first told
+    progress: Progress | None = None  # the latest word of how far it is
     heard: int = 0  # so many of its outputs were told
     late: bool = False
     stopping: bool = False
@@ -203,6 +204,9 @@ class Book:
                     for task in record.tasks.values()
                     if not record.is_over(task.index)
                 ]
+                for sent in self._sent[job].values():
+                    if sent.progress is not None and not sent.over:
+                        sink.progress(sent.progress)
                 sink.job(replace(record.info(), left=left), False)
 
     def infos(self) -> list[JobInfo]:
@@ -234,7 +238,9 @@ class Book:
 
     def progress(self, progress: Progress) -> None:
         """How far it is."""
-        if progress.job in self.jobs:
+        sent = self._sent.get(progress.job, {}).get(progress.task)
+        if sent is not None and not sent.over:
+            sent.progress = progress
             with self._told as sink:
                 sink.progress(progress)
 

@@ -106,6 +106,9 @@ class Desk:
     def _send(self) -> None:
         outbox, self._outbox = [sent for sent in self._outbox if not sent.over], []
         try:
+            for sent, why in self.sender.impossible(outbox):
+                self.book.end(sent, "lost", why)
+            outbox = [sent for sent in outbox if not sent.over]
             self.sender.send(outbox)
         except Exception as error:  # noqa: BLE001 - a client that is closed, say: these will not run
             for sent in outbox:
@@ -263,5 +266,7 @@ class Desk:
         told = read_told(answer)
         for number, output in enumerate(told.outputs, told.first):
             self.book.said(sent.attempt, number, output)
+        for progress in told.progress:
+            self.book.progress(progress)
         sent.late = sent.late or told.late
         self._reported(told.report)

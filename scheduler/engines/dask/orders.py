@@ -75,6 +75,7 @@ class Told(Wire, frozen=True):
     """All that is to be told of an attempt that is over."""
 
     report: Report  # with all of its items
+    progress: list[Progress]  # the last words of how far it was
     outputs: list[Output]  # the last of them
     first: int  # the number of `outputs[0]`
     late: bool

@@ -35,8 +35,10 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
     name = f"cellmesh-{PROTOCOL}"
     idempotent = True
 
-    def setup(self, worker: Any) -> None:
+    async def setup(self, worker: Any) -> None:
         """Dask calls this in each worker."""
+        if os.environ.get("CUDA_VISIBLE_DEVICES") and "GPU" not in worker.state.total_resources:
+            await worker.set_resources(GPU=1)  # dask-cuda has a worker for each, and declares none
         self._notes: dict[str, Any] = {}  # of sessions, about what they have here: for the next kernel
         self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory)
         self._work = Work(worker, self._beside.translated)

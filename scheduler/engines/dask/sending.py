@@ -6,14 +6,17 @@ next: `pool.py`, `work.py` (the other end).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import msgspec
 from distributed import Client, Future
 
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.wire.messages import Interpreter, Payload, Ref, Run
+from cellmesh.scheduler.wire.messages import Interpreter, Payload, Ref, Run, TaskWire
 
 from . import work
 from .book import Sent
@@ -54,6 +57,15 @@ class Sender:
         """Nothing of this session is needed in Dask's memory any more."""
         self._placed.clear()
 
+    def impossible(self, tasks: Sequence[Sent]) -> list[tuple[Sent, str]]:
+        """Those that no worker of the cluster could ever run, and why; without any workers, some may come."""
+        special = [sent for sent in tasks if sent.task.gpus or sent.task.memory or sent.task.cpus > 1]
+        if not special:
+            return []
+        known = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
+        workers = [Most.of(one) for one in known.values()]
+        return [(sent, why) for sent in special if workers and (why := _why_not(sent.task, workers))]
+
     def send(self, tasks: Sequence[Sent]) -> None:
         """Hand these over to Dask; each gets its future."""
         for (gpus, priority), group in groupby(tasks, lambda sent: (sent.task.gpus, sent.task.priority)):
@@ -93,3 +105,34 @@ class Sender:
             key = f"cellmesh-blob-{self._session}-{digest}"
             future = self._placed[digest] = self._client.submit(work.keep, data, key=key, pure=False)
         return future
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """What one task can have of a Dask worker."""
+
+    gpus: float
+    cores: int
+    memory: float
+
+    @staticmethod
+    def of(worker: dict[str, Any]) -> Most:
+        """As the scheduler describes it."""
+        gpus = worker["resources"].get("GPU", 0)
+        return Most(gpus, worker["nthreads"], worker["memory_limit"] or math.inf)
+
+
+def _why_not(task: TaskWire, workers: Sequence[Most]) -> str:
+    """Why none of these could ever run it; "" if one could."""
+    gpus, cores = (max(each) for each in zip(*((one.gpus, one.cores) for one in workers), strict=True))
+    memory = max(one.memory for one in workers)
+    if task.gpus > gpus:
+        declares = f"has more than {gpus:g}" if gpus else 'declares any (as by --resources "GPU=1")'
+        return f"needs {task.gpus:g} GPU{'s' * (task.gpus != 1)}; no Dask worker {declares}"
+    if task.cpus > cores:
+        return f"needs {task.cpus:g} cores; no Dask worker has more than {cores} threads"
+    if task.memory > memory:
+        return (
+            f"needs {task.memory / 1e9:.1f} GB of memory; no Dask worker has more than {memory / 1e9:.1f} GB"
+        )
+    return ""

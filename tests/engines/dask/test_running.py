@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 from pathlib import Path
 
 from conformance.recording import interpreter
+from distributed import Client, LocalCluster
 from engines.dask.pooling import Table
 from msgspec.structs import replace
 
 from cellmesh.kernel.tracking import track
+from cellmesh.scheduler.engines.dask.plugin import Plugin
 from cellmesh.scheduler.wire.messages import Progress
 
 
@@ -94,3 +97,37 @@ def test_tasks_in_threads_of_one_process_print_each_for_itself(threads: Table) -
     for n, job in enumerate(jobs):
         threads.told.wait_settled(job, 1)
         assert threads.told.text(job) == f"{n}\n" * 20
+
+
+def test_what_no_worker_could_ever_give_is_said_at_once(table: Table) -> None:
+    asked = [
+        ({"gpus": 1}, 'needs 1 GPU; no Dask worker declares any (as by --resources "GPU=1")'),
+        ({"cpus": 8}, "needs 8 cores; no Dask worker has more than 1 threads"),
+        ({"memory": 10**15}, "needs 1000000.0 GB of memory; no Dask worker has more than"),
+    ]
+    for options, why in asked:
+        job = table.call(abs, -1, **options)
+        assert table.told.states(job) == {0: "lost"}
+        assert table.told.whys(job)[0].startswith(why)
+
+
+def test_gpus_are_handed_out_as_dask_resources() -> None:
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, resources={"GPU": 1}, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        client.register_plugin(Plugin())
+        table = Table(client)
+        job = table.launch([table.task(span, 0.02, index=n, gpus=1) for n in range(6)])
+        assert set(table.told.wait_settled(job, 6).values()) == {"done"}
+        spans = sorted(table.told.values(job).values())
+        assert all(one[1] <= other[0] for one, other in zip(spans, spans[2:], strict=False))
+        table.close()
+
+
+def span(seconds: float) -> tuple[float, float]:
+    begin = time.monotonic()
+    time.sleep(seconds)
+    return begin, time.monotonic()
