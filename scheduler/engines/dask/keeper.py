@@ -60,6 +60,7 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         """Dask calls this in its scheduler."""
         self._scheduler = scheduler
         self._sessions: dict[str, Session] = {}
+        self._running: set[str] = set()  # tasks that nobody wants, and that have not ended
         scheduler.stream_handlers[OP] = self._told
         scheduler.handlers[SESSION] = self._attach
         scheduler.handlers[END] = self._end
@@ -173,9 +174,27 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
             self._end(session)
 
     def _release(self, session: str, keys: list[str]) -> None:
+        """Nobody wants these. Dask must not take a thread for free in which one of them still runs."""
         if _wants(session) in self._scheduler.clients:
-            known = [key for key in keys if key in self._scheduler.tasks]
-            self._scheduler.client_releases_keys(known, _wants(session))
+            tasks = {key: self._scheduler.tasks[key] for key in keys if key in self._scheduler.tasks}
+            running = [key for key, task in tasks.items() if task.state == "processing"]
+            self._running.update(running)
+            self._scheduler.client_desires_keys(running, _RUNNING)
+            self._scheduler.client_releases_keys(list(tasks), _wants(session))
+
+    def transition(self, key: str, start: str, finish: str, *_: Any, **__: Any) -> None:
+        """Something changes in Dask."""
+        if self._running and key in self._running and start == "processing":
+            self._running.discard(key)
+            self._scheduler.loop.add_callback(self._ended, key)
+
+    def _ended(self, key: str) -> None:
+        if key in self._scheduler.tasks:
+            self._scheduler.client_releases_keys([key], _RUNNING)
+
+
+_RUNNING = f"{OP}-running"
+"""Under this name Dask notes what nobody wants and has not ended."""
 
 
 def _wants(session: str) -> str:

@@ -135,3 +135,27 @@ def test_the_end_of_a_session_stops_what_runs_and_what_would_begin(client: Clien
     later.told.wait_settled(job, 2)
     later.close()
     assert len(list(tmp_path.iterdir())) <= 3
+
+
+def test_nothing_is_sent_to_a_thread_that_does_not_yield(client: Client, tmp_path: Path) -> None:
+    first = Table(client)
+    job = first.launch([first.task(blocked, str(tmp_path / "go"))], "submit")
+    first.told.wait(lambda: first.told.outputs(job), "its beginning")
+    first.close()
+    second = Table(client)
+    for _ in range(5):
+        assert second.value(second.call(abs, -1)) == 1
+    (tmp_path / "go").touch()
+    both = second.launch([second.task(time.sleep, 0.1, index=n) for n in range(6)])
+    assert set(second.told.wait_settled(both, 6).values()) == {"done"}
+    second.close()
+
+
+def blocked(go: str) -> None:
+    """What notices no Stop, until it may go on."""
+    print("begun")
+    while not Path(go).exists():
+        try:
+            time.sleep(0.05)
+        except KeyboardInterrupt:
+            pass
