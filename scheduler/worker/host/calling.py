@@ -62,7 +62,7 @@ class Calling:
         self._prefix = prefix
         self._sources = sources
         self.shelf: Shelf | None = None  # with replay there is none: an answer must outlive the process
-        self.overlapping = Overlapping()
+        self.overlapping = Overlapping(self._unanswered)
         self.done = 0
         self.cut = False  # a call was interrupted somewhere: no replay does the same
 
@@ -203,11 +203,19 @@ class Calling:
                     self.overlapping.when_idle(partial(self._send, stream))
                 await stream.has_room(self.overlapping.soon)
             stream.send()
-        except BaseException as error:  # noqa: BLE001 - as above
-            await stream.items.aclose()
+        except BaseException:  # noqa: BLE001 - as above
+            try:
+                await stream.items.aclose()
+            except BaseException as another:  # noqa: BLE001 - its clean-up is user code, too
+                error = another
             self.failed(entry, error)
         else:
             self.answered(entry, b"")
+        self.flush()
+
+    def _unanswered(self, entries: list[Entry], error: BaseException) -> None:
+        for entry in entries:
+            self.failed(entry, error)
         self.flush()
 
     def _send(self, stream: Stream) -> None:

@@ -1,9 +1,9 @@
 """When the actor's state is written down, and by whom.
 
 Owns the file `checkpoint` in the actor's home: whole or not at all. In the background it is written after
-half a second of quiet, by a forked child where that is safe, and so rarely that it takes a twentieth of the
-time. What cannot be written turns it off, with one line that says why. Never knows what a state is. Read
-next: `state.py`, `replaying.py`.
+half a second of quiet, or some seconds without, by a forked child where that is safe, and so rarely that it
+takes a twentieth of the time. What cannot be written turns it off, with one line that says why. Never knows
+what a state is. Read next: `state.py`, `replaying.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from . import state
 from .door import Door
 
 QUIET = 0.5
+STEADY = 5.0  # seconds, after which one is begun between two calls, if it is never quiet
 _SHARE = 20  # the time that a checkpoint took passes so many times before the next
 _AGAIN = 60.0  # seconds, after which a disk is tried again that would not take one
 _OVERDUE = 120.0  # seconds, after which a child hangs: it waits for a lock that a thread of ours held
@@ -36,7 +37,7 @@ _OURS = ("cellmesh-", "MainThread")
 class Checkpoints:
     """Of one actor. `about` answers what is written with the state; `note` tells people a line.
 
-    `background`: also by itself, not only on demand.
+    `background`: also by itself, not only on demand. `so`: what it means that there are none, for people.
     """
 
     def __init__(
@@ -49,15 +50,18 @@ class Checkpoints:
         *,
         background: bool,
         may_fork: bool,
+        so: str = "",
     ) -> None:
         self._path = home / "checkpoint"
         self._thing = thing
         self._about = about
         self._saved = saved
         self._note = note
+        self._so = so
         self._may_fork = may_fork and system.LINUX
         self._child: tuple[int, int, dict[str, Any], float] | None = None
         self._quiet_since = 0.0
+        self._dirty_since = 0.0
         self._not_before = 0.0
         self._no_room_until = 0.0
         self._dirty = False
@@ -69,8 +73,9 @@ class Checkpoints:
     def active(self, calls: int) -> None:
         """So many calls have run: it is quiet from now on."""
         self.seen = calls
-        self._dirty = True
         self._quiet_since = time.monotonic()
+        if not self._dirty:
+            self._dirty, self._dirty_since = True, self._quiet_since
 
     def due(self) -> float | None:
         """Seconds until one is due; None: not until something runs."""
@@ -79,6 +84,13 @@ class Checkpoints:
         if not self._dirty or not self.background:
             return None
         return max(0.0, max(self._quiet_since + QUIET, self._not_before) - time.monotonic())
+
+    @property
+    def overdue(self) -> bool:
+        """Whether one is to be begun between two calls, as there was no quiet for long."""
+        if self._child is not None or not self._dirty or not self.background:
+            return False
+        return time.monotonic() >= max(self._dirty_since + STEADY, self._not_before)
 
     def begin(self, door: Door) -> None:
         """Write one in the background; one that is still being written by now never ends."""
@@ -149,7 +161,7 @@ class Checkpoints:
         elif os.WIFEXITED(status) and os.WEXITSTATUS(status) == _NO_ROOM:
             self._failed(trouble)
         elif not trouble and not self._may_fork:
-            self._dirty = True  # it hung: the next is written here
+            self._dirty, self._dirty_since = True, time.monotonic()  # it hung: the next is written here
         else:
             self._off(trouble or f"the process that wrote it ended with status {status}")
 
@@ -163,7 +175,7 @@ class Checkpoints:
 
     def _failed(self, trouble: str) -> None:
         """It is not the state's fault: later it may be possible."""
-        self._dirty = True
+        self._dirty, self._dirty_since = True, time.monotonic()
         self._no_room_until = self._not_before = time.monotonic() + _AGAIN
         why = (
             f"No checkpoint could be written ({trouble}). It is tried again every minute; after a death the "
@@ -175,7 +187,7 @@ class Checkpoints:
 
     def _off(self, why: str) -> None:
         self.background = False
-        self.why_off = f"Checkpoints are off: {why}"
+        self.why_off = f"Checkpoints are off: {why}{self._so}"
         self._note(self.why_off)
 
 

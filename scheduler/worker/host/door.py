@@ -171,7 +171,8 @@ class Door:
             return  # its end is read in a moment
         if road.full != (fd in self._full) and fd in self._roads:
             (self._full.add if road.full else self._full.discard)(fd)
-            self._poll.modify(fd, select.POLLIN | (select.POLLOUT if road.full else 0))
+            with suppress(OSError):  # the thread that reads has hung up just now
+                self._poll.modify(fd, select.POLLIN | (select.POLLOUT if road.full else 0))
             if road.full:
                 self._waker.wake()  # a poll that has begun does not know of it
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from cellmesh.scheduler.objects import borrowing, codec, makers, namespaces, shelf
+from cellmesh.scheduler.objects import borrowing, codec, namespaces, shelf
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.actors import ActorUp, HostActor
 from cellmesh.scheduler.wire.direct import Said
@@ -41,6 +41,7 @@ from .door import Door
 from .far import Far
 from .hearing import Hearing
 from .lasting import Lasting
+from .leisure import Leisure
 from .living import Living
 from .stopping import InMain
 from .turns import Turns
@@ -55,8 +56,9 @@ _DEADLY = (
     "{} killed the actor's process, and did so again when it was run again after the restart (replay=True). "
     "It is left out: the state is as without it."
 )
-_SPARE_SECONDS = 10.0
-"""Segments that were given back are kept so long for what is made next."""
+
+
+T = TypeVar("T")
 
 
 class Host:
@@ -107,17 +109,15 @@ class Host:
             self._stopped.wait()
             return
         door = self._door = Door(self._address, self._hearing.hear, self._hearing.lost, self._trouble)
+        self._leisure.door = door
         self._turns.open(door, Watch(door, self._send_streams, self._trouble))
         self._up(ActorUp(order.actor, order.incarnation, self._address))
         try:
             while not self._stopped.is_set():
                 self._turns.take()
                 door.flush()
-                door.wait(self._rest(), self._turns.waiting)
-                try:
-                    self._rested(door)
-                except Exception as error:  # noqa: BLE001 - it is told; the next call has its turn
-                    self._trouble("what is done between calls failed", error)
+                door.wait(self._leisurely(self._leisure.rest), self._turns.waiting)
+                self._leisurely(self._leisure.rested)
         finally:
             self._leave()
             door.close()
@@ -167,7 +167,7 @@ class Host:
             voices,
             stopping,
             lambda entry: self._asides.run(entry),
-            self._between,
+            lambda: self._leisure.between(),
             order.options.threads,
         )
         self._hearing = Hearing(
@@ -179,6 +179,7 @@ class Host:
             lambda road: Borrower(road, shelf.here, self._prefix),
         )
         meet_all, namespace = self._hearing.meet_all, runner.namespace
+        self._leisure = Leisure(calling, self._lasting, self._hearing, self._turns)
         self._asides = Asides(self._cells, calling, living, self._lasting, meet_all, namespace)
         if order.options.replay:
             borrowing.refused = _NO_REPLAY
@@ -218,33 +219,12 @@ class Host:
                 self._turns.again(entry)
         self._calling.cut = cut
 
-    # --- when no call has its turn ---------------------------------------------------------------
-
-    def _rest(self) -> float | None:
-        """How long to wait for callers, if none comes."""
-        checkpoints = self._lasting.checkpoints
-        if self._calling.done != checkpoints.seen:
-            checkpoints.active(self._calling.done)
-        due = None if self._lasting.busy else checkpoints.due()
-        if not self._hearing.freed:
-            return due
-        spare = max(0.0, self._hearing.freed + _SPARE_SECONDS - time.monotonic())
-        return spare if due is None else min(due, spare)
-
-    def _rested(self, door: Door) -> None:
-        freed = self._hearing.freed
-        if freed and time.monotonic() - freed >= _SPARE_SECONDS:
-            self._hearing.freed = 0.0
-            makers.rest()
-        if self._calling.cut:
-            self._between()
-        checkpoints = self._lasting.checkpoints
-        if checkpoints.due() == 0 and not self._turns.waiting and not self._lasting.busy:
-            checkpoints.begin(door)
-
-    def _between(self) -> None:
-        if self._lasting.between(self._calling.cut):
-            self._calling.cut = False
+    def _leisurely(self, what: Callable[[], T]) -> T | None:
+        try:
+            return what()
+        except Exception as error:  # noqa: BLE001 - it is told; the next call has its turn
+            self._trouble("what is done between calls failed", error)
+            return None
 
     def _leave(self) -> None:
         self._calling.overlapping.close()

@@ -26,6 +26,12 @@ REMEMBERED = 1000
 """So many callers that hung up may come again, and no call of theirs runs twice."""
 
 
+_LOG_ALONE = (
+    " Until then the log of calls (replay=True) is all that there is: it grows with each call, and a call "
+    "that was stopped counts as a whole after a death."
+)
+
+
 class NotBegunError(OSError):
     """A call could not be written down before it ran, so it did not run."""
 
@@ -49,6 +55,7 @@ class Lasting:
             note,
             background=options.restarts > 0 and options.checkpoint,
             may_fork=options.gpus == 0,
+            so=_LOG_ALONE if options.replay else "",
         )
 
     def restored(self, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -57,6 +64,8 @@ class Lasting:
             thing, self._written = load(self._home, kind, args, kwargs)
         except FileNotFoundError:
             return None
+        if self._log is not None:
+            self._log.begin_at(self._written.get("generation", 0))
         chance.put_back(self._written.get("chance", {}))
         for name, (done, kept) in self._written.get("callers", {}).items():
             caller = self.caller(name, name)
@@ -82,6 +91,7 @@ class Lasting:
         """Known, or new."""
         caller = self.callers.get(id)
         if caller is None:
+            self._forget_gone()
             begins = self._begins if self._log is not None or self._begun is not None else None
             caller = self.callers[id] = Caller(id, name, begins)
             caller.heard = self._gone.pop(id, 0)
@@ -89,6 +99,15 @@ class Lasting:
                 caller.kept = {}
         caller.name = name
         return caller
+
+    def _forget_gone(self) -> None:
+        """Those whose last call was answered after they had gone; with replay, the longest known of many."""
+        gone = [one for one in self.callers.values() if one.road is None]
+        for caller in gone:
+            self.forget(caller)
+        for caller in gone[:-REMEMBERED]:
+            if not caller.running and not caller.waiting:
+                self.callers.pop(caller.id, None)
 
     def forget(self, caller: Caller) -> None:
         """It is gone, as thousands of tasks go; what still runs, or counts in a replay, is kept."""
@@ -105,8 +124,11 @@ class Lasting:
 
     @property
     def busy(self) -> bool:
-        """Whether any call runs, or rests."""
-        return any(caller.running for caller in self.callers.values())
+        """Whether any call runs. A stream that rests does not, unless a replay would lose its other half."""
+        running = [entry for caller in list(self.callers.values()) for entry in list(caller.running.values())]
+        if self._log is not None:
+            return bool(running)
+        return any(entry.stream is None or not entry.stream.resting for entry in running)
 
     def between(self, cut: bool) -> bool:
         """Between two calls: write down what no replay would lead to, or what would take it too long.
@@ -120,9 +142,9 @@ class Lasting:
     def _begins(self, caller: Caller, call: Call) -> None:
         try:
             if self._log is not None:
-                if call.kind != "save":
+                if call.kind != "save":  # that is sent again, if its answer does not come
                     self._log.append(caller.id, call)
-                caller.done = call.number
+                    caller.done = call.number
             elif self._begun is not None:
                 if caller.place < 0:
                     caller.place = self._begun.place_of(caller.id)

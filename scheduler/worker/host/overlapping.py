@@ -10,15 +10,17 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from .callers import Entry
 
 
 class Overlapping:
-    """Runs coroutines that answer for themselves."""
+    """Runs coroutines that answer for themselves; for one that ends without, `unanswered` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, unanswered: Callable[[list[Entry], BaseException], None]) -> None:
+        self._unanswered = unanswered
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -31,7 +33,7 @@ class Overlapping:
         def begin() -> None:
             task.append(loop.create_task(coroutine))
             self._tasks.add(task[0])
-            task[0].add_done_callback(self._tasks.discard)
+            task[0].add_done_callback(partial(self._over, entries))
             stop()
 
         def stop() -> None:
@@ -41,6 +43,14 @@ class Overlapping:
         for entry in entries:
             entry.stop = lambda _: loop.call_soon_threadsafe(stop)
         loop.call_soon_threadsafe(begin, context=copy_context())
+
+    def _over(self, entries: list[Entry], task: asyncio.Task[None]) -> None:
+        """It may have been cancelled before its first step, or while it cleaned up."""
+        self._tasks.discard(task)
+        left = [entry for entry in entries if entry.caller.running.get(entry.call.number) is entry]
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if left:
+            self._unanswered(left, error or RuntimeError("The call ended without an answer."))
 
     def soon(self, then: Callable[[], None]) -> None:
         """Have this called in the loop. Any thread."""

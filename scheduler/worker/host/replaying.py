@@ -47,6 +47,14 @@ class Log:
         self.size = 0
         self._fd = self._open(self.generation)
 
+    def begin_at(self, generation: int) -> None:
+        """Nothing was logged yet, and a checkpoint from elsewhere says that what follows has this number."""
+        if generation > self.generation:
+            before, self.generation = self._path(self.generation), generation
+            os.close(self._fd)
+            before.unlink()
+            self._fd = self._open(generation)
+
     def append(self, caller: str, call: Call) -> None:
         """This call is about to run."""
         whole = None

@@ -7,16 +7,18 @@ when. Read next: `checkpoints.py`.
 
 from __future__ import annotations
 
+import copyreg
 import io
 import sys
 from typing import IO, Any
 
-from cellmesh.scheduler.objects import codec, torch_cuda
+from cellmesh.scheduler.objects import codec
 
 LIMIT = 1 << 30
 """Bytes that a checkpoint in the background may have."""
 
 
+_IN_PYTHON = 1 << 9  # flag of classes that are not C's
 _DEEPEST = 5  # levels that are looked into for what cannot be pickled
 
 
@@ -29,24 +31,54 @@ class StateError(TypeError):
 
 
 def write(thing: Any, file: IO[bytes], limit: int | None) -> None:
-    """Write the object's state; raises StateError, TooLargeError, or what `__checkpoint__` raises."""
+    """Write the object's state; raises StateError, TooLargeError, or what `__checkpoint__` raises.
+
+    First how it is made, if it is not as usual, then what it holds: that may refer to the object.
+    """
+    out = _Counted(file, limit)
     own = getattr(thing, "__checkpoint__", None)
     if own is not None:
-        state: tuple[bool, Any] = (True, own())
+        make, state, path = None, (True, own()), "what __checkpoint__ returned"
+        told = state[1]
     else:
-        reduced: tuple[Any, ...] = thing.__reduce_ex__(2)
-        held, items, pairs = (*reduced[2:5], None, None, None)[:3]
-        state = (False, (held, list(items or ()), list(pairs or ())))
-    torch_cuda.settle()  # a step that a GPU has not ended would be written down in the middle
+        make, held = _reduced(thing)
+        state, path, told = (False, held), "self", thing
     try:
-        _Pickler(_Counted(file, limit), thing).dump(state)
+        _Pickler(out, thing).dump(make)
+        _Pickler(out, thing).dump(state)
     except (TooLargeError, OSError):
         raise
     except Exception as error:
-        path, value = ("what __checkpoint__ returned", state[1]) if own is not None else ("self", thing)
-        path, value, why = _culprit(thing, path, value)
+        path, value, why = _culprit(thing, path, told)
         kind = type(value).__qualname__
         raise StateError(f"{path}, a {kind}, cannot be pickled ({why or error})") from error
+
+
+def _reduced(thing: Any) -> tuple[Any, Any]:
+    """As pickle has it: what makes such an object, and of what (None: the class alone); and what it holds."""
+    kind = type(thing)
+    reduced = thing.__reduce_ex__(2)
+    if isinstance(reduced, str) or len(reduced) > 5:
+        raise StateError(
+            f"a {kind.__qualname__} pickles itself in a way (__reduce__) that leaves no state to keep"
+        )
+    function, args = reduced[:2]
+    held, items, pairs = (*reduced[2:], None, None, None)[:3]
+    whole = held, list(items or ()), list(pairs or ())
+    own = next(each for each in kind.__mro__ if "__reduce__" in vars(each) or "__reduce_ex__" in vars(each))
+    if function is kind and not own.__flags__ & _IN_PYTHON:  # a container's way: it means its own __init__
+        return (_contained, (own, kind, args)), whole
+    if function is not copyreg.__newobj__ or len(args) != 1:  # type: ignore[attr-defined]  # it is there
+        return (function, args), whole
+    make: Any = kind.__new__
+    if make is not object.__new__:
+        try:
+            make(kind)
+        except Exception as error:
+            raise StateError(
+                f"a {kind.__qualname__} cannot be made without arguments ({error}); __getnewargs__ gives them"
+            ) from error
+    return None, whole
 
 
 def read(file: IO[bytes], kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -56,9 +88,10 @@ def read(file: IO[bytes], kind: type, args: tuple[Any, ...], kwargs: dict[str, A
     had answered; else its `__init__` does not run.
     """
     own = getattr(kind, "__restore__", None)
+    how = _Unpickler(file, kind, None).load()
     make: Any = kind.__new__
-    thing = kind(*args, **kwargs) if own is not None else make(kind)
-    by_itself, state = _Unpickler(file, thing).load()
+    thing = kind(*args, **kwargs) if own is not None else make(kind) if how is None else how[0](*how[1])
+    by_itself, state = _Unpickler(file, kind, thing).load()
     if by_itself:
         if own is None:
             raise TypeError(f"{kind.__qualname__} has __checkpoint__, but no __restore__(state) to undo it.")
@@ -114,6 +147,8 @@ class _Pickler(codec.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if obj is self._thing:
             return _itself, ()
+        if obj is type(self._thing):
+            return _kind, ()  # it may be another one by then
         torch = sys.modules.get("torch")
         if torch is not None:
             kind = type(obj)
@@ -129,13 +164,13 @@ class _Pickler(codec.Pickler):
 
 
 class _Unpickler(codec.Unpickler):
-    def __init__(self, file: IO[bytes], thing: Any) -> None:
+    def __init__(self, file: IO[bytes], kind: type, thing: Any) -> None:
         super().__init__(file)
-        self._thing = thing
+        self._stand_ins = {"_itself": lambda: thing, "_kind": lambda: kind}
 
     def find_class(self, module: str, name: str) -> Any:
-        if name == "_itself" and module == __name__:
-            return lambda: self._thing
+        if module == __name__ and name in self._stand_ins:
+            return self._stand_ins[name]
         return super().find_class(module, name)
 
 
@@ -165,6 +200,17 @@ class _Counted(io.RawIOBase):
 
 def _itself() -> Any:
     raise AssertionError("stands for the object itself")
+
+
+def _contained(own: Any, kind: type, args: tuple[Any, ...]) -> Any:
+    """A subclass of a container, as the container makes it."""
+    made = own.__new__(kind, *args)
+    own.__init__(made, *args)
+    return made
+
+
+def _kind() -> Any:
+    raise AssertionError("stands for the object's class")
 
 
 def _typed(kind: Any, storage: Any, dtype: Any) -> Any:

@@ -58,6 +58,11 @@ class Stream:
             self._parked = self._made >= self._given
             return self._parked
 
+    @property
+    def resting(self) -> bool:
+        """Whether its code stands still until the caller has room; not of one in the loop."""
+        return self._parked and self.wake is None
+
     def add(self, item: Any) -> bool:
         """The next item; whether it was handed over (with those before it)."""
         self._made += 1

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from .batching import Batching
 from .callers import Entry
@@ -153,4 +154,5 @@ class Turns:
                 stopping.end(entries[0])
                 self._over(entries, error)
             speaking.set(None)
-            self._calling.flush()
+            with suppress(OSError):  # the connection that it went to has just ended
+                self._calling.flush()
