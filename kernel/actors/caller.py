@@ -27,6 +27,7 @@ from .inbox import Inbox
 from .outbox import Outbox
 from .pending import Kind, Pending
 from .reach import Reach
+from .retiring import Retiring
 
 if TYPE_CHECKING:
     from .directory import Directory, Life
@@ -49,10 +50,10 @@ class Caller:
         self._lock = threading.RLock()
         self._count = 0
         self._refused: int | None = None  # the protocol that its process speaks, if that is another
-        self._retires = False  # it shall end once it has answered what it has
+        self.retiring = Retiring(self)
         self._outbox = Outbox(self._reach)
         self._inbox = Inbox(self, directory, self._outbox)
-        self.facts: dict[int, direct.Facts] = {}  # answers to questions of `listing.py`
+        self.facts: dict[int, direct.Facts | None] = {}  # what `listing.py` asks; None: not answered yet
 
     @property
     def local(self) -> bool:
@@ -128,7 +129,7 @@ class Caller:
         with self._lock:
             self._outbox.pump()
         self._reach.settle()
-        self._retire()
+        self.retiring.look()
 
     @property
     def open(self) -> bool:
@@ -165,20 +166,8 @@ class Caller:
 
     # --- waiting ------------------------------------------------------------------------------------
 
-    def wait(
-        self,
-        done: Callable[[], bool],
-        timeout: float | None,
-        title: str,
-        *,
-        progress: Callable[[], tuple[int, int | None]] | None = None,
-        quiet: bool = False,
-    ) -> None:
-        """Wait until `done()`, which must become true through this actor; TimeoutError if it does not."""
-        waits.until(self, done, timeout, title, progress, quiet=quiet)
-
     async def wait_async(self, done: Callable[[], bool]) -> None:
-        """`wait` in a coroutine."""
+        """As `waits.until`, in a coroutine."""
         self._reach.flush()
         self.listen()
         await self.session.bell.wait_async(done)
@@ -188,14 +177,14 @@ class Caller:
         return self._reach.read_until(done, timeout)
 
     def listen(self) -> None:
-        """Have answers read though nobody waits for them by `wait`."""
+        """Have answers read though nobody waits for them by `waits.until`."""
         self._reach.listen()
 
     def meet(self) -> Members:
         """What it can do; waits until it is there."""
         with self._lock:
             self._seek()
-        self.wait(lambda: self.open or self._gone() is not None, None, self.title)
+        waits.until(self, lambda: self.open or self._gone() is not None, None, self.title)
         if self.members is None:
             raise self._gone() or died(self.info, self.title)
         return self.members
@@ -255,19 +244,6 @@ class Caller:
         """How many calls of this process it has not answered."""
         return len(self._outbox)
 
-    def end_when_idle(self) -> None:
-        """End it once it has answered all calls of this process."""
-        with self._lock:
-            self._retires = True
-            if self.load:
-                return
-        self.session.engine.actors.end(self.info.id, "was not needed any more")
-
-    def _retire(self) -> None:
-        if self._retires and not self.load:
-            self.session.later.append(self.end_when_idle)
-            self.session.engine.nudge()
-
     def end(self, why: str) -> None:
         """End the actor; waits until its process has ended, for a while."""
         self.session.engine.actors.end(self.info.id, why)
@@ -293,15 +269,14 @@ class Caller:
 
     def _heard(self, messages: list[Any]) -> None:
         self._inbox.take(messages)
-        if self._retires:
-            self._retire()
+        self.retiring.look()
 
     def told(self, message: Any) -> None:
         """It has said something about itself."""
         match message:
             case direct.Met():
                 self._on_met(message)
-            case direct.Facts(request):
+            case direct.Facts(request) if request in self.facts:
                 self.facts[request] = message
             case direct.Refused(protocol):
                 self._refused = protocol
@@ -315,6 +290,9 @@ class Caller:
                 return  # its class was reloaded
             self._reach.open = True
             lost, same = self._outbox.meet(met)
-        self._fail(lost, lambda one: unknown(self.info, self.title, one.taker.title, broke=same))
-        self._retire()
+            if not same:
+                self.names.clear()  # another process has none of them
+        info, title = self.info, self.title
+        self._fail(lost, lambda one: unknown(info, title, one.taker.title, broke=same, begun=one.flows))
+        self.retiring.look()
         self._reach.flush()

@@ -63,10 +63,15 @@ def brief(failure: bytes) -> str:
     return " ".join(f"{told.type_name}: {told.message}".split())[:200]
 
 
-def unknown(info: ActorInfo, title: str, call: str, *, broke: bool) -> BaseException:
-    """What a call raises that had begun as the process died, or as the connection to it `broke`."""
+def unknown(info: ActorInfo, title: str, call: str, *, broke: bool, begun: bool) -> BaseException:
+    """What a call raises that had begun as the process died, or as the connection to it `broke`.
+
+    `begun`: it is a stream, and items of it have come.
+    """
     what = f"The connection to {title} broke" if broke else f"The process of {title} died"
     again = "" if broke else " (it is back)" if info.state == "alive" else " (it comes back)"
+    if begun:
+        return ActorDied(f"{what} while {call} was streaming{again}; no more items come.")
     return ActorDied(
         f"{what} while {call} was running{again}. Whether the call had an effect is not known; "
         "@cm.method(retry=True) would have run it again."

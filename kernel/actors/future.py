@@ -13,6 +13,7 @@ from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.borrowing import LostError
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
+from . import waits
 from .errors import brief, lost
 from .holding import Holding
 
@@ -66,7 +67,7 @@ class ActorFuture(Future):
 
     def wait_for(self, done: Callable[[], bool], timeout: float | None) -> None:
         """Wait until `done()`, which this or something else makes true; TimeoutError if it does not."""
-        self._caller.wait(done, timeout, self._title)
+        waits.until(self._caller, done, timeout, self._title)
 
     def payload(self) -> Payload:
         """The pickled result of a finished Future; raises what the method raised."""
@@ -109,7 +110,7 @@ class ActorFuture(Future):
         if self._state in _OVER:
             return
         try:
-            self._caller.wait(self.done, timeout, self._title)
+            waits.until(self._caller, self.done, timeout, self._title)
         except KeyboardInterrupt:
             if self._own():
                 self.stop()

@@ -66,6 +66,18 @@ class Handle:
             method = methods[name] = method_of(self._single, members, name)
         return method
 
+    def __getitem__(self, name: str) -> Method:
+        """A method whose name the handle itself has: `h["stop"]()`."""
+        return method_of(self._single, self._members(), name)
+
+    __iter__ = None  # it is no sequence of its methods
+
+    def __copy__(self) -> "Handle":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Handle":
+        return self
+
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_"):
             raise sealed(self._caller.info.name, f"A handle of {self._caller.title}", name, value)

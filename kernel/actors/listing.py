@@ -3,8 +3,6 @@
 Owns who is asked for the table, and for how long. Read next: `cellmesh/widgets/views.py`.
 """
 
-import time
-
 from cellmesh.kernel import attaching
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.engines.contract import EngineError
@@ -28,11 +26,12 @@ def actors() -> ActorsView[Handle]:
     session.drain_claims()  # those that nothing refers to any more are none
     directory = directory_of(session)
     callers = [directory.caller(info) for info in session.engine.actors.all()]
-    deadline = time.monotonic() + ANSWER_SECONDS
+    alive = [caller for caller in callers if caller.info.state == "alive"]
+    session.bell.wait(lambda: all(caller.open for caller in alive), MEET_SECONDS)
     asked = [(caller, _ask(caller)) for caller in callers]
     session.bell.wait(
-        lambda: all(not request or request in caller.facts for caller, request in asked),
-        deadline - time.monotonic(),
+        lambda: all(not request or caller.facts[request] is not None for caller, request in asked),
+        ANSWER_SECONDS,
     )
     rows = [actor_row(caller.info, caller.facts.pop(request, None)) for caller, request in asked]
     return ActorsView(tuple(Handle(caller) for caller in callers), tuple(rows))
@@ -40,11 +39,10 @@ def actors() -> ActorsView[Handle]:
 
 def _ask(caller: Caller) -> int:
     """The number of the question how it is; 0 if it cannot be asked."""
-    if caller.info.state == "alive" and not caller.open:
-        caller.session.bell.wait(lambda: caller.open, MEET_SECONDS)
     if not caller.open:
         return 0
     request = caller.session.engine.new_job_id()
+    caller.facts[request] = None
     caller.post(direct.AskFacts(request), prompt=True)
     return request
 
@@ -64,4 +62,9 @@ def find(session: Session, name: str) -> list[ActorInfo]:
 
 def replicas(session: Session, name: str) -> list[ActorInfo]:
     """Those that were started as several of this name."""
-    return [info for info in session.engine.actors.all() if info.name.rpartition("/")[0] == name]
+    found = []
+    for info in session.engine.actors.all():
+        of, _, number = info.name.rpartition("/")
+        if of == name and number.isdigit():
+            found.append(info)
+    return found if len({info.title for info in found}) == 1 else []

@@ -16,11 +16,42 @@ from cellmesh.kernel.session import Session
 from cellmesh.kernel.several import Several
 from cellmesh.scheduler.objects import frames
 
+from . import waits
 from .caller import Caller
 from .future import ActorFuture
 
 AHEAD = 256
 """Calls that are made before somebody takes the first results, if nobody knows how many there will be."""
+
+
+class _HandedOut:
+    """Instead of a call's Future."""
+
+    def done(self) -> bool:
+        """It is."""
+        return True
+
+    def failed(self) -> bool:
+        """Else nothing would have come after it."""
+        return False
+
+    def cancel(self) -> bool:
+        """It is too late."""
+        return False
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        """It is done."""
+        fn(self)
+
+    def result(self) -> Any:
+        """It is not kept."""
+        raise RuntimeError(
+            "Some of these results were handed out one by one, and are not kept, as their number was not "
+            "known before: take them all with .result(), or in the loop."
+        )
+
+
+_HANDED_OUT = _HandedOut()
 
 
 class MethodResults(Several):
@@ -41,9 +72,10 @@ class MethodResults(Several):
         self._caller = caller
         self._title = title
         self._call = call
-        self._futures: list[ActorFuture] = []
+        self._futures: list[ActorFuture | _HandedOut] = []
         self._items: Iterator[Any] | None = iter(items)
         self._total: int | None = len(items) if isinstance(items, Sized) else None
+        self._endless = self._total is None
         self._window = window if self._total is not None else None
         self._broken: Exception | None = None  # it could not be fed to its end
         self._lock = threading.RLock()
@@ -101,7 +133,7 @@ class MethodResults(Several):
 
     def wait_for(self, done: Callable[[], bool], timeout: float | None) -> None:
         """Wait until `done()`, which this or something else makes true; TimeoutError if it does not."""
-        self._caller.wait(done, timeout, self._title, progress=self.progress)
+        waits.until(self._caller, done, timeout, self._title, self.progress)
 
     def cancel(self) -> None:
         """Drop what is queued and interrupt what runs; what has finished stays."""
@@ -121,8 +153,9 @@ class MethodResults(Several):
     def as_completed(self) -> Iterator[tuple[int, Any]]:
         """`(index, value)` of each item as it comes; a failed one raises."""
         self._feed(None)
+        left = [future for future in self._futures if isinstance(future, ActorFuture)]
         place = {id(future): index for index, future in enumerate(self._futures)}
-        for future in as_completed(self._futures):
+        for future in as_completed(left):
             yield place[id(future)], future.result()
 
     def __iter__(self) -> Iterator[Any]:
@@ -131,7 +164,7 @@ class MethodResults(Several):
             self._wait(partial(self._come, index), None)
             if not self._exists(index):
                 return
-            yield self._futures[index].result()
+            yield self._taken(index)
             index += 1
 
     async def __aiter__(self) -> AsyncIterator[Any]:
@@ -140,7 +173,7 @@ class MethodResults(Several):
             await self._caller.wait_async(partial(self._come, index))
             if not self._exists(index):
                 return
-            yield self._futures[index].result()
+            yield self._taken(index)
             index += 1
 
     def __getitem__(self, index: int) -> Any:
@@ -159,6 +192,13 @@ class MethodResults(Several):
         return self._all()
 
     # ------------------------------------------------------------------------------------------------
+
+    def _taken(self, index: int) -> Any:
+        """The result, handed out in order; not kept if nobody knows how many there will be."""
+        value = self._futures[index].result()
+        if self._endless:
+            self._futures[index] = _HANDED_OUT
+        return value
 
     def _exists(self, index: int) -> bool:
         if self._total is None:
@@ -209,7 +249,7 @@ class MethodResults(Several):
 
     def _wait(self, done: Callable[[], bool], timeout: float | None) -> None:
         try:
-            self._caller.wait(done, timeout, self._title, progress=self.progress)
+            waits.until(self._caller, done, timeout, self._title, self.progress)
         except KeyboardInterrupt:
             with deferred():  # a second Stop must not leave half of them running
                 self.cancel()

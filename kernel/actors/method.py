@@ -144,6 +144,13 @@ def method_of(target: Target, known: Members, name: str) -> Method:
         public = [method for method in known.methods if method != "__call__"]
         close = difflib.get_close_matches(name, public, n=1, cutoff=0.6)
         there = ", ".join(public) or "none"
+        if isinstance(inspect.getattr_static(target._kind, name, None), property):
+            raise AttributeError(
+                f"{name!r} of {target._title} is a property, and an actor has methods alone: "
+                "make it one, or read it in a cell, %%distributed --actor NAME.",
+                name=name,
+                obj=None,
+            )
         hint = f"; did you mean {close[0]}?" if close else f" (it has {there})"
         raise AttributeError(f"{target._title} has no method {name!r}{hint}", name=name, obj=None)
     return Method(target, name, known)

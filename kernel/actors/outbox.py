@@ -98,7 +98,8 @@ class Outbox:
                 continue  # it has run, and its answer comes by itself
             if number in pending and one.kind != "stream":
                 continue  # it goes on
-            if (number > begun and number > met.heard) or one.method in met.retry:
+            may = one.method in met.retry and not one.flows
+            if (number > begun and number > met.heard) or may:
                 self._send(one, again=True)
                 continue
             if number in pending:

@@ -30,6 +30,11 @@ class Pending:
     payload: Payload = b""
     ready: bool = False
 
+    @property
+    def flows(self) -> bool:
+        """Whether it is a stream, and items of it have come: no item comes twice."""
+        return self.kind == "stream" and bool(self.taker.begun)
+
     def free(self) -> None:
         """Its arguments have been read, or never will be."""
         if isinstance(self.payload, Ref):

@@ -4,6 +4,7 @@ Owns which of them the next call goes to, and how they become more or fewer. Eac
 its own state: this is for those that only compute. Read next: `handle.py`, `starting.py`.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -51,7 +52,7 @@ class Pool:
         """Whoever has least to do, as far as this process knows; each in its turn if there are several."""
         if any(handle._caller.info.state == "ended" for handle in self._handles):
             self._drop_ended()
-        turn = next(_turns) % len(self._handles)
+        turn = (next(_turns) + os.getpid()) % len(self._handles)  # tasks do not begin with the same one
         alive = [*self._handles[turn:], *self._handles[:turn]]
         return min(alive, key=lambda handle: handle._caller.load)._single
 
@@ -85,7 +86,7 @@ class Pool:
                 f"Only who started {self._name} can have more of it: start(replicas={replicas}) there."
             )
         while len(alive) > replicas:
-            alive.pop()._caller.end_when_idle()
+            alive.pop()._caller.retiring.begin()
         while self._make is not None and len(alive) < replicas:
             names = {handle._caller.info.name for handle in alive}
             free = next(number for number in count() if f"{self._name}/{number}" not in names)

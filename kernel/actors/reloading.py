@@ -12,7 +12,7 @@ from cellmesh.kernel.session import Session
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire.actors import ActorInfo
 
-from . import digest, listing
+from . import digest, listing, waits
 from .classes import MARK
 from .directory import directory_of
 from .future import ActorFuture
@@ -38,12 +38,23 @@ def _reload(session: Session, info: ActorInfo, namespace: dict[str, Any]) -> str
         packed = packing.pack(kind, prefix)
     except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
         raise packing.explained(error, [(f"the class {info.title}", kind)]) from None
+    blob = session.put_blob(packing.pack(kind, prefix).finish(prefix))
     payload = packed.finish(prefix)
     title = f"%mesh reload {name}"
     future: ActorFuture = caller.call(
         "", Packed(payload), lambda number: ActorFuture(caller, number, title), "reload"
     )
+    same = digest.with_class(caller.info.same, kind)
+
+    over: list[ActorFuture] = []
+
+    def moved(done: ActorFuture) -> None:
+        if not done.failed():
+            session.engine.actors.renew(info.id, blob, same)
+        over.append(done)
+        session.bell.ring()
+
+    future.add_done_callback(moved)  # whatever becomes of this wait: the hub must know as well
+    waits.until(caller, lambda: bool(over), None, title)  # Stop abandons it: half a reload would be worse
     future.result()
-    blob = session.put_blob(packing.pack(kind, prefix).finish(prefix))
-    session.engine.actors.renew(info.id, blob, digest.with_class(caller.info.same, kind))
     return info.title

@@ -42,6 +42,7 @@ class Starter:
         Options are the keywords of `@cm.actor`, `replace=True` (end the living one of that name first) and
         `replicas=4` (several, behind one handle).
         Arguments of the class that are named like an option go into kwargs={}.
+        Without a name it ends with its last handle; once a task or another actor was given one, with the kernel.
         """
         named = {name: value for name, value in given.items() if name in options.STARTING}
         more = {name: value for name, value in given.items() if name not in named}
@@ -133,6 +134,10 @@ def _start(
     caller = directory_of(session).caller(answer.actor)
     if answer.fresh:
         caller.own()
+        hidden = [name for name in ("stop", "checkpoint") if name in members_of(kind).methods]
+        if hidden:
+            yours = " and ".join(f'h["{name}"](...)' for name in hidden)
+            session.notices.say(f"{title}: {yours} calls the class's own; h.{hidden[0]}() is cellmesh's")
     return Handle(caller, members_of(kind), ends=not name and not wanted.options.detached, kind=kind)
 
 

@@ -14,6 +14,7 @@ from cellmesh.kernel import outcomes
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import Item, Payload, Ref
 
+from . import waits
 from .caller import Caller
 
 FIRST_ROOM = 32
@@ -33,6 +34,7 @@ class Flow:
         self._batches: deque[tuple[Any, int]] = deque()  # pickled, or a list of values
         self._error: BaseException | None = None
         self._over = False
+        self.begun = False  # items have come
         self._room = FIRST_ROOM
         self._taken = 0  # since more was asked for
 
@@ -63,6 +65,7 @@ class Flow:
 
     def take(self, payload: Payload, count: int) -> None:
         """These items have come."""
+        self.begun = True
         if isinstance(payload, Ref):  # loaded now: the actor makes something else of the memory
             value, error = outcomes.value_of(Item(0, True, payload), self.title)
             if error is not None:
@@ -120,7 +123,7 @@ class Stream:
         while not self._items:
             flow = self._flow
             try:
-                flow.caller.wait(flow.ready, None, flow.title, quiet=True)
+                waits.until(flow.caller, flow.ready, None, flow.title, quiet=True)
             except KeyboardInterrupt:
                 flow.cancel()
                 raise

@@ -20,9 +20,9 @@ def until(
     done: Callable[[], bool],
     timeout: float | None,
     title: str,
-    count: Callable[[], tuple[int, int | None]] | None,
+    count: Callable[[], tuple[int, int | None]] | None = None,
     *,
-    quiet: bool,
+    quiet: bool = False,
 ) -> None:
     """Wait until `done()`; TimeoutError if it takes too long.
 

@@ -16,6 +16,8 @@ _LENGTH = struct.Struct("<I")
 _READ = 64 * 1024
 _AT_ONCE = 512
 """Messages in one frame: what is read is decoded as a whole, and nobody waits long for the first of them."""
+_LARGE = 1 << 20
+"""Bytes of payloads after which a frame ends, for the same reasons."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -38,7 +40,7 @@ class Framed:
         self._view = memoryview(self._came)
         self._lock = threading.Lock()  # several threads post, and send
         self._posted: list[Any] = []
-        self._unsent = b""
+        self._unsent = memoryview(b"")
         self.full = False  # the socket has not taken all: `send` again when it can be written to
 
     def fileno(self) -> int:
@@ -94,20 +96,30 @@ class Framed:
             finally:
                 self._lock.release()
 
+    def _next(self) -> int:
+        """How many of those that were posted make the next frame."""
+        size = 0
+        for count, message in enumerate(self._posted[:_AT_ONCE], start=1):
+            payload = getattr(message, "payload", None)
+            size += len(payload) if type(payload) is bytes else 0
+            if size > _LARGE:
+                return count
+        return _AT_ONCE
+
     def _sent_all(self) -> bool:
         """Send; False if the socket takes no more."""
         while self._posted or self._unsent:
             if not self._unsent:
-                messages = self._posted[:_AT_ONCE]
+                messages = self._posted[: self._next()]
                 del self._posted[: len(messages)]
                 data = _encode(messages)
-                self._unsent = _LENGTH.pack(len(data)) + data
+                self._unsent = memoryview(_LENGTH.pack(len(data)) + data)
             try:
                 sent = self._socket.send(self._unsent)
             except (BlockingIOError, InterruptedError):
                 self.full = True
                 return False
-            self._unsent = self._unsent[sent:] if sent < len(self._unsent) else b""
+            self._unsent = self._unsent[sent:]
         self.full = False
         return True
 

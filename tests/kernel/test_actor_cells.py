@@ -112,3 +112,21 @@ def test_free_ends_it_and_the_list_is_a_table(model: Kernel) -> None:
     assert "has ended" in model.ok("%mesh free llm").stdout
     assert model.ok("%mesh actors").result.startswith("No actors")
     assert "was freed" in model.run("h.total().result()").error
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_a_new_process_has_no_names_of_earlier_cells(kernel: Kernel) -> None:
+    kernel.ok("""
+%load_ext cellmesh
+import cellmesh as cm, os, signal, time
+@cm.actor(name="m", restarts=2)
+class Mortal:
+    def pid(self): return os.getpid()
+m = Mortal.start()
+before = m.pid().result()
+x = 1
+""")
+    assert "5" in kernel.ok("%%distributed --actor m\nx = 5\nprint(x)").stdout
+    kernel.ok("os.kill(before, signal.SIGKILL)\nwhile m._caller.info.pid in (0, before): time.sleep(0.01)")
+    kernel.ok("assert m.pid().result() != before")
+    assert "1" in kernel.ok("%%distributed --actor m\nprint(x)").stdout

@@ -46,6 +46,29 @@ only_processes = pytest.mark.parametrize("engine_name", ["embedded"], indirect=T
 
 
 @only_processes
+def test_no_item_of_a_stream_comes_twice(mortal: Kernel) -> None:
+    mortal.ok("""
+@cm.actor(restarts=3)
+class Teller:
+    @cm.method(retry=True)
+    def count(self, n, pause):
+        for i in range(n):
+            time.sleep(pause)
+            yield i
+t = Teller.start()
+s = t.count(10**6, 0.001)
+taken = [next(s) for _ in range(200)]
+os.kill(t._caller.info.pid, signal.SIGKILL)
+try:
+    for item in s: taken.append(item)
+except cm.ActorDied as error:
+    assert "no more items come" in str(error), error
+assert taken == list(range(len(taken)))
+assert list(t.count(5, 0)) == [0, 1, 2, 3, 4]
+""")
+
+
+@only_processes
 def test_a_call_on_a_dead_one_says_when_and_why_and_its_last_lines(mortal: Kernel) -> None:
     mortal.ok("h = Mortal.start()")
     for call in ("h.die().result()", "h.add().result()"):

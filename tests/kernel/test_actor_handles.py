@@ -28,6 +28,14 @@ class Model:
         raise ValueError("no")
 
 @cm.actor
+class Server:
+    def stop(self):
+        return "its own"
+    @property
+    def port(self):
+        return 80
+
+@cm.actor
 class Plain:
     def add(self, x):
         return x + 1
@@ -80,6 +88,29 @@ def test_streams_close_as_generators_do(model: Kernel) -> None:
     assert model.ok("h.rate().result()").result == "1"
 
 
+def test_what_the_handle_hides_can_be_called(model: Kernel) -> None:
+    shown = model.ok("s = Server.start()")
+    assert """h["stop"](...) calls the class's own""" in shown.stdout + shown.stderr
+    assert model.ok("s['stop']().result()").result == "'its own'"
+    assert "is a property" in model.run("s.port").error
+    assert "not iterable" in model.run("list(s)").error
+
+
+def test_what_was_handed_out_of_an_endless_map_is_not_kept(model: Kernel) -> None:
+    model.ok("""
+import gc, itertools, weakref
+ys = h.rate.map(itertools.count(1))
+first = weakref.ref(ys._futures[0])
+for n, y in enumerate(ys, start=1):
+    assert y == n
+    if n == 1000: break
+gc.collect()
+assert first() is None
+""")
+    assert "are not kept" in model.run("ys[0]").error
+    assert model.ok("ys[1000], ys.cancel()").result == "(1001, None)"
+
+
 def test_no_name_is_no_name(model: Kernel) -> None:
     model.ok("g = Model.options(name=None).start(2)\nk = Model.start(3, name=None)")
     assert model.ok("g.rate().result(), k.rate().result(), len(cm.actors())").result == "(2, 3, 3)"
@@ -103,6 +134,12 @@ def test_a_pool_is_named_as_one(model: Kernel) -> None:
     assert shown.stdout.count("has ended") == 2
     model.ok("p.scale(2)")
     assert model.ok("[h.add(1).result() for h in p], p").result.startswith("([2, 2], <cellmesh actors reps: ")
+
+
+def test_a_folder_of_names_is_no_pool(model: Kernel) -> None:
+    model.ok("a, b = Model.start(name='team/0'), Plain.start(name='team/1')")
+    assert "team" in model.run("cm.get_actor('team')").error
+    assert model.ok("cm.get_actor('team/0').rate().result()").result == "1"
 
 
 @only_processes
