@@ -42,7 +42,7 @@ class Starter:
         Options are the keywords of `@cm.actor`, `replace=True` (end the living one of that name first) and
         `replicas=4` (several, behind one handle).
         Arguments of the class that are named like an option go into kwargs={}.
-        Without a name it ends with its last handle; once a task or another actor was given one, with the kernel.
+        Without a name it ends with its last handle; once a task or an actor was given one, with the kernel.
         """
         named = {name: value for name, value in given.items() if name in options.STARTING}
         more = {name: value for name, value in given.items() if name not in named}
