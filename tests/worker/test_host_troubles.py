@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from worker.hosting import BOUND, Hosted, Line, connected
+from worker.hosting import BOUND, Hosted, Line, connected, eventually
 
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.direct import AskFacts, CancelCall, Facts
@@ -35,6 +35,13 @@ class Counter:
     def sleep(self, seconds: float) -> None:
         print("asleep", flush=True)
         time.sleep(seconds)
+
+    def pause(self, folder: str) -> int:
+        self.n += 1
+        if os.path.exists(f"{folder}/wait"):
+            open(f"{folder}/waits", "w").close()
+            time.sleep(60)
+        return self.n
 
     def die(self) -> None:
         os._exit(3)
@@ -161,10 +168,27 @@ def test_a_call_that_kills_its_process_twice_is_left_out_of_the_replay(start: St
     host.again()
     again = Line(host.address)
     assert again.failure(2).type_name == "DeadlyCallError"
+    assert "killed the actor's process" in notes(again)[0]
     again.number = 2
     assert again.ask("add") == 2
     host.again()
     assert Line(host.address, "other").ask("add") == 3
+
+
+def test_a_call_that_was_answered_is_not_to_blame_for_the_first_death(start: Start, tmp_path: Path) -> None:
+    host = start(Counter, restarts=9, replay=True, checkpoint=False)
+    line = Line(host.address)
+    assert line.ask("pause", str(tmp_path)) == 1
+    host.kill()  # as it was idle
+    (tmp_path / "wait").touch()
+    replay = threading.Thread(target=host.begin)
+    replay.start()
+    eventually((tmp_path / "waits").exists)
+    host.process.kill()  # in the midst of the call
+    replay.join(BOUND)
+    (tmp_path / "wait").unlink()
+    host.again()
+    assert Line(host.address, "other").ask("add") == 2
 
 
 def test_what_cannot_be_pickled_of_a_state_is_named(start: Start) -> None:

@@ -38,10 +38,17 @@ class Entry:
 class Caller:
     """One that greeted. It may go and come again: the same `id` is the same caller."""
 
-    def __init__(self, id: str, name: str, begins: Callable[[Caller, Call], None] | None = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        name: str,
+        begins: Callable[[Caller, Call], None] | None = None,
+        ends: Callable[[Caller, int], None] | None = None,
+    ) -> None:
         self.id = id
         self.name = name
         self._begins = begins  # told of each call before it runs
+        self._ends = ends  # and after
         self.place = -1  # of its marks, once it has called
         self.heard = 0  # the highest number that has come from it
         self.done = 0  # with replay: the last call that is part of the state
@@ -72,6 +79,8 @@ class Caller:
     def answer(self, number: int, state: Any, payload: Payload = b"", bag: Bag | None = None) -> None:
         """The call is over. What its result leaves here is in the bag."""
         self.running.pop(number, None)
+        if self._ends is not None:
+            self._ends(self, number)
         kept = None
         if bag is not None:
             kept = Kept(bag.key, bag.nbytes, bag.places)

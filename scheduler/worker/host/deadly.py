@@ -2,7 +2,8 @@
 
 Owns the file `replayed` in the actor's home (which call of the log runs just now, and how often a process has
 died over it) and `left-out` (those that are not run again). A call is left out that two processes have died
-over: the one that ran it first and a replay, or two replays. Never runs a call. Read next: `replaying.py`.
+over: the one that ran it first, before it had answered, and a replay; or two replays. Never runs a call. Read
+next: `replaying.py`.
 """
 
 import os
@@ -28,13 +29,13 @@ class Deadly:
         self._over, self._deaths = (" ".join(died[:2]), int(died[2])) if len(died) == 3 else ("", 0)
         self._fd = os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def leaves_out(self, caller: str, call: Call, *, last: bool) -> bool:
-        """Whether this call is not to be run; else it is marked. `last`: nothing was logged after it."""
+    def leaves_out(self, caller: str, call: Call, *, died: bool) -> bool:
+        """Whether this call is not to be run; else it is marked. `died`: who ran it first did not survive it."""
         name = f"{caller} {call.number}"
         if name in self._left_out:
             return True
         again = name == self._over
-        if again and (last or self._deaths > 1):
+        if again and (died or self._deaths > 1):
             with self._list.open("a") as file:
                 file.write(f"{name}\n")
             return True

@@ -214,7 +214,10 @@ class Host:
         for entry, left_out in self._lasting.missed():
             if left_out:
                 cut = True  # no log leads to the state any more
-                self._calling.failed(entry, DeadlyCallError(_DEADLY.format(entry.call.method)))
+                told = _DEADLY.format(entry.call.method)
+                self._calling.failed(entry, DeadlyCallError(told))
+                self._hearing.birth = birth = Birth()  # its caller may be gone: whoever comes is told
+                birth.say(Said(0, Output(0, 0, None, "note", told)))
             else:
                 self._turns.again(entry)
         self._calling.cut = cut

@@ -46,6 +46,7 @@ class Lasting:
         self._gone: dict[str, int] = {}  # what was heard of forgotten callers, the longest gone first
         self._begun = Begun(self._home) if options.restarts and not options.replay else None
         self._log = Log(self._home) if options.replay else None
+        self._replays = self._log is not None
         self._written: dict[str, Any] = {}
         self.checkpoints = Checkpoints(
             self._home,
@@ -83,9 +84,11 @@ class Lasting:
             caller.done = logged.call.number
             entry = Entry(caller, logged.call)
             entry.whole = logged.whole
-            yield entry, deadly.leaves_out(caller.id, entry.call, last=last)
+            died = last and not self._log.has_ended(caller.id, entry.call.number)
+            yield entry, deadly.leaves_out(caller.id, entry.call, died=died)
             deadly.ran()
         deadly.over()
+        self._replays = False
 
     def caller(self, id: str, name: str) -> Caller:
         """Known, or new."""
@@ -93,7 +96,8 @@ class Lasting:
         if caller is None:
             self._forget_gone()
             begins = self._begins if self._log is not None or self._begun is not None else None
-            caller = self.callers[id] = Caller(id, name, begins)
+            ends = self._ends if self._log is not None else None
+            caller = self.callers[id] = Caller(id, name, begins, ends)
             caller.heard = self._gone.pop(id, 0)
             if self._log is not None:
                 caller.kept = {}
@@ -155,6 +159,10 @@ class Lasting:
                 f"cannot be written to ({error.strerror}). Free some space there and call again; the actor "
                 "lives on."
             ) from None
+
+    def _ends(self, caller: Caller, number: int) -> None:
+        if self._log is not None and not self._replays:
+            self._log.ended(caller.id, number)
 
     def _about(self) -> dict[str, Any]:
         about: dict[str, Any] = {"wall": time.time(), "chance": chance.taken()}

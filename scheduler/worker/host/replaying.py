@@ -24,6 +24,7 @@ LONG = 64 << 20
 """A log of so many bytes is worth a checkpoint, quiet or not."""
 
 _LENGTH = struct.Struct("<I")
+_NAME = 200  # bytes that the name of a call has room in
 
 
 class Logged(msgspec.Struct, frozen=True, array_like=True):
@@ -46,6 +47,9 @@ class Log:
         self.generation = max(self._generations(), default=0) + 1
         self.size = 0
         self._fd = self._open(self.generation)
+        ended = home / "ended"
+        self._last_ended = ended.read_text().strip() if ended.exists() else ""
+        self._ended = os.open(ended, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def begin_at(self, generation: int) -> None:
         """Nothing was logged yet, and a checkpoint from elsewhere says that what follows has this number."""
@@ -72,6 +76,14 @@ class Log:
             os.lseek(self._fd, self.size, os.SEEK_SET)
             raise
         self.size += size
+
+    def ended(self, caller: str, number: int) -> None:
+        """This call is over: whatever the process dies of, it is not that."""
+        os.pwrite(self._ended, f"{number} {caller}".encode().ljust(_NAME), 0)
+
+    def has_ended(self, caller: str, number: int) -> bool:
+        """Whether that was the last of which this was said, when we began."""
+        return self._last_ended == f"{number} {caller}"
 
     def next_generation(self) -> int:
         """The state is about to be written down: what follows belongs to a new file, of this number."""
