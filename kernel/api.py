@@ -104,10 +104,17 @@ def stop() -> None:
     attaching.current().set_mesh(0)
 
 
-def connect(engine: str | Engine = "embedded", *_: Any) -> None:
-    """Use another engine: "embedded" (this machine), or "inline" (in this process, for debugging)."""
+def connect(engine: str | Engine = "embedded", where: Any = None, **options: Any) -> None:
+    """Use another engine: "embedded" (this machine), "inline" (this process, for debugging), or "dask".
+
+        cm.connect("dask", "tls://scheduler:8786", security=Security(...))
+        cm.connect("dask", client)     # a distributed.Client, or a cluster: LocalCluster(), SLURMCluster(...)
+        cm.connect("embedded")         # and back
+
+    `insecure=True` allows a way to another machine that is not encrypted.
+    """
     _in_notebook("cm.connect")
-    attaching.connect(engine)
+    attaching.connect(engine, where, **options)
 
 
 def load_ipython_extension(shell: Any) -> None:

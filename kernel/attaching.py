@@ -7,7 +7,7 @@ Read next: `identity.py`, `session.py`.
 import atexit
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellmesh.scheduler.engines.contract import (
     Engine,
@@ -46,8 +46,15 @@ def current() -> Session:
     return session.check()
 
 
-def connect(engine: str | Engine = "embedded") -> Session:
-    """Attach to an engine, leaving the one before (its mesh and results stay there for the grace time)."""
+def connect(engine: str | Engine = "embedded", where: Any = None, **options: Any) -> Session:
+    """Attach to an engine, leaving the one before (its mesh and results stay there for the grace time).
+
+    `where` and the options say which cluster, for "dask".
+    """
+    if engine == "dask":
+        engine = _on_dask(where, options)  # before the one that is there is left
+    elif where is not None or options:
+        raise EngineError(f'cm.connect({engine!r}) takes no address and no options; those are for "dask".')
     before = attached()
     if before is not None and before.pid == os.getpid():
         same = before.engine.name == (engine if isinstance(engine, str) else engine.name)
@@ -96,11 +103,22 @@ def _open(engine: str | Engine) -> Session:
         return _attach(InlineEngine(), SessionSpec("inline", "inline", 0.0, identity.interpreter()))
     if engine == "embedded":
         return _open_embedded()
-    if engine == "dask":
-        raise EngineError(
-            'cm.connect("dask") comes in a later version; use "embedded" (this machine) or "inline".'
-        )
-    raise EngineError(f'There is no engine "{engine}"; use "embedded" (this machine) or "inline".')
+    raise EngineError(
+        f'There is no engine "{engine}"; use "embedded" (this machine), "inline" (this process) or "dask".'
+    )
+
+
+def _on_dask(where: Any, options: dict[str, Any]) -> Engine:
+    unknown = [name for name in options if name not in ("insecure", "security")]
+    if unknown:
+        raise EngineError(f'cm.connect("dask") has no option {unknown[0]!r}; it has insecure and security.')
+    try:
+        from cellmesh.scheduler.engines.dask.connecting import engine_on
+    except ModuleNotFoundError as error:
+        if error.name not in ("dask", "distributed"):
+            raise
+        raise EngineError("Dask is not installed here. Run: pip install 'cellmesh[dask]'") from None
+    return engine_on(where, **options)
 
 
 def _open_inside() -> Session:

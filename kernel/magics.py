@@ -65,5 +65,6 @@ class MeshMagics(Magics):
         %mesh free NAME                     end an actor; what it held is free
         %mesh reload NAME                   move an actor to its class as it is now; it keeps its state
         %mesh connect embedded|inline       use another engine
+        %mesh connect dask ADDRESS          use a Dask cluster: tls://host:8786 (--insecure: unencrypted)
         """
         return mesh_magic.run(self.shell, line)

@@ -22,9 +22,10 @@ from .jobs import Job
 from .session import Session
 
 TAIL = 200
-_ENGINES = ("embedded", "inline")
+_ENGINES = ("embedded", "inline", "dask")
 _LATER = ("debug",)
-_TEXTS = ("engine", "NAME")
+_FLAGS = ("--insecure",)
+_TEXTS = ("engine", "address", "NAME", *_FLAGS)
 
 
 def run(shell: Any, line: str) -> Any:
@@ -54,21 +55,21 @@ Options = dict[str, Any]
 
 
 def _read(command: str, words: list[str], known: tuple[str, ...]) -> Options:
-    """Options named in `known`; a bare word is the one that is named without dashes."""
+    """Options named in `known`; bare words are those that are named without dashes, in order."""
     found: Options = {}
     left = list(words)
     name = f"%mesh {command}".rstrip()
-    bare = next((option for option in known if not option.startswith("-")), None)
+    bare = [option for option in known if not option.startswith("-")]
     while left:
         word, equals, attached = left.pop(0).partition("=")
         if word.startswith("-") and word in known:
-            value = attached if equals else (left.pop(0) if left else "")
+            value = attached if equals else "" if word in _FLAGS or not left else left.pop(0)
             key = word
-        elif not word.startswith("-") and bare is not None and bare not in found:
-            key, value = bare, word
+        elif not word.startswith("-") and (free := [option for option in bare if option not in found]):
+            key, value = free[0], word
         else:
             dashed = [option for option in known if option.startswith("-")]
-            hint = near(word, dashed) if dashed else "; it takes no options" if bare is None else ""
+            hint = near(word, dashed) if dashed else "; it takes no options" if not bare else ""
             raise UsageError(f"{name}: {word!r} is not understood{hint}")
         if key in found:
             raise UsageError(f"{name}: {key} is given twice")
@@ -229,12 +230,17 @@ def _name(command: str, options: Options) -> str:
 
 def _connect(options: Options) -> None:
     engine = options.get("engine", "")
+    known = "embedded (this machine), inline (this process) or dask ADDRESS"
     if not engine:
-        raise UsageError("%mesh connect: to which engine? embedded (this machine) or inline (this process)")
+        raise UsageError(f"%mesh connect: to which engine? {known}")
     if engine not in _ENGINES:  # before the session that is there is left
-        later = "comes in a later version" if engine == "dask" else "is not there"
-        raise UsageError(f"%mesh connect: {engine} {later}; embedded (this machine) or inline (this process)")
-    session = attaching.connect(engine)
+        raise UsageError(f"%mesh connect: {engine} is not there; {known}")
+    if engine == "dask":
+        if "address" not in options:
+            raise UsageError("%mesh connect dask: to which address? For example tls://scheduler:8786")
+        session = attaching.connect(engine, options["address"], insecure="--insecure" in options)
+    else:
+        session = attaching.connect(engine)
     print(f"cellmesh: connected to the {session.engine.name} engine")
 
 
@@ -256,5 +262,5 @@ _COMMANDS: dict[str, tuple[Callable[[Session, Options], Any], tuple[str, ...]]] 
     "reload": (_reload, ("NAME",)),
     "save": (_save, ("NAME",)),
     "restore": (_restore, ("NAME",)),
-    "connect": (_status, ("engine",)),
+    "connect": (_status, ("engine", "address", "--insecure")),
 }

@@ -2,7 +2,7 @@
 
 Owns the limit (`CELLMESH_STORE_LIMIT`) and the counting. For the limit that is exact only now and then: a
 look at the folder is amortized over what was made since the last. Never frees anything.
-Read next: `makers.py`.
+Read next: `maker.py`.
 """
 
 import os

@@ -4,7 +4,7 @@ Owns names and mappings. Never counts references: whoever made or was given a se
 A mapped view stays valid after that. The memory of a segment whose name is marked recyclable may be written
 again by its maker, so its readers hold a lock (`flock`) on the file: the mapping owns the locked descriptor,
 so the lock lives exactly as long as the last array over it, and dies with the process.
-Read next: `makers.py`.
+Read next: `maker.py`.
 """
 
 import errno

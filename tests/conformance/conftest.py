@@ -5,10 +5,12 @@ Owns the two tables below. A test names the promise it needs; an engine without 
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import pytest
 from conformance.recording import Desk
@@ -30,16 +32,51 @@ def _embedded() -> Iterator[Engine]:
     yield EmbeddedEngine(ensure_hub(f"conformance-{uuid.uuid4().hex[:8]}"))
 
 
-ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {"embedded": _embedded, "inline": _inline}
+@contextmanager
+def _dask() -> Iterator[Engine]:
+    """A client of its own for each test, on the one cluster."""
+    from distributed import Client
+
+    from cellmesh.scheduler.engines.dask.engine import DaskEngine
+
+    with Client(_cluster(), set_as_default=False) as client:
+        yield DaskEngine(client)
+
+
+@functools.cache
+def _cluster() -> Any:
+    """Two workers, each a process of its own."""
+    from distributed import LocalCluster
+
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+    _at_the_end.append(cluster.close)
+    return cluster
+
+
+_at_the_end: list[Callable[[], object]] = []
+
+
+def pytest_sessionfinish() -> None:
+    while _at_the_end:
+        _at_the_end.pop()()
+
+
+ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {
+    "dask": _dask,
+    "embedded": _embedded,
+    "inline": _inline,
+}
 """How to make each engine; leaving the context frees whatever it started."""
 
 PROMISES: dict[str, set[str]] = {
-    "embedded": {"processes", "interrupts", "shared memory", "logs", "resources"},
-    "inline": set(),
+    "embedded": {"processes", "interrupts", "surroundings", "shared memory", "logs", "resources"},
+    "inline": {"surroundings"},
+    "dask": {"processes", "interrupts"},
 }
 """What not every engine can do.
 
 "processes": workers are processes of their own (they die, they keep what they change of their surroundings).
+"surroundings": tasks run in the notebook's folder and environment.
 "interrupts": running code can be interrupted from outside.
 "shared memory": large results are references.
 "logs": everything printed is in a log.

@@ -116,6 +116,7 @@ def test_an_interrupted_map_keeps_what_is_done(desk: Desk) -> None:
     assert desk.told.values(job) == {(0, 0): 0, (0, 1): 1}
 
 
+@pytest.mark.promise("surroundings")
 def test_surroundings_follow_the_kernel(desk: Desk, tmp_path: Path) -> None:
     def surroundings() -> tuple[str, str | None, str]:
         import os
@@ -131,6 +132,7 @@ def test_surroundings_follow_the_kernel(desk: Desk, tmp_path: Path) -> None:
     assert desk.value(desk.call(surroundings)) == (os.getcwd(), None, sys.path[-1])
 
 
+@pytest.mark.promise("surroundings")
 def test_a_missing_working_directory_is_a_clear_error(desk: Desk, tmp_path: Path) -> None:
     desk.engine.set_context(interpreter(cwd=str(tmp_path / "gone")))
     job = desk.call(int)

@@ -235,7 +235,7 @@ def test_a_start_that_raises_leaves_no_memory(counter: Kernel) -> None:
     counter.ok("""
 import os
 from cellmesh.kernel import attaching
-from cellmesh.scheduler.objects.makers import FREE
+from cellmesh.scheduler.objects.segments import FREE
 from cellmesh.scheduler.wire import system
 h = Counter.start()
 engine = attaching.current().engine

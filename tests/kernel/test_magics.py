@@ -162,7 +162,9 @@ BAD_INPUT = [
     ("%mesh start -n 0", "a mesh needs at least one worker"),
     ("%mesh logs --tial 3", "did you mean --tail?"),
     ("%mesh attach 99", "There is no job 99"),
-    ("%mesh connect dsk", "dsk is not there; embedded (this machine) or inline"),
+    ("%mesh connect dsk", "dsk is not there; embedded (this machine), inline"),
+    ("%mesh connect dask", "to which address? For example tls://scheduler:8786"),
+    ("%mesh connect dask tcp://127.0.0.1:1", "No Dask scheduler answers at tcp://127.0.0.1:1"),
 ]
 
 

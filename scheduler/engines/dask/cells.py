@@ -6,6 +6,7 @@ workers: `fleet.py` does. Read next: `host.py`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Cells:
         self._bring = bring
         self._settle = settle
         self.jobs: dict[int, Spread] = {}
+        self.setups: list[tuple[JobSpec, TaskWire]] = []  # cells that new hosts run first
 
     def open(self, spec: JobSpec) -> None:
         """A job begins; hosts hear of it with its first task there."""
@@ -61,6 +63,8 @@ class Cells:
     def submit(self, job: int, tasks: Sequence[TaskWire], *, last: bool) -> None:
         """Send tasks to the hosts of their workers, and what any may take to whoever has room."""
         spread = self.jobs[job]
+        if spread.spec.setup and tasks and not spread.tasks:
+            self.setups.append((spread.spec, tasks[0]))
         spread.sealed = spread.sealed or last
         spread.tasks += len(tasks)
         there: dict[Host, list[TaskWire]] = {}
@@ -69,12 +73,30 @@ class Cells:
             if task.worker is None:
                 spread.waiting.append(task)
             elif host is None:
-                self._settle(job, task.index, "lost", f"there is no mesh worker {task.worker}")
+                self._settle(job, task.index, "lost", self._no_worker(task.worker))
             else:
                 there.setdefault(host, []).append(replace(task, worker=host.local(task.worker)))
         for host, parts in there.items():
             self._send(spread, host, parts)
         self._deal(spread)
+
+    def prepare(self, host: Host, new_job: Callable[[], int]) -> None:
+        """Run the setup cells on a host that is new to the session; from then on its hub does so."""
+        for spec, task in self.setups:
+            again = dataclasses.replace(spec, job=new_job())
+            host.hidden.add(again.job)
+            for digest in task.blobs:
+                self._bring(host, digest)
+            host.engine.open_job(again)
+            size = len(host.numbers)
+            host.engine.submit(
+                again.job, [replace(task, index=worker, worker=worker) for worker in range(size)], last=True
+            )
+
+    def reset(self) -> None:
+        """Everything is forgotten."""
+        self.jobs.clear()
+        self.setups.clear()
 
     def over(self, host: Host, job: int, task: int, state: str) -> None:
         """A task has ended there: there is room for another."""
@@ -141,6 +163,13 @@ class Cells:
         if len(parts) < len(spread.stands):
             return None
         return joined(parts) if parts else info
+
+    def _no_worker(self, number: int) -> str:
+        size = sum(self._sizes().values())
+        if size == 0:
+            return "no mesh workers: start them with %mesh start"
+        there = "worker 0" if size == 1 else f"workers 0-{size - 1}"
+        return f"there is no worker {number} (the mesh has {there})"
 
     def _send(self, spread: Spread, host: Host, tasks: list[TaskWire]) -> None:
         job = spread.spec.job

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from distributed import Client
 
-from cellmesh.scheduler.engines.contract import EngineError, SessionSpec
+from cellmesh.scheduler.engines.contract import EngineError, HubGoneError, SessionSpec
 from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, WorkerInfo
 
 from .cells import Cells, joined
@@ -24,6 +25,8 @@ from .host import Host
 from .mirror import Mirror, ask, ask_async
 from .sidecar import Sidecar
 from .told import Told
+
+ATTEMPTS = 3  # a hub may end between being found and being attached to
 
 _MOST_AT_ONCE = 16
 """Hosts that are asked, or attached to, side by side."""
@@ -44,7 +47,12 @@ class Fleet:
     """Of one session. `blobs` gives what tasks refer to by digest."""
 
     def __init__(
-        self, client: Client, spec: SessionSpec, told: Told, blobs: Callable[[str], Payload]
+        self,
+        client: Client,
+        spec: SessionSpec,
+        told: Told,
+        blobs: Callable[[str], Payload],
+        new_job: Callable[[], int],
     ) -> None:
         self._client = client
         self._spec = spec
@@ -53,6 +61,7 @@ class Fleet:
         self._opening = threading.Lock()
         self.hosts: dict[str, Host] = {}  # by the Dask worker's address
         self._blobs = blobs
+        self._new_job = new_job
         self.cells = Cells(self.place, self.sizes, self.bring, self._settle)
         self._wanted = (0, 0)  # size of the mesh, GPUs of each
 
@@ -76,7 +85,8 @@ class Fleet:
             address: about for address, about in found.items() if about and self._spec.key in about["notes"]
         }
         for address, about in known.items():
-            self._attach(address, about).numbers = list(about["notes"][self._spec.key])
+            with suppress(HubGoneError):  # just now
+                self._attach(address, about, list(about["notes"][self._spec.key]))
 
     async def _ask_all(self, addresses: list[str]) -> dict[str, Any]:
         turns = asyncio.Semaphore(_MOST_AT_ONCE)
@@ -96,9 +106,17 @@ class Fleet:
         """Attached; its hub is started if there is none."""
         with self._opening:
             known = self.hosts.get(address)
-        return known or self._attach(address, ask(self._client, address, "hub", start=True))
+        if known is not None:
+            return known
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._attach(address, ask(self._client, address, "hub", start=True))
+            except HubGoneError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
 
-    def _attach(self, address: str, about: dict[str, Any]) -> Host:
+    def _attach(self, address: str, about: dict[str, Any], numbers: Sequence[int] = ()) -> Host:
         if about["protocol"] != PROTOCOL:
             raise EngineError(
                 f"The Dask worker at {address} has another version of cellmesh "
@@ -106,7 +124,12 @@ class Fleet:
             )
         engine = Sidecar(self._client, Mirror(self._client, address, about))
         host = Host(next(self._serials), engine, self._told, self)
-        survivors = engine.open(self._spec, host)
+        host.numbers = list(numbers)
+        try:
+            survivors = engine.open(self._spec, host)
+        except BaseException:
+            engine.mirror.close()
+            raise
         host.shares(about["prefix"])
         with self._opening:
             self.hosts[address] = host
@@ -126,6 +149,9 @@ class Fleet:
         """Leave all of them."""
         hosts = list(self.hosts.values())
         self.hosts.clear()
+        if end_session:
+            for host in hosts:
+                ask(self._client, host.address, "note", key=self._spec.key, note=None)
         with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
             list(pool.map(lambda host: host.close(end_session=end_session), hosts))
 
@@ -151,7 +177,11 @@ class Fleet:
             here[hosts[address]] = [*here.get(hosts[address], []), *numbers]
         for host, numbers in here.items():
             if numbers != host.numbers or gpus:
+                fresh = not host.numbers and bool(numbers)
                 host.resize(numbers, gpus)
+                if fresh:
+                    with self._told:
+                        self.cells.prepare(host, self._new_job)
                 ask(self._client, host.address, "note", key=self._spec.key, note=numbers)
         self.mesh_changed()
 

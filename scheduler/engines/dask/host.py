@@ -34,6 +34,7 @@ class Host:
         self.numbers: list[int] = []  # of the mesh, by the hub's own
         self.mesh: list[WorkerInfo] = []  # as last told, with the notebook's numbers
         self.jobs: tuple[JobInfo, ...] = ()  # those that it had when we attached
+        self.hidden: set[int] = set()  # jobs of ours, of which the notebook hears nothing
         self._serial = serial
         self._told = told
         self._fleet = fleet
@@ -72,17 +73,23 @@ class Host:
 
     def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
         with self._told as sink:
+            if job in self.hidden:
+                return
             sink.items(job, task, self._number(worker), items)
 
     def settled(
         self, job: int, task: int, state: str, why: str, worker: int | None, seconds: float = 0.0
     ) -> None:
         with self._told as sink:
+            if job in self.hidden:
+                return
             self._fleet.settled(self, job, task, state)
             sink.settled(job, task, state, why, self._number(worker), seconds)
 
     def output(self, output: Output) -> None:
         with self._told as sink:
+            if output.job in self.hidden:
+                return
             sink.output(replace(output, worker=self._number(output.worker)))
 
     def progress(self, progress: Progress) -> None:

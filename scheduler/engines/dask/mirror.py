@@ -38,10 +38,12 @@ class Mirror:
         self._client = client
         self.address = address
         self.host: str = found["host"]
+        self._name = found["name"]
         self.folder, _ = folders.make_hub_folders(f"m{os.getpid():x}-{uuid.uuid4().hex[:8]}")
         self._lock: int | None = folders.take_lock(self.folder / "lock")
         self._doors: dict[str, str] = {}
         self._servers: list[asyncio.Server] = []
+        self._closed = False
         self._forwarding: set[asyncio.Task[None]] = set()
         self._making = threading.Lock()
         here = folders.Connection(
@@ -71,19 +73,34 @@ class Mirror:
             self._forwarding.add(task)
             task.add_done_callback(self._forwarding.discard)
 
-        self._servers.append(await asyncio.start_unix_server(accepted, sock=listening))
+        server = await asyncio.start_unix_server(accepted, sock=listening)
+        if self._closed:
+            server.close()
+        self._servers.append(server)
 
     async def _forward(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             comm = await opened(self._client, self.address)
             await comm.write({"op": OP, "reply": False, "what": "open", "path": path})
+            if await comm.read():
+                await pump(comm, reader, writer)
+                return
         except OSError:
-            writer.close()  # who connected tries again, for as long as the worker is known
-            known = await self._client.scheduler.identity(n_workers=-1)
-            if self.address not in known["workers"]:
-                self.lose()
-            return
-        await pump(comm, reader, writer)
+            pass  # who connected tries again, for as long as the worker and its hub are there
+        finally:
+            writer.close()
+        if not await self._is_there():
+            self.lose()
+
+    async def _is_there(self) -> bool:
+        known = await self._client.scheduler.identity(n_workers=-1)
+        if self.address not in known["workers"]:
+            return False
+        try:
+            found = await ask_async(self._client, self.address, "hub", start=False)
+        except EngineError:
+            return True  # it is busy, or the network is; what is gone the scheduler will know
+        return found is not None and found["name"] == self._name
 
     def read(self, name: str, size: int) -> bytes:
         """What is in a segment there."""
@@ -97,16 +114,19 @@ class Mirror:
             os.close(lock)
 
     def close(self) -> None:
-        """Forward nothing any more."""
-        self._client.loop.add_callback(self._close)
+        """Forward nothing any more. Waits."""
+        self._client.sync(self._close)
         self.lose()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
+        self._closed = True
         for server in self._servers:
             server.close()
-        for task in self._forwarding:
+        forwarding = list(self._forwarding)
+        for task in forwarding:
             task.cancel()
+        await asyncio.gather(*forwarding, return_exceptions=True)
 
 
 def ask(client: Client, address: str, what: str, **about: Any) -> Any:

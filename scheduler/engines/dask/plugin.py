@@ -55,7 +55,10 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
             case "hub":
                 return await self._hub(**about)
             case "note":
-                self._notes[about["key"]] = about["note"]
+                if about["note"] is None:
+                    self._notes.pop(about["key"], None)
+                else:
+                    self._notes[about["key"]] = about["note"]
                 return None
             case "translate":
                 theirs = msgspec.msgpack.decode(about["interpreter"], type=Interpreter)
@@ -104,8 +107,9 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
         try:
             reader, writer = await asyncio.open_unix_connection(path)
         except OSError:
-            comm.abort()  # it is not there any more, and the notebook hears so
+            await comm.write(False)  # it is not there any more
             return "dont_reply"
+        await comm.write(True)
         await pump(comm, reader, writer)
         return "dont_reply"
 

@@ -1,0 +1,204 @@
+"""From what a person has of a cluster (an address, a client, itself) to an engine on it.
+
+Owns the checks: does anybody answer there, is the way encrypted, are there workers, do all have the same
+versions. Each of them is bounded in time. Never starts a cluster. Read next: `engine.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from distributed import Client
+from distributed.comm import connect
+from distributed.security import Security
+
+from cellmesh.scheduler.engines.contract import EngineError, VersionMismatchError
+
+from .engine import DaskEngine
+
+ANSWER_SECONDS = 10.0
+WORKER_SECONDS = 10.0
+
+_PACKAGES = ("dask", "distributed", "cellmesh")
+_ENCRYPTED = ("tls", "wss", "inproc", "gateway")
+
+
+def engine_on(where: Any, *, insecure: bool = False, security: Any = None) -> DaskEngine:
+    """The engine on the cluster that is meant: an address, a `distributed.Client`, or a cluster object.
+
+        engine_on("tls://scheduler:8786", security=Security(tls_ca_file=..., require_encryption=True, ...))
+
+    Raises EngineError if it cannot be used, and says why and what to do.
+    """
+    if isinstance(where, str):
+        _check_encryption(where, insecure=insecure)
+    client, cluster, ours = _client(where, security)
+    try:
+        _check_encryption(client.scheduler.address, insecure=insecure)
+        _check_workers(client, cluster)
+        _check_versions(client)
+        return DaskEngine(client, cluster, owned=ours)
+    except BaseException:
+        if ours:
+            client.close()
+        raise
+
+
+def _client(where: Any, security: Any) -> tuple[Client, Any, bool]:
+    """A client, the cluster that it belongs to if that is known, and whether the client is ours to close."""
+    if isinstance(where, Client):
+        if where.asynchronous:
+            raise EngineError(
+                "cm.connect needs a client that is not asynchronous: Client(..., asynchronous=False)."
+            )
+        if where.status != "running":
+            raise EngineError("This Dask client is closed. Make a new one: Client(address).")
+        return where, where.cluster, False
+    if isinstance(where, str):
+        return _connected(where, security), None, True
+    if hasattr(where, "scheduler_address") or hasattr(where, "get_client"):
+        if hasattr(where, "scheduler_address"):
+            return Client(where, set_as_default=False), where, True
+        return where.get_client(), where, True
+    raise EngineError(
+        f'cm.connect("dask", {where!r}): to what? An address ("tls://host:8786"), a distributed.Client or a '
+        "cluster (LocalCluster(), SLURMCluster(...), ...)."
+    )
+
+
+def _connected(address: str, security: Any) -> Client:
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        scheme, rest = "tcp", address
+    if not rest or scheme not in ("tcp", "tls", "ws", "wss", "inproc", "ucx", "ucxx"):
+        raise EngineError(f'"{address}" is no address of a Dask scheduler, which are like tls://host:8786.')
+    found = f"{scheme}://{rest}"
+    known = Security(**security) if isinstance(security, dict) else security or Security()
+    try:
+        with ThreadPoolExecutor(1) as pool:  # a notebook's own thread has a loop that runs
+            pool.submit(asyncio.run, _asked(found, known)).result()
+    except MemoryError as error:  # what it says is taken for a length
+        raise EngineError(
+            f"What answers at {found} is no Dask scheduler: another server, or tls for tcp."
+        ) from error
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        raise EngineError(
+            f"No Dask scheduler answers at {found} ({_reason(error)}). Is it running, is the address that of "
+            "the scheduler (not of its dashboard), and does it speak the same protocol (tcp or tls)?"
+        ) from error
+    return Client(found, timeout=ANSWER_SECONDS, security=known, set_as_default=False)
+
+
+async def _asked(address: str, security: Security) -> None:
+    """Whether a scheduler is there. A `Client` that finds none hangs for long when it is dropped."""
+    comm = await connect(address, timeout=ANSWER_SECONDS, **security.get_connection_args("client"))
+    try:
+        await comm.write({"op": "identity"})
+        answer = await asyncio.wait_for(comm.read(), ANSWER_SECONDS)
+        if not isinstance(answer, dict) or answer.get("type") != "Scheduler":
+            raise ValueError("it is no scheduler")
+    finally:
+        comm.abort()
+
+
+def _reason(error: BaseException) -> str:
+    """The first cause, in short."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
+
+
+def _check_encryption(address: str, *, insecure: bool) -> None:
+    scheme, _, rest = address.rpartition("://")
+    host = rest.rpartition(":")[0].strip("[]")
+    if insecure or scheme in _ENCRYPTED or _is_loopback(host):
+        return
+    raise EngineError(
+        f"The way to {address} is not encrypted: whoever can listen reads your data, and whoever can write "
+        "runs code as you. Use a tls:// address with security=Security(...), or say that the network is "
+        'yours: cm.connect("dask", ..., insecure=True).'
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(each[4][0]).is_loopback for each in found)
+
+
+def _check_workers(client: Client, cluster: Any) -> None:
+    if getattr(cluster, "_adaptive", None) is not None:
+        return  # they come with the work
+    try:
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)
+    except (TimeoutError, OSError):
+        raise EngineError(
+            f"The Dask cluster at {client.scheduler.address} has no workers, and none came within "
+            f"{WORKER_SECONDS:g} s. Start some: dask worker {client.scheduler.address}, or cluster.scale(2)."
+        ) from None
+
+
+def _check_versions(client: Client) -> None:
+    """Python, Dask and cellmesh must be the same in the notebook and in all workers."""
+    known = client.get_versions(packages=["cellmesh"])
+    rows = [("this notebook", _versions(known["client"])), ("scheduler", _versions(known["scheduler"]))]
+    rows += [(f"worker {address}", _versions(about)) for address, about in sorted(known["workers"].items())]
+    ours = rows[0][1]
+    lacking = [who for who, versions in rows[2:] if versions["cellmesh"] is None]
+    if lacking:
+        raise VersionMismatchError(
+            f"cellmesh is not installed where {_some(lacking)} {'run' if len(lacking) > 1 else 'runs'}. "
+            f"Install it there (pip install cellmesh=={ours['cellmesh']}), or have Dask do so:\n"
+            "    from distributed import PipInstall\n"
+            f"    client.register_plugin(PipInstall(['cellmesh=={ours['cellmesh']}'], restart_workers=True))"
+        )
+    needed = {
+        who: versions for who, versions in rows if not _agree(ours, versions, all_of=who != "scheduler")
+    }
+    if needed:
+        shown = {"this notebook": ours, **needed}
+        raise VersionMismatchError(
+            "Notebook and cluster have different versions, and would not understand each other:\n"
+            + _table(shown)
+            + "\nInstall the same ones there and here."
+        )
+
+
+def _versions(about: dict[str, Any]) -> dict[str, str | None]:
+    python = ".".join(about["host"]["python"].split(".")[:2])
+    return {"python": python, **{name: about["packages"].get(name) for name in _PACKAGES}}
+
+
+def _agree(ours: dict[str, str | None], theirs: dict[str, str | None], *, all_of: bool) -> bool:
+    names = ("python", *_PACKAGES) if all_of else ("python", "dask", "distributed")
+    return all(ours[name] == theirs[name] for name in names)
+
+
+def _table(rows: dict[str, dict[str, str | None]]) -> str:
+    names = ("python", *_PACKAGES)
+    lines = [
+        ["", *names],
+        *([who, *(versions[name] or "-" for name in names)] for who, versions in rows.items()),
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names) + 1)]
+    return "\n".join(
+        "    " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _some(names: Iterable[str]) -> str:
+    known = list(names)
+    more = f" and {len(known) - 3} more" if len(known) > 3 else ""
+    return ", ".join(known[:3]) + more

@@ -1,0 +1,198 @@
+"""The contract on a Dask cluster.
+
+Owns nothing but who does what: cells, the mesh and actors are the hubs' beside the Dask workers
+(`fleet.py`); maps and submits are Dask's own (`pool.py`). Read next: `fleet.py`, `pool.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from distributed import Client
+
+from cellmesh.scheduler.engines.contract import (
+    Capacity,
+    Engine,
+    JobSpec,
+    SessionSpec,
+    Sink,
+    Survivors,
+)
+from cellmesh.scheduler.wire.messages import (
+    HubInfo,
+    Interpreter,
+    JobInfo,
+    Payload,
+    Ref,
+    SessionInfo,
+    TaskWire,
+)
+
+from .cells import Cells
+from .fleet import Fleet, survivors
+from .lives import FleetLives
+from .plugin import Plugin
+from .pool import Pool
+from .told import Told
+
+
+class DaskEngine(Engine):
+    """Runs a session on the cluster of this client.
+
+    `cluster` is the object that scales it, if that is known; an `owned` client is closed with the engine.
+    """
+
+    name = "dask"
+
+    def __init__(self, client: Client, cluster: Any = None, *, owned: bool = False) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._owned = owned
+        self._base = (uuid.uuid4().int >> 100) << 32
+        self._count = itertools.count(1)
+        self._started = time.time()
+        self._blobs: dict[str, Payload] = {}
+        self._told: Told
+        self._fleet: Fleet
+        self._cells: Cells
+        self._pool: Pool
+        self._lives: FleetLives
+        self._spec: SessionSpec
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def open(self, session: SessionSpec, sink: Sink) -> Survivors:
+        self._client.register_plugin(Plugin())
+        self._spec, self._told = session, Told(sink)
+        self._fleet = Fleet(self._client, session, self._told, self._blobs.__getitem__, self.new_job_id)
+        self._cells = self._fleet.cells
+        self._lives = FleetLives(self._fleet)
+        self._pool = Pool(self._client, session.key, self._told, self._blobs.__getitem__)
+        left = self._pool.open(session.grace)
+        self._pool.set_context(session.interpreter)
+        self._fleet.find()
+        jobs = [*survivors(self._fleet.hosts.values()), *left]
+        return Survivors(tuple(self._fleet.mesh()), tuple(jobs))
+
+    def close(self, *, end_session: bool) -> None:
+        self._pool.close(end_session=end_session)
+        self._fleet.close(end_session=end_session)
+        if self._owned:
+            self._client.close()
+
+    # --- what the notebook asks ------------------------------------------------------------------
+
+    def capacity(self) -> Capacity:
+        members = self._fleet.members()
+        return Capacity(
+            sum(member.threads for member in members), memory=sum(member.memory for member in members)
+        )
+
+    def new_job_id(self) -> int:
+        return self._base | next(self._count)
+
+    def set_mesh(self, size: int, gpus: int = 0) -> None:
+        self._fleet.set_mesh(size, gpus)
+
+    def put_blob(self, data: Payload, digest: str) -> None:
+        self._blobs[digest] = data
+
+    def drop_blob(self, digest: str) -> None:
+        self._blobs.pop(digest, None)
+        self._pool.drop_blob(digest)
+        for host in list(self._fleet.hosts.values()):
+            host.engine.drop_blob(digest)
+
+    def set_context(self, interpreter: Interpreter) -> None:
+        self._pool.set_context(interpreter)
+        for host in list(self._fleet.hosts.values()):
+            host.engine.set_context(interpreter)
+
+    def open_job(self, job: JobSpec) -> None:
+        if job.kind in ("map", "submit"):
+            self._pool.open_job(job)
+        else:
+            with self._told:
+                self._cells.open(job)
+
+    def submit(self, job: int, tasks: Sequence[TaskWire], *, last: bool) -> None:
+        if job in self._cells.jobs:
+            with self._told:
+                self._cells.submit(job, tasks, last=last)
+        else:
+            self._pool.submit(job, tasks, last=last)
+
+    def cancel(
+        self, job: int, tasks: Sequence[int] | None = None, *, force: bool = False, queued: bool = False
+    ) -> None:
+        if job in self._cells.jobs:
+            with self._told:
+                self._cells.cancel(job, tasks, force=force, queued=queued)
+        else:
+            self._pool.cancel(job, tasks, force=force, queued=queued)
+
+    def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:
+        if job in self._cells.jobs:
+            with self._told:
+                self._cells.claim(job, tasks)
+        else:
+            self._pool.claim(job, tasks)
+
+    def attach_job(self, job: int) -> None:
+        has = [host for host in self._fleet.hosts.values() if any(info.id == job for info in host.jobs)]
+        if has:
+            with self._told:
+                self._cells.attach(job, has)
+        else:
+            self._pool.attach_job(job)
+
+    @property
+    def actors(self) -> FleetLives:
+        return self._lives
+
+    def object_prefix(self) -> str:
+        return ""  # there is no memory that all hosts share
+
+    def keep(self, data: Payload) -> None:
+        assert not isinstance(data, Ref), "without a prefix there are no segments"
+
+    def drop(self, name: str) -> None:
+        """There are no segments."""
+
+    def nudge(self) -> None:
+        """There are no segments."""
+
+    def reset(self) -> None:
+        self._pool.reset()
+        with self._told:
+            self._cells.reset()
+        for host in list(self._fleet.hosts.values()):
+            host.engine.reset()
+
+    def status(self, timeout: float = 5.0) -> HubInfo:
+        members = self._fleet.members()
+        own = SessionInfo(
+            self._spec.key, self._spec.name, True, 0, self._fleet.mesh(), [], self._jobs(), self._lives.all()
+        )
+        return HubInfo(
+            name=f"Dask at {self._client.scheduler.address}",
+            pid=os.getpid(),
+            nursery=0,
+            epoch=1,
+            cpus=sum(member.threads for member in members),
+            slots_used=0,
+            gpus=[],
+            sessions=[own],
+            started=self._started,
+        )
+
+    def _jobs(self) -> list[JobInfo]:
+        return [*self._pool.jobs()]
+
+    def logs(self) -> str:
+        return ""  # they are on the hosts
