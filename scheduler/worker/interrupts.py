@@ -17,6 +17,7 @@ from typing import NoReturn
 _MACHINERY = __name__.removesuffix(".worker.interrupts")
 _OPEN = (
     f"{_MACHINERY}.worker.commands",  # waits in its own frames, so they can be interrupted
+    f"{_MACHINERY}.worker.host.state",  # pickles for long; a checkpoint is whole or not at all
     f"{_MACHINERY}.worker.outside",  # its frame stands for a callable that has none
 )
 

@@ -116,6 +116,11 @@ class Busy:
         print("blocks", flush=True)
         time.sleep(0.5)  # noqa: ASYNC251 - it blocks the loop, as code of users does
 
+    async def spin(self) -> None:
+        print("spins", flush=True)
+        while True:
+            pass
+
     async def nothing(self) -> None: ...
 
     async def endless(self) -> AsyncIterator[int]:
@@ -162,6 +167,42 @@ def test_a_coroutine_that_is_cancelled_before_it_begins_is_answered(start: Start
     assert line.answer(number).state == "cancelled"
     assert line.answer(blocks).state == "ok"
     assert facts(line).running == 0
+
+
+def test_a_coroutine_that_never_awaits_is_stopped_and_the_others_go_on(start: Start) -> None:
+    line = Line(start(Busy).address)
+    number = line.call("spin")
+    line.until(lambda: line.said)
+    waits = line.call("nothing")
+    line.tell(CancelCall(number))
+    assert line.answer(number).state == "cancelled"
+    assert line.answer(waits).state == "ok"
+
+
+class Slow:
+    """Takes its time to say what is needed of it."""
+
+    n = 0
+
+    def __checkpoint__(self) -> int:
+        print("saves", flush=True)
+        time.sleep(60)
+        return 0
+
+    def __restore__(self, state: int) -> None: ...
+
+    def add(self) -> int:
+        self.n += 1
+        return self.n
+
+
+def test_a_checkpoint_on_demand_is_cancelled_as_a_call_is(start: Start) -> None:
+    line = Line(start(Slow).address)
+    number = line.send("", b"", kind="save")
+    line.until(lambda: line.said)
+    line.tell(CancelCall(number))
+    assert line.answer(number).state == "cancelled"
+    assert line.ask("add") == 1
 
 
 def test_an_async_generator_whose_clean_up_raises_is_answered(start: Start) -> None:

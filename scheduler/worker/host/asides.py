@@ -17,6 +17,7 @@ from .calling import Calling
 from .cells import Cells
 from .lasting import Lasting
 from .living import Living
+from .stopping import InMain
 
 
 class Asides:
@@ -25,6 +26,7 @@ class Asides:
     def __init__(
         self,
         cells: Cells,
+        stopping: InMain,
         calling: Calling,
         living: Living,
         lasting: Lasting,
@@ -32,6 +34,7 @@ class Asides:
         namespace: dict[str, Any],
     ) -> None:
         self._cells = cells
+        self._stopping = stopping
         self._calling = calling
         self._living = living
         self._lasting = lasting
@@ -45,13 +48,16 @@ class Asides:
             return
         try:
             value = None
+            self._stopping.begin(entry)
             if entry.call.kind == "reload":
                 self._reload(entry)
             else:
                 value = self._lasting.checkpoints.save()
         except BaseException as error:  # noqa: BLE001 - it runs code of the user's class
+            self._stopping.end(entry)
             self._calling.failed(entry, error)
         else:
+            self._stopping.end(entry)
             self._calling.answered(entry, codec.dumps(value))
 
     def facts(self, asked: AskFacts) -> Facts:

@@ -30,7 +30,7 @@ class Deadly:
         self._fd = os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def leaves_out(self, caller: str, call: Call, *, died: bool) -> bool:
-        """Whether this call is not to be run; else it is marked. `died`: who ran it first did not survive it."""
+        """Whether this call is not to be run; else it is marked. `died`: so did who ran it first."""
         name = f"{caller} {call.number}"
         if name in self._left_out:
             return True

@@ -180,7 +180,7 @@ class Host:
         )
         meet_all, namespace = self._hearing.meet_all, runner.namespace
         self._leisure = Leisure(calling, self._lasting, self._hearing, self._turns)
-        self._asides = Asides(self._cells, calling, living, self._lasting, meet_all, namespace)
+        self._asides = Asides(self._cells, stopping, calling, living, self._lasting, meet_all, namespace)
         if order.options.replay:
             borrowing.refused = _NO_REPLAY
         else:

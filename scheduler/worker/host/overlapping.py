@@ -7,6 +7,7 @@ thread does, in the order of arrival. Read next: `calling.py`.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
@@ -14,6 +15,9 @@ from functools import partial
 from typing import Any
 
 from .callers import Entry
+from .stopping import raise_in
+
+_PATIENCE = 0.5  # seconds in which a coroutine that is cancelled must have let the loop go on
 
 
 class Overlapping:
@@ -29,6 +33,7 @@ class Overlapping:
         """Run it in this thread's context. Each of the entries can be cancelled; all are, and it is."""
         loop = self._running()
         task: list[asyncio.Task[None]] = []
+        heard = threading.Event()
 
         def begin() -> None:
             task.append(loop.create_task(coroutine))
@@ -37,11 +42,20 @@ class Overlapping:
             stop()
 
         def stop() -> None:
+            heard.set()
             if task and all(entry.cancelled for entry in entries):
                 task[0].cancel()
 
+        def ask(_: Entry) -> None:
+            heard.clear()
+            loop.call_soon_threadsafe(stop)
+            if all(entry.cancelled for entry in entries):
+                insist = threading.Timer(_PATIENCE, self._insist, (task, heard))
+                insist.name, insist.daemon = "cellmesh-insist", True
+                insist.start()
+
         for entry in entries:
-            entry.stop = lambda _: loop.call_soon_threadsafe(stop)
+            entry.stop = ask
         loop.call_soon_threadsafe(begin, context=copy_context())
 
     def _over(self, entries: list[Entry], task: asyncio.Task[None]) -> None:
@@ -51,6 +65,14 @@ class Overlapping:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if left:
             self._unanswered(left, error or RuntimeError("The call ended without an answer."))
+
+    def _insist(self, task: list[asyncio.Task[None]], heard: threading.Event) -> None:
+        """It computes, or waits, without an await: the loop cannot tell it, nor run anything else."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or heard.is_set() or not task:
+            return
+        if asyncio.current_task(loop) is task[0]:
+            raise_in(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
 
     def soon(self, then: Callable[[], None]) -> None:
         """Have this called in the loop. Any thread."""
@@ -88,7 +110,12 @@ class Overlapping:
         loop = self._loop
         assert loop is not None
         asyncio.set_event_loop(loop)
-        loop.run_forever()
+        while True:
+            try:
+                loop.run_forever()
+                break
+            except KeyboardInterrupt:
+                continue  # it came as the call that was meant had just ended
         for task in self._tasks:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))

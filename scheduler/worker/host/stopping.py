@@ -16,7 +16,7 @@ from cellmesh.scheduler.worker.interrupts import Interrupts
 
 from .callers import Entry
 
-_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class InMain:
@@ -74,12 +74,12 @@ class InThread:
         """From now on it cannot; one that is under way is called back."""
         with self._lock:
             self._entry = None
-            _raise_in(self._thread, None)
+            raise_in(self._thread, None)
 
     def _stop(self, entry: Entry) -> None:
         with self._lock:
             if self._entry is entry:
-                _raise_in(self._thread, ctypes.py_object(KeyboardInterrupt))
+                raise_in(self._thread, ctypes.py_object(KeyboardInterrupt))
 
 
 def is_stop(error: BaseException, entry: Entry) -> bool:
