@@ -9,14 +9,15 @@ kind it is first come first served.
 Who takes more than is free when its turn comes is first in line: from then on what it takes is counted as
 taken, so only tasks that leave it room are started, and nobody who comes later can keep it from its cores and
 memory. There is one first in line at a time, of all sessions, and it keeps its place until it starts (or goes
-away, or loses the worker that it was to run on). So wide tasks cost some idling and never wait for ever.
+away, or loses the worker that it was to run on). So wide tasks cost some idling and never wait for ever. What
+starts beside it is whoever's turn it is: its own session is not preferred.
 
 Owns the policy. Never changes a state itself: `tasks.py` and `workers.py` do. Read next: `growth.py`.
 """
 
 from . import shedding, slots
 from .commands import StartTask
-from .events import TaskSpec
+from .events import Pool, TaskSpec
 from .growth import grow, relieve
 from .hosts import place
 from .ids import SessionId
@@ -97,31 +98,16 @@ def schedule(turn: Turn) -> None:
         if best is None:
             return
         if not _serve(turn, best):
+            if turn.stands:  # the first in line stands: what starts beside it is whoever's turn it is
+                turn.stands = False
+                continue
             passed = {best.id} if passed is None else {*passed, best.id}
             continue
         state.dispatches += 1
         best.served_at = state.dispatches
-        if best.id == state.first_in_line and _has_no_worker(turn, best):
-            turn.kept = passed = None  # nothing is to be kept from others, who may have been passed over
-        if turn.kept is None:
-            best.served += 1
-            state.first_in_line = None
-
-
-def _has_no_worker(turn: Turn, session: Session) -> bool:
-    """Whether who is first in line has lost the idle worker that it was to run on to its own session."""
-    kept, workers = turn.kept, turn.state.workers
-    if kept is None:
-        return False
-    queues = [lane for shape in session.shapes.values() if shape.idle for lane in shape.lanes.values()]
-    if session.idle_mesh:
-        queues.append(session.ready_mesh)
-    for number in session.own_work:
-        if not workers[session.mesh[number]].setup:
-            queues.append(session.ready_pinned[number])
-        elif kept is _SETUP:
-            return False
-    return not any(queue.live and queue.first().spec is kept for queue in queues)
+        best.served += 1
+        if best.id == state.first_in_line and not _keeps_its_place(turn, best):
+            turn.kept = state.first_in_line = passed = None  # who was passed over may have it now
 
 
 def _can_serve(session: Session) -> bool:
@@ -131,6 +117,16 @@ def _can_serve(session: Session) -> bool:
         if shape.idle and shape.waiting:
             return True
     return False
+
+
+def _keeps_its_place(turn: Turn, session: Session) -> bool:
+    """Whether what was first in line has not started, nor lost the last worker that it could run on."""
+    spec = turn.kept
+    if spec is None or spec is _SETUP:  # a worker with setup cells to run is given nothing else
+        return spec is not None
+    if spec.pool is Pool.TASK:
+        return bool(session.shapes[spec.gpus].idle)
+    return bool(session.idle_mesh) if spec.worker is None else spec.worker in session.idle_mesh
 
 
 def _fits(turn: Turn, session: Session, spec: TaskSpec) -> bool:
@@ -143,7 +139,12 @@ def _fits(turn: Turn, session: Session, spec: TaskSpec) -> bool:
         ):
             return True
         turn.kept = spec
-        state.first_in_line = session.id
+        turn.stands = True
+        if state.first_in_line is None:
+            state.first_in_line = session.id
+            state.line_order = session.served
+        return False
+    if turn.stands:
         return False
     return (not cpus or state.slots_used + kept.cpus + cpus <= state.cpus) and (
         not memory or state.memory_used + kept.memory + memory <= state.memory
@@ -152,7 +153,11 @@ def _fits(turn: Turn, session: Session, spec: TaskSpec) -> bool:
 
 def _serve(turn: Turn, session: Session) -> bool:
     """Start the next thing of the session that fits; whether there was one."""
-    if (session.served + 1) & 3:
+    state = turn.state
+    served = session.served
+    if state.first_in_line is not None and turn.kept is None:
+        served = state.line_order  # else something else might have its turn, and take the place
+    if (served + 1) & 3:
         return _serve_own(turn, session) or _serve_mesh(turn, session) or _serve_pool(turn, session)
     return _serve_pool(turn, session) or _serve_mesh(turn, session) or _serve_own(turn, session)
 

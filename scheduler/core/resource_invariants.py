@@ -66,19 +66,23 @@ def _check_devices(state: State) -> None:
 def _check_line(state: State) -> None:
     """What fits has started, unless it would take from who is first in line."""
     cpus, memory = state.cpus - state.slots_used, state.memory - state.memory_used
-    kept = TaskSpec(0, cpus=0)
+    kept = [TaskSpec(0, cpus=0)]
     if state.first_in_line is not None:
         assert state.first_in_line in state.sessions, "who is first in line is there"
         waiting = _next(state, state.sessions[state.first_in_line])
-        blocked = [spec for spec in waiting if not _fits(spec, cpus, memory)]
-        if len(blocked) > 1:
-            return  # which of them it is depends on whose turn it is in the session
-        kept = blocked[0] if blocked else kept
+        kept = [spec for spec in waiting if not _fits(spec, cpus, memory)] or kept
+    # Which of them it is depends on whose turn it is in the session; one of them it is.
+    beside = [_beside(state, cpus - spec.cpus, memory - spec.memory) for spec in kept]
+    assert None in beside, f"nobody waits beside an idle worker and what it takes: {beside[0]}"
+
+
+def _beside(state: State, cpus: int, memory: int) -> tuple[TaskSpec, str] | None:
+    """Something that waits though it would fit."""
     for session in state.sessions.values():
         for spec in _next(state, session):
-            assert not _fits(spec, cpus - kept.cpus, memory - kept.memory), (
-                f"nobody waits beside an idle worker and what it takes: {spec} of {session.id}"
-            )
+            if _fits(spec, cpus, memory):
+                return spec, session.id
+    return None
 
 
 def _fits(spec: TaskSpec, cpus: int, memory: int) -> bool:

@@ -219,6 +219,7 @@ class State:
     memory_used: int = 0  # bytes promised to what runs
     free_riders: int = 0  # queued tasks that take no core: full slots do not keep them
     first_in_line: SessionId | None = None  # whose turn it was when what it has to run did not fit
+    line_order: int = 0  # its `served` then: until that starts, the session is asked in the same order first
     next_worker: int = 1
     next_attempt: int = 1
     dispatches: int = 0

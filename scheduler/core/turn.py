@@ -26,6 +26,7 @@ class Turn:
     parted: dict[tuple[JobId, TaskIndex], None] = field(default_factory=dict)  # tasks whose own jobs end
     over: dict[JobId, None] = field(default_factory=dict)  # abandoned jobs that are finished
     kept: TaskSpec | None = None  # what is kept free for who is first in line, while slots are given out
+    stands: bool = False  # that has been found out just now: nothing else of its session is tried by the way
     again: bool = False  # while workers were ordered, something was settled that lets others be served
     bereft: bool = False  # a detached actor ended: their session may have nothing left to live for
     ended: bool = False  # a session or a worker went: the hub may have nothing left to live for

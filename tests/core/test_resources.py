@@ -1,5 +1,6 @@
 """What tasks take: cores, memory, shares of GPUs; who waits for whom; priorities."""
 
+import pytest
 from core_script import A, Script, W, over, pinned, task
 
 from cellmesh.scheduler.core.commands import Notify, SettleTask, StartTask, StartWorker, StopWorker
@@ -171,3 +172,82 @@ def test_who_was_first_in_line_keeps_nothing_free_once_its_worker_has_other_work
     s.ok(W + 2, A)
     s.launch(pinned(0, 0, memory=3), job=2)
     assert started(s.launch(pinned(0, 1, memory=2), over(1), task(2), job=3)) == [(3, 1), (3, 2)]
+
+
+def two_notebooks(idle, cpus):
+    """Notebook s has so many idle task workers; t holds every core, and most of the memory for longer."""
+    s = pool(idle, cpus=cpus, memory=4)
+    s.attach("t")
+    s.launch(task(0, cpus=1000 * cpus), task(1, cpus=0, memory=3), job=2, session="t")
+    for worker in [w.id for w in s.state.workers.values() if w.session == "t"]:
+        s.ready(worker)
+    assert s.state.memory_used == 3
+    assert s.state.slots_used == s.state.cpus
+    return s
+
+
+def test_a_task_of_its_own_notebook_may_take_the_worker_of_who_is_first_in_line():
+    s = two_notebooks(1, cpus=2)
+    s.launch(task(0, memory=2, priority=1), task(1), job=3)
+    s.launch(task(0), job=4, session="t")
+    assert finish(s, 2, 0) == [(3, 1), (4, 0)]  # no core is kept for a task that has no worker
+    assert s.state.first_in_line is None
+    finish(s, 2, 1)
+    assert finish(s, 3, 1) == [(3, 0)]
+
+
+def test_who_did_not_fit_beside_what_was_kept_is_asked_again_when_it_is_free():
+    s = two_notebooks(2, cpus=3)
+    s.launch(task(0, memory=2, priority=1), task(1), task(2, cpus=500), job=3)
+    s.launch(task(0, cpus=1500), job=4, session="t")
+    assert finish(s, 2, 0) == [(3, 1), (3, 2), (4, 0)]
+
+
+def test_so_may_a_pinned_task_if_who_is_first_in_line_waits_for_any_mesh_worker():
+    s = two_notebooks(3, cpus=3)
+    s.ready_mesh(1)
+    s.launch(over(0, memory=2), pinned(1, 0), job=3)
+    s.launch(task(0, cpus=2000), job=4, session="t")
+    assert s.state.sessions["s"].served == 3  # the fourth dispatch takes the opposite order
+    assert finish(s, 2, 0) == [(3, 1), (4, 0)]
+
+
+def rounds(s, count):
+    """So many tasks of one core end, one after the other as they began; which these were."""
+    tasks = [(job.id, index) for job in s.state.jobs.values() for index in job.tasks]
+    running = [each for each in tasks if s.state.jobs[each[0]].tasks[each[1]].state is TaskState.RUNNING]
+    running.remove((2, 0))  # takes no core
+    order = []
+    while len(order) < count:
+        order.append(running.pop(0))
+        running += finish(s, *order[-1])
+    assert s.state.first_in_line == "s", "the memory is not free yet"
+    assert len(running) == 1, "a core is kept"
+    return [job for job, _ in order]
+
+
+def waits_for_memory():
+    """Of two cores one is kept for a task of notebook s, as t has the memory; t runs one more task."""
+    s = pool(2, memory=4)
+    s.attach("t")
+    s.launch(task(0, cpus=0, memory=3), task(1), job=2, session="t")
+    for worker in [w.id for w in s.state.workers.values() if w.session == "t"]:
+        s.ready(worker)
+    s.launch(task(0, memory=2, priority=1), job=3)
+    return s
+
+
+@pytest.mark.parametrize("notebook", ["s", "t"])
+def test_pinned_tasks_and_the_pool_take_turns_while_somebody_is_first_in_line(notebook):
+    s = waits_for_memory()
+    s.ready_mesh(1, session=notebook)
+    s.launch(*[pinned(i, 0) for i in range(20)], job=4, session=notebook)
+    s.launch(*[task(i) for i in range(20)], job=5, session=notebook)
+    assert {*rounds(s, 20)[-8:]} == {4, 5}
+
+
+def test_notebooks_take_turns_while_a_task_of_one_is_first_in_line():
+    s = waits_for_memory()
+    s.launch(*[task(i) for i in range(20)], job=4)
+    s.launch(*[task(i) for i in range(20)], job=5, session="t")
+    assert sorted(rounds(s, 20)[-8:]) == [4, 4, 4, 4, 5, 5, 5, 5]
