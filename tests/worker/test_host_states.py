@@ -6,13 +6,18 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from worker.hosting import Hosted, Line, eventually
 from worker.test_host_lasting import facts
 
-from cellmesh.scheduler.wire.direct import CancelCall
+from cellmesh.scheduler.wire.actors import ActorOptions, HostActor
+from cellmesh.scheduler.wire.direct import Call, CancelCall
+from cellmesh.scheduler.worker.host.callers import Entry
+from cellmesh.scheduler.worker.host.lasting import REMEMBERED, Lasting
+from cellmesh.scheduler.worker.host.living import Living
 
 Start = Callable[..., Hosted]
 
@@ -233,14 +238,28 @@ def test_the_log_goes_on_where_a_checkpoint_from_elsewhere_ends(start: Start) ->
     assert Line(host.address, "third").ask("add") == 10
 
 
-def test_callers_that_went_while_they_were_answered_are_forgotten(start: Start) -> None:
-    host = start(Busy, restarts=9)
+def test_a_save_whose_answer_was_lost_is_sent_again(start: Start) -> None:
+    host = start(Busy, restarts=9, replay=True)
     line = Line(host.address)
-    waits = [Line(host.address, f"gone {number}") for number in range(5)]
-    numbers = [each.call("wait") for each in waits]
-    for each, number in zip(waits, numbers, strict=True):
-        each.tell(CancelCall(number))
-        each.close()
     line.ask("add")
-    eventually(lambda: facts(line).running == 0)
-    assert line.ask("add") == 2
+    assert line.answer(line.send("", b"", kind="save")).state == "ok"
+    host.again()
+    line = Line(host.address)
+    assert line.met is not None
+    assert line.met.done == 1  # so it does not wait for the answer of the second, which nobody has
+
+
+@pytest.mark.parametrize("replay", [False, True])
+def test_callers_that_went_before_they_were_answered_are_forgotten(tmp_path: Path, replay: bool) -> None:
+    options = ActorOptions(restarts=1, replay=replay)
+    order = HostActor(1, 1, "", "", b"", options, "", str(tmp_path))
+    lasting = Lasting(order, Living(""), print)
+    for number in range(1, REMEMBERED + 10):
+        gone = lasting.caller(f"gone {number}", "")
+        entry = gone.waiting[1] = Entry(gone, Call(1, "add", b""))
+        assert gone.take(entry)
+        lasting.forget(gone)  # it hangs up, and its call goes on
+        assert gone.id in lasting.callers
+        gone.answer(1, "ok", b"")
+    lasting.caller("another", "")
+    assert len(lasting.callers) == (REMEMBERED + 1 if replay else 1)

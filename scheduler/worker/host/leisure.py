@@ -34,7 +34,9 @@ class Leisure:
     def rest(self) -> float | None:
         """How long to wait for callers, if none comes."""
         self.between()
-        due = None if self._lasting.busy else self._checkpoints.due()
+        due = self._checkpoints.due()
+        if due is not None and self._lasting.busy:
+            due = None
         if not self._hearing.freed:
             return due
         spare = max(0.0, self._hearing.freed + _SPARE_SECONDS - time.monotonic())
