@@ -48,7 +48,7 @@ def _cluster() -> Any:
     """Two workers, each a process of its own."""
     from distributed import LocalCluster
 
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
     _at_the_end.append(cluster.close)
     return cluster
 

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cellmesh.scheduler.objects import codec, makers, segments
+from cellmesh.scheduler.objects import codec, maker, makers, segments
 from cellmesh.scheduler.wire import system
 from cellmesh.scheduler.wire.messages import Ref
 
@@ -87,8 +88,8 @@ def test_what_is_kept_is_bounded(
     prefix: str, there: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     makers.close_maker(prefix)
-    monkeypatch.setattr(makers, "KEPT_BYTES", 10 * MIB)
-    makers.open_maker(prefix, makers.Path("/nowhere"))
+    monkeypatch.setattr(maker, "KEPT_BYTES", 10 * MIB)
+    makers.open_maker(prefix, Path("/nowhere"))
     refs = [made(prefix, np.zeros(4 * MIB, np.uint8)) for _ in range(5)]
     makers.freed([ref.name for ref in refs])
     assert there() == sorted(ref.name + segments.FREE for ref in refs[3:]), "the latest are the warmest"
@@ -112,7 +113,7 @@ def test_what_is_interrupted_leaves_no_segment(
         raise KeyboardInterrupt
 
     makers.freed([made(prefix, np.zeros(4 * MIB, np.uint8)).name])
-    for where, name in ((makers, "_copy"), (makers.os, "writev")):
+    for where, name in ((maker, "_copy"), (maker.os, "writev")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, interrupted)
             with pytest.raises(KeyboardInterrupt):
@@ -129,8 +130,8 @@ def test_stop_is_never_kept_waiting_by_one_long_system_call(
         written.append(os_writev(fd, vector))
         return written[-1]
 
-    os_writev = makers.os.writev
-    monkeypatch.setattr(makers.os, "writev", writev)
+    os_writev = maker.os.writev
+    monkeypatch.setattr(maker.os, "writev", writev)
     value = [np.full(40 * MIB, 7, np.uint8), *(np.full(5000, i % 256, np.uint8) for i in range(3000))]
     back = codec.loads(made(prefix, value))
     assert all((a == b).all() for a, b in zip(back, value, strict=True))
