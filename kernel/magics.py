@@ -64,6 +64,8 @@ class MeshMagics(Magics):
         %mesh actors                        actors: what they hold, what they have done
         %mesh free NAME                     end an actor; what it held is free
         %mesh reload NAME                   move an actor to its class as it is now; it keeps its state
+        %mesh save [NAME]                   keep detached actors over a restart of the server
+        %mesh restore [NAME]                bring saved actors back
         %mesh connect embedded|inline       use another engine
         %mesh connect dask ADDRESS          use a Dask cluster: tls://host:8786 (--insecure: unencrypted)
         """
