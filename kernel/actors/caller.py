@@ -69,8 +69,10 @@ class Caller:
         """Why it does not answer, as far as that is known: how far it is, by its own word."""
         if self.info.state == "waiting":
             return self.info.why
-        seen = self.open or self.info.state != "alive"
-        return self._inbox.far if seen else "its process is not reached"
+        if self.info.state == "alive" and not self.open:
+            return "its process is not reached"
+        stuck = self._outbox.stuck()
+        return self._inbox.far if stuck is None else f"{stuck.taker.title} was cancelled, and still runs"
 
     # --- calling ------------------------------------------------------------------------------------
 

@@ -109,8 +109,15 @@ class ActorFuture(Future):
         self.attended = True
         if self._state in _OVER:
             return
+        caller = self._caller
+        if waits.is_vain(caller):
+            self.cancel()
+            raise RuntimeError(
+                f"{caller.title} waits for itself: {self._title} cannot begin before the method that waits "
+                "has ended. Call it on self, wait in an async method, or start the actor with threads=2."
+            )
         try:
-            waits.until(self._caller, self.done, timeout, self._title)
+            waits.until(caller, self.done, timeout, self._title)
         except KeyboardInterrupt:
             if self._own():
                 self.stop()

@@ -72,6 +72,10 @@ class Outbox:
             one.free()
         return one
 
+    def stuck(self) -> Pending | None:
+        """One that nobody wants any more, and that is not over in the actor. Any thread."""
+        return next((one for one in list(self._sent.values()) if one.taker.done()), None)
+
     def those_of(self, cell: cells.Cell) -> list[Pending]:
         """What this cell has called. Any thread."""
         ours = [*self._sent.values(), *self._queue]

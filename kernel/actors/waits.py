@@ -3,6 +3,8 @@
 Owns the order of the two. Read next: `roads.py`, `cellmesh/kernel/progress.py`.
 """
 
+import os
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,6 +15,14 @@ from cellmesh.widgets.viewmodel import ProgressRow
 
 if TYPE_CHECKING:
     from .caller import Caller
+
+
+def is_vain(caller: "Caller") -> bool:
+    """Whether no call can begin before whoever waits has ended: an actor's one thread waits for the actor."""
+    info = caller.info
+    if info.pid != os.getpid() or info.options.threads > 1:
+        return False
+    return threading.current_thread() is threading.main_thread()
 
 
 def until(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import Kernel
@@ -159,3 +161,49 @@ def test_many_that_fail_are_one_line(model: Kernel) -> None:
     cells = [model.ok(code) for code in ("fs = [h.boom(i) for i in range(100)]", "_ = cm.wait(fs)", "1")]
     told = [line for shown in cells for line in shown.stderr.splitlines() if "boom" in line]
     assert 1 <= len(told) <= 4
+
+
+@only_processes
+def test_an_actor_that_waits_for_itself_is_told(model: Kernel) -> None:
+    model.ok("""
+@cm.actor(name="me")
+class Own:
+    def one(self):
+        return 1
+    def ask(self):
+        return cm.get_actor("me").one().result()
+    async def wait(self):
+        return await cm.get_actor("me").one()
+o = Own.start()
+""")
+    assert "waits for itself: me.one cannot begin" in model.run("o.ask().result()").error
+    assert model.ok("o.wait().result(), o.one().result()").result == "(1, 1)"
+
+
+@only_processes
+def test_a_wait_says_what_still_runs(model: Kernel, tmp_path: Path) -> None:
+    model.ok(f"folder = {str(tmp_path)!r}")
+    model.ok("""
+import os, time
+@cm.actor(name="deaf")
+class Deaf:
+    def fit(self, gate):
+        open(gate + ".begun", "w").close()
+        while not os.path.exists(gate):
+            try:
+                time.sleep(0.01)
+            except KeyboardInterrupt:
+                pass
+    def one(self):
+        return 1
+d = Deaf.start()
+gate = os.path.join(folder, "gate")
+f = d.fit(gate)
+while not os.path.exists(gate + ".begun"): time.sleep(0.01)
+f.cancel()
+""")
+    error = model.run("d.one().result(1.5)").error
+    assert error.startswith("TimeoutError: deaf.one: no answer within 1.5 s")
+    assert "deaf.fit was cancelled, and still runs" in error
+    model.ok("open(gate, 'w').close()")
+    assert model.ok("d.one().result()").result == "1"
