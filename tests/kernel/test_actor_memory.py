@@ -1,6 +1,7 @@
 """What lies in the memory of an actor's device stays there: kept, passed on, fetched, freed, lost.
 
-All that is not the device itself, over memory of processes (`blocks.py`); tests/gpu has the same with a GPU.
+All that is not the device itself, over memory of processes (`blocks.py`); `test_actor_gpu.py` has the same
+with a GPU.
 """
 
 from __future__ import annotations

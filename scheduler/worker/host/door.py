@@ -117,10 +117,6 @@ class Door:
             if road.waits:
                 self._send(road)
 
-    def filenos(self) -> list[int]:
-        """What a forked child must close, lest callers think that we live."""
-        return [self._listening.fileno(), *self._roads]
-
     def close(self) -> None:
         """Hang up, and take the address away."""
         self.flush()
