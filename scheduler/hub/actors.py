@@ -162,6 +162,13 @@ def _none_of_name(hub: Hub, client: Client, name: str) -> str:
         if ended.name == name and ended.session in (client.session, DETACHED):
             return f'The actor "{name}" {ended.why}'
     living = hub.core.state.names
+    sessions = hub.core.state.sessions
+    elsewhere = [sessions[session].name for session, known in living if known == name and session in sessions]
+    if elsewhere:
+        return (
+            f'The actor "{name}" lives in another session, of {elsewhere[0]}, and only there. '
+            "Start it with detached=True for all your notebooks to find it."
+        )
     return nobody(name, (actor for session, actor in living if session in (client.session, DETACHED)))
 
 

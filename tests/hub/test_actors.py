@@ -102,6 +102,17 @@ def test_unnamed_ones_end_with_their_kernel_named_ones_stay(folder: Path, runtim
     assert leftovers.files(runtime) == []
 
 
+def test_one_of_another_session_is_named(folder: Path) -> None:
+    first, second = (Desk(EmbeddedEngine(folder), key) for key in ("first", "second"))
+    start(first, Counter, 5, name="llm")
+    answer = second.engine.actors.find("llm")
+    assert answer.actor is None
+    assert "lives in another session, of " in answer.why
+    assert "detached=True" in answer.why
+    for desk in (first, second):
+        desk.engine.close(end_session=True)
+
+
 def test_detached_ones_outlive_their_session_and_end_when_told(folder: Path, runtime: Path) -> None:
     first = Desk(EmbeddedEngine(folder), "first")
     info = start(first, Counter, 5, name="llm", detached=True, restarts=1, checkpoint=False)
