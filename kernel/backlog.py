@@ -37,7 +37,7 @@ class Backlog:
         self.job = job
         self.count = 0  # of all calls that come
         self._window = AHEAD * slots
-        self._prefix = job.session.engine.object_prefix()
+        self._prefix = job.session.engine.task_prefix()
         self._on_waiting = on_waiting
         self._waiting: deque[Call] = deque()
         self._sent: dict[int, Bundle] = {}

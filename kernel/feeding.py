@@ -193,7 +193,8 @@ class Feeder:
     def _pack(
         self, index: int, chunk: Sequence[Any], seeds: list[int] | None, holds: list[Any]
     ) -> TaskWire | None:
-        prefix = self._job.session.engine.object_prefix()
+        engine = self._job.session.engine
+        prefix = engine.task_prefix() if self._template.pool == "task" else engine.object_prefix()
         try:
             packed = packing.pack(chunk, prefix)
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained

@@ -28,6 +28,9 @@ class Calls(Protocol):
     def withdraw(self, future: "Future") -> None:
         """It has been cancelled."""
 
+    def hand_over(self) -> None:
+        """Send all calls that wait to be sent with others."""
+
     def taken(self, sent: Any) -> bool:
         """Its result is with the user; whether that was the last of its task."""
 
@@ -139,6 +142,18 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         if self._kept or (self._item is not None and isinstance(self._item.payload, Ref)):
             session.engine.nudge()  # there is memory to be freed, whatever the user does next
 
+    @property
+    def dask(self) -> Any:
+        """The same result as a Future of Dask's, if we are connected to a Dask cluster.
+
+        >>> fut = cm.submit(load, path)
+        >>> client.submit(numpy.mean, fut.dask)
+        """
+        if self._index < 0 and self._calls is not None:
+            self._calls.hand_over()
+        job = 0 if self._job is None else self._job.id
+        return self._session.engine.future_there(job, self._index, self._place, self.payload)
+
     # --- as cellmesh needs it -----------------------------------------------------------------------
 
     def wait_for(self, done: Callable[[], bool], timeout: float | None) -> None:
@@ -164,7 +179,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
     def payload(self) -> Payload:
         """The pickled result of a finished Future; raises what the task raised."""
         if self._item is None or not self._item.ok:
-            value = self.result(0)
+            value = self.result()
             self._item = Item(0, True, codec.dumps(value))  # it came with others
         return self._item.payload
 
@@ -300,11 +315,3 @@ class _Lock(type(threading.RLock())):  # type: ignore[misc]
 
 class _Failed(Exception):  # noqa: N818 - never seen: stands for an exception that has not been decoded yet
     pass
-
-
-def persist(obj: Any) -> Payload | None:
-    """For codecs: the payload that stands for a Future, waiting for it if need be; None for other objects."""
-    if not isinstance(obj, Future):
-        return None
-    obj.result()
-    return obj.payload()

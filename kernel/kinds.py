@@ -72,7 +72,7 @@ class Kinds:
         return slots_for(o.cpus, o.gpus, capacity.cpus, len(capacity.gpus))
 
     def _put(self, function: Callable[..., Any], packed: Packed) -> str:
-        digest, blob = self.put(packed.finish(self._session.engine.object_prefix()))
+        digest, blob = self.put(packed.finish(self._session.engine.task_prefix()))
         if not (packed.waits or packed.holds):
             self._functions.remember(function, digest, blob)
         return digest

@@ -23,11 +23,12 @@ from .capture import Captured, Notebook
 from .cellresult import CellResult
 from .celltext import CellText
 from .feeding import Template
-from .futures import Future, persist
+from .futures import Future
 from .jobs import Job
 from .launching import fan_out
 from .names import CellNames
 from .options import Options
+from .packing import persist
 from .session import Session
 
 
@@ -133,7 +134,7 @@ def _prepare(session: Session, shell: Any, magic: str, options: CellOptions, cel
     futures: list[Future] = []
 
     def note(obj: Any) -> Payload | None:
-        payload = persist(obj)
+        payload = persist(obj, session.engine.object_prefix())
         if payload is not None:
             futures.append(obj)
         return payload

@@ -94,7 +94,7 @@ def map_function(
                 "iterated over. A value that is the same for all items goes in "
                 "by name: cm.map(f, xs, scale=2)."
             ) from None
-    prefix = session.engine.object_prefix()
+    prefix = session.engine.task_prefix()
     try:
         packed = packing.pack(partial(function, **kwargs) if kwargs else function, prefix)
     except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cellmesh.scheduler.objects import codec, makers, packets, plain as quickly, shelf
+from cellmesh.scheduler.objects import codec, makers, packets, plain as quickly, segments, shelf
 from cellmesh.scheduler.objects.packets import Packet
 from cellmesh.scheduler.objects.segments import StoreFullError
 from cellmesh.scheduler.wire.messages import INLINE_LIMIT, Payload, Ref
@@ -61,7 +61,7 @@ def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False, l
         futures.append(obj)
         if not obj.done():
             return b""
-        return codec.dumps(obj.result(0)) if lasts and obj.stays else obj.payload()
+        return codec.dumps(obj.result(0)) if lasts and obj.stays else given(obj, prefix)
 
     own = shelf.here if stays else None
     bag = None if own is None else own.bag()
@@ -90,6 +90,22 @@ def pack(value: Any, prefix: str, *, joins: bool = False, stays: bool = False, l
     assert isinstance(kept, bytes)
     held = None if own is None or bag is None else own.put(bag)
     return Packed(None, futures, waits, bag=held, _kept=kept, _tokens=tokens, _stays=stays, _lasts=lasts)
+
+
+def given(future: Future, prefix: str) -> Payload:
+    """What stands for a finished Future in what is made under this prefix, and goes where that goes."""
+    payload = future.payload()
+    if isinstance(payload, Ref) and not (prefix and payload.name.startswith(segments.realm(prefix))):
+        return codec.dumps(future.result(0))  # it lies where that does not reach
+    return payload
+
+
+def persist(obj: Any, prefix: str) -> Payload | None:
+    """What stands for a Future, waiting for it if need be; None for other objects."""
+    if not isinstance(obj, Future):
+        return None
+    obj.result()
+    return given(obj, prefix)
 
 
 def plain(value: Any) -> Packed | None:

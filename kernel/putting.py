@@ -30,12 +30,12 @@ def put(value: Any) -> Future:
 
 def _placed(session: Session, value: Any) -> Future:
     try:
-        packed = packing.pack(value, session.engine.object_prefix())
+        packed = packing.pack(value, session.engine.task_prefix())
     except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
         raise packing.explained(error, [("what cm.put was given", value)]) from None
     for future in packed.waits:
         future.result()
-    payload = packed.finish(session.engine.object_prefix())
+    payload = packed.finish(session.engine.task_prefix())
     placed = Future(session, f"put {type(value).__name__}")
     if isinstance(payload, Ref):
         session.engine.keep(payload)

@@ -72,6 +72,9 @@ class _Bundle:
         self._record = record
         self._taken = count(1)
 
+    def hand_over(self) -> None:
+        """All was sent long ago."""
+
     def withdraw(self, future: Future) -> None:
         self._job.cancel(tasks=[self._record.index])
 

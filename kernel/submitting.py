@@ -58,7 +58,7 @@ class Submissions:
         digest = self.kinds.digest(function)
         if digest and not after and _is_plain(args, kwargs):
             return self._enter(title, o, digest, None, function, (args, kwargs), ())
-        prefix = self._session.engine.object_prefix()
+        prefix = self._session.engine.task_prefix()
         try:
             blob = None if digest else packing.pack(function, prefix)
             packed = packing.pack((args, kwargs), prefix, joins=True)
@@ -111,7 +111,7 @@ class Submissions:
     ) -> Future:
         """As `_enter`, once `waits` are done: the job is kept open for it."""
         session = self._session
-        prefix = session.engine.object_prefix()
+        prefix = session.engine.task_prefix()
 
         def ready() -> Call:
             arguments = packed.packet or packed.finish(prefix)

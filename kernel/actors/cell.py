@@ -12,8 +12,8 @@ from cellmesh.kernel import capture, celltext, flow
 from cellmesh.kernel.arguments import CellOptions
 from cellmesh.kernel.capture import Captured, Notebook
 from cellmesh.kernel.celltext import CellText
-from cellmesh.kernel.futures import Future, persist
-from cellmesh.kernel.packing import Packed
+from cellmesh.kernel.futures import Future
+from cellmesh.kernel.packing import Packed, persist
 from cellmesh.kernel.session import Session
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.cells import CellCode
@@ -50,7 +50,7 @@ def run(session: Session, shell: Any, magic: str, options: CellOptions, cell: Ce
     futures: list[Future] = []
 
     def note(obj: Any) -> Payload | None:
-        payload = persist(obj)
+        payload = persist(obj, session.engine.object_prefix())
         if payload is not None:
             futures.append(obj)
         return payload

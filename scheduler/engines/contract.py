@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, Recipe, StartActor
 from cellmesh.scheduler.wire.direct import FromHost, ToHost
@@ -246,6 +246,10 @@ class Engine(ABC):
     def object_prefix(self) -> str:
         """Name prefix for shared-memory segments that this client makes; "" keeps all inline."""
 
+    def task_prefix(self) -> str:
+        """The same for what is made for maps, submits and `cm.put`."""
+        return self.object_prefix()
+
     @abstractmethod
     def keep(self, data: Payload) -> None:
         """A segment that the client made lives until `drop` or the session's end."""
@@ -256,6 +260,10 @@ class Engine(ABC):
     @abstractmethod
     def nudge(self) -> None:
         """There are segments to drop: have `Sink.flushed` called soon. A finalizer may ask, in any thread."""
+
+    def future_there(self, job: int, task: int, item: int, payload: Callable[[], Payload]) -> Any:
+        """The result of an item as a Future of the cluster's own kind; `payload` waits for what it is."""
+        raise EngineError("There are Futures of Dask's only on a Dask cluster: cm.connect('dask', ADDRESS).")
 
     @abstractmethod
     def reset(self) -> None:

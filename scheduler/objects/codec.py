@@ -30,6 +30,10 @@ Persist = Callable[[Any], Payload | None]
 """Given an object, the payload that already holds its value (a Future's), or None to pickle it."""
 
 
+guests: list[Callable[[Any], Any]] = []
+"""How objects of a library whose engine we are connected to are pickled; each answers None for all others."""
+
+
 class CannotPickleError(TypeError):
     """An object cannot be pickled; the message names it, where it hangs, and what to do."""
 
@@ -72,7 +76,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return obj.__reduce_ex__(5)  # not as tblib has it (Dask loads it): without `__init__`
         elif (thing := staying.of(obj)) is not None:
             return thing.copy() if self._bag is None else self._bag.reduce(thing)
-        elif (reduced := arrays.reduce(obj) or self.storages.reduce(obj)) is not None:
+        for reduce in guests:
+            if (reduced := reduce(obj)) is not None:
+                return reduced
+        if (reduced := arrays.reduce(obj) or self.storages.reduce(obj)) is not None:
             return reduced
         return super().reducer_override(obj)
 

@@ -61,7 +61,7 @@ class Maker:
     def __init__(self, prefix: str, spill: Path) -> None:
         self.prefix = prefix
         self._spill = spill
-        self._hub = prefix[: prefix.rindex("-", 0, -1) + 1]  # how all names of the hub's segments begin
+        self._hub = segments.realm(prefix)
         self._room = Room(self._hub, limit())
         self._most = min(KEPT_BYTES, self._room.limit // KEPT_PART)
         self._used: dict[str, _Segment] = {}

@@ -43,6 +43,11 @@ def new_name(prefix: str, marks: str = "") -> str:
     return f"{prefix}{os.getpid():x}-{next(_counter):x}{marks}"
 
 
+def realm(prefix: str) -> str:
+    """How the names of all objects begin that are where those of this prefix are."""
+    return prefix[: prefix.rindex("-", 0, -1) + 1]
+
+
 def has_mark(name: str, mark: str) -> bool:
     """Whether the name is marked so; numbers in names are in lower case."""
     return mark in name[-_MARKS:]

@@ -7,7 +7,6 @@ next: `pool.py`, `../ledger.py`, `../delivered.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -21,53 +20,27 @@ from cellmesh.scheduler.wire.messages import JobInfo, Output, Payload, Progress,
 from .keeping import Surviving
 from .keys import Key
 from .orders import first_attempt, place_of
+from .sent import Sent, Wanted
 from .told import Told
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A task as it was submitted, with what it refers to."""
-
-    task: TaskWire
-    blobs: dict[str, Payload]  # by digest
-    needs: Sequence[str]  # names of large objects
-
-
-@dataclass(slots=True, eq=False)
-class Sent:
-    """A task that is with Dask, until its results are claimed."""
-
-    job: int
-    task: TaskWire
-    key: Key
-    future: Any = None  # of Dask's
-    worker: str = ""  # the address of the Dask worker that runs it, once it has begun
-    blobs: dict[str, Payload] = field(default_factory=dict)  # what it refers to by digest
-    needs: Sequence[str] = ()  # names of the large objects that it refers to
-    refs: dict[int, str] = field(default_factory=dict)  # names of its large results, as first told
-    progress: Progress | None = None  # the latest word of how far it is
-    heard: int = 0  # so many of its outputs were told
-    late: bool = False
-    stopping: bool = False
-    over: bool = False
-    unwanted: bool = False  # it is over, and should not run
-    deaths: int = 0  # Dask workers that died while it ran there
-    moves: int = 0  # those that died while it waited there, or as it began
-    done: list[int] = field(default_factory=list)  # items that an earlier attempt has brought
-
-    @property
-    def attempt(self) -> int:
-        """The number of this run of it."""
-        return self.key.attempt
-
-
 class Book:
-    """Of one session. `over` is told of arguments that nobody needs any more. For one thread."""
+    """Of one session. `over` hears of arguments that nobody needs any more, `forgotten` of jobs.
 
-    def __init__(self, session: str, told: Told, over: Callable[[Payload], None]) -> None:
+    For one thread.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        told: Told,
+        over: Callable[[Payload], None],
+        forgotten: Callable[[int], None],
+    ) -> None:
         self._session = session
         self._told = told
         self._over = over
+        self._forgotten = forgotten
         self._renamed: dict[str, str] = {}  # large results that were made again, by the names first told
         self.jobs: dict[int, Ledger] = {}
         self.attempts: dict[int, Sent] = {}
@@ -178,6 +151,7 @@ class Book:
 
     def forget(self, job: int) -> list[Sent]:
         """Nothing of this job is of interest any more; what was sent of it."""
+        self._forgotten(job)
         self.jobs.pop(job, None)
         self._delivered.pop(job, None)
         sent = list(self._sent.pop(job, {}).values())
@@ -213,10 +187,15 @@ class Book:
         """As a list shows them. Any thread."""
         return [record.info() for record in list(self.jobs.values())]
 
+    def sent(self, job: int, task: int) -> Sent | None:
+        """A task that is with Dask, if it is known."""
+        return self._sent.get(job, {}).get(task)
+
     def find(self, name: str) -> tuple[str, Any] | None:
         """A large result: the name that it has now, and Dask's future of its outcome. Any thread."""
         name = self._renamed.get(name, name)
-        sent = self.attempts.get(place_of(name)[0])
+        place = place_of(name)
+        sent = None if place is None else self.attempts.get(place[0])
         return None if sent is None else (name, sent.future)
 
     # --- what was heard -------------------------------------------------------------------------------

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future as ConcurrentFuture
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed import Client, Future, KilledWorker
 
 from cellmesh.scheduler.engines.contract import JobSpec
 from cellmesh.scheduler.wire.messages import JobInfo, Progress, Report
 
-from .book import Book, Sent, Wanted
+from .book import Book
 from .ears import Ears
+from .guests import Guests
 from .keeping import Keeping, Surviving
 from .orders import Begun, Late, News, Said, read_told
 from .puts import Puts
 from .sending import Sender
+from .sent import Sent, Wanted
 from .told import Told
+
+T = TypeVar("T")
 
 STUBBORN = 2.0
 """Seconds in which what is stopped should yield; then it goes on without anybody waiting for it."""
@@ -38,13 +43,14 @@ _BURST = 2000
 class Desk:
     """Of one session. Public methods without a word about threads are for its own."""
 
-    def __init__(self, client: Client, session: str, told: Told, puts: Puts) -> None:
+    def __init__(self, client: Client, session: str, told: Told, puts: Puts, guests: Guests) -> None:
         self._client = client
         self._session = session
         self._told = told
         self._puts = puts
-        self.book = Book(session, told, puts.over)
-        self.sender = Sender(client, session, puts, self.book.find)
+        self._guests = guests
+        self.book = Book(session, told, puts.over, guests.forget)
+        self.sender = Sender(client, session, puts, guests, self.book.find)
         self._keeping = Keeping(client, session)
         self._surviving: dict[int, Surviving] = {}
         self._outbox: list[Sent] = []
@@ -73,6 +79,14 @@ class Desk:
     def post(self, what: Callable[..., object], *about: Any) -> None:
         """Have this called in the thread."""
         self._todo.put(partial(what, *about))
+
+    def ask(self, what: Callable[..., T], *about: Any) -> T:
+        """Have this called in the thread, after all that it was told before; waits for what it returns."""
+        if threading.current_thread() is self._thread:
+            return what(*about)
+        answer: ConcurrentFuture[T] = ConcurrentFuture()
+        self.post(lambda: answer.set_result(what(*about)))
+        return answer.result()
 
     def _later(self, what: Callable[..., object], *about: Any) -> None:
         loop = self._client.loop
@@ -179,6 +193,7 @@ class Desk:
             self._keeping.forget(job)
         self.sender.clear()
         self._puts.clear()
+        self._guests.clear()
         self.ears.drop(self.book.latest)
 
     # --- what was heard -------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ import itertools
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from distributed import Client
+from distributed import Client, Future
 
 from cellmesh.scheduler.engines.contract import (
     Capacity,
@@ -28,7 +28,6 @@ from cellmesh.scheduler.wire.messages import (
     Interpreter,
     JobInfo,
     Payload,
-    Ref,
     SessionInfo,
     TaskWire,
 )
@@ -158,11 +157,17 @@ class DaskEngine(Engine):
     def object_prefix(self) -> str:
         return ""  # there is no memory that all hosts share
 
+    def task_prefix(self) -> str:
+        return self._pool.object_prefix()
+
     def keep(self, data: Payload) -> None:
-        assert not isinstance(data, Ref), "without a prefix there are no segments"
+        self._pool.keep(data)
 
     def drop(self, name: str) -> None:
-        """There are no segments."""
+        self._pool.drop(name)
+
+    def future_there(self, job: int, task: int, item: int, payload: Callable[[], Payload]) -> Future:
+        return self._pool.future(job, task, item, payload)
 
     def nudge(self) -> None:
         """There are no segments."""

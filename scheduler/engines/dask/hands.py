@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from cellmesh.scheduler.objects import makers
+from cellmesh.scheduler.objects import codec, makers
+from cellmesh.scheduler.objects.failures import Failure, Rebuilt
 from cellmesh.scheduler.wire.messages import Output, Payload, Progress, Ref, Report
 from cellmesh.scheduler.worker.modules import LocalModules
 from cellmesh.scheduler.worker.output import TaskOutput
@@ -21,7 +23,7 @@ from cellmesh.scheduler.worker.runner import Runner
 from . import threads
 from .attempts import Attempt
 from .interrupting import ThreadInterrupts
-from .orders import REFS, Order
+from .orders import REFS, Order, Outcome, read_told
 
 FUNCTIONS = 200
 """So many functions are kept by each runner between tasks."""
@@ -112,6 +114,44 @@ def holding(objects: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         _here.objects = before
+
+
+def value(name: str) -> Any:
+    """What a future of Dask's stands for in a pickle: its value, which is a dependency of the task."""
+    objects = _here.objects or {}
+    if name not in objects:
+        raise LookupError(
+            "A future or collection of Dask's is its value only inside what cm.submit or cm.map runs. "
+            "Elsewhere, take its .result() or .compute() first."
+        )
+    return objects[name]
+
+
+def whole(content: Any) -> Any:
+    """An object out of what a notebook has brought to Dask's memory."""
+    return codec.loads_whole(memoryview(content))
+
+
+def result_of(outcome: Outcome, which: int | str) -> Any:
+    """The value of an item, or of the large result of this name, or what the item raised."""
+    if isinstance(which, str):
+        return whole(outcome.content(which))
+    report = read_told(outcome.told).report
+    for item in report.items:
+        if item.index <= which < item.index + item.count:
+            data = item.payload
+            loaded = whole(outcome.content(data.name)) if isinstance(data, Ref) else codec.loads(data)
+            if not item.ok:
+                raise _raised(loaded)
+            return loaded[which - item.index] if item.count > 1 else loaded
+    raise CancelledError(f"The task of this result was {report.outcome}.")
+
+
+def _raised(failure: Failure) -> BaseException:
+    if failure.exception is None:
+        return RuntimeError(failure.text)
+    error = codec.loads(failure.exception)
+    return error.make() if isinstance(error, Rebuilt) else error
 
 
 def held(ref: Ref) -> Any:

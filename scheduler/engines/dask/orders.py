@@ -7,6 +7,7 @@ come over a comm of our own (`listening.py`). Read next: `pool.py`, `work.py`.
 from __future__ import annotations
 
 import pickle
+import re
 import secrets
 from typing import Any
 
@@ -88,6 +89,12 @@ class Outcome:
         self.told = told  # a `Told`, encoded
         self.large = large  # contents, by the number at the end of their names
 
+    def content(self, name: str) -> Any:
+        """The large result of this name."""
+        place = place_of(name)
+        assert place is not None
+        return self.large[place[1]]
+
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + len(self.told) + sum(map(len, self.large))
 
@@ -100,10 +107,13 @@ def ref_name(session: str, attempt: int, number: int, marks: str) -> str:
     return f"{REFS}{session}-{attempt:x}-{number:x}{marks}"
 
 
-def place_of(name: str) -> tuple[int, int]:
-    """The attempt and the number in the name of a large result."""
-    _, _, attempt, number = name.split("-")
-    return int(attempt, 16), int(number.rstrip(PRIVATE), 16)
+def place_of(name: str) -> tuple[int, int] | None:
+    """The attempt and the number in the name of a large result; None in that of another object."""
+    found = _RESULT.fullmatch(name)
+    return None if found is None else (int(found[1], 16), int(found[2], 16))
+
+
+_RESULT = re.compile(rf"{REFS}[^-]+-([0-9a-f]+)-([0-9a-f]+){PRIVATE}?")
 
 
 def first_attempt() -> int:

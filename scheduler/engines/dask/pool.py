@@ -10,16 +10,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distributed import Client
+from distributed import Client, Future
 
 from cellmesh.scheduler.engines.contract import JobSpec
-from cellmesh.scheduler.objects import makers, segments
+from cellmesh.scheduler.objects import codec, makers, segments
 from cellmesh.scheduler.wire.messages import Interpreter, JobInfo, Payload, Ref, TaskWire
 
-from .book import Wanted
+from . import hands
 from .desk import Desk
+from .guests import Guests
 from .orders import REFS
 from .puts import Puts
+from .sent import Wanted
 from .told import Told
 
 
@@ -32,7 +34,8 @@ class Pool:
         session = hashlib.blake2b(session_key.encode(), digest_size=6).hexdigest()
         self._prefix = f"{REFS}{session}-"
         self._puts = Puts(client, session)
-        self._desk = Desk(client, session, told, self._puts)
+        self._guests = Guests(client, session)
+        self._desk = Desk(client, session, told, self._puts, self._guests)
 
     def open(self, grace: float = 0.0) -> list[JobInfo]:
         """Begin; the jobs that an earlier kernel of the session has left. Waits for the scheduler.
@@ -42,6 +45,7 @@ class Pool:
         found = self._desk.start(grace)
         segments.elsewhere(self._prefix, self._bring)
         makers.keep_elsewhere(self.object_prefix(), self._puts)
+        codec.guests.append(self._guests.reduce)
         return found
 
     def close(self, *, end_session: bool) -> None:
@@ -49,6 +53,7 @@ class Pool:
         self._desk.stop(end_session=end_session)
         segments.nowhere(self._prefix)
         makers.close_maker(self.object_prefix())
+        codec.guests.remove(self._guests.reduce)
 
     def set_context(self, interpreter: Interpreter) -> None:
         """Surroundings of what is submitted from now on."""
@@ -71,6 +76,19 @@ class Pool:
         """As the contract has it."""
         self._puts.freed(name)
 
+    def future(self, job: int, task: int, item: int, payload: Callable[[], Payload]) -> Future:
+        """A result as a future of Dask's; `payload` is what it is, if the task is not known any more."""
+        sent = self._desk.ask(self._desk.book.sent, job, task)
+        if sent is not None and sent.future is not None:
+            return self._client.submit(hands.result_of, sent.future, item, pure=False)
+        data = payload()
+        if isinstance(data, bytes):
+            return self._client.submit(codec.loads, data, pure=False)
+        found = self._desk.book.find(data.name)
+        if found is not None:
+            return self._client.submit(hands.result_of, found[1], found[0], pure=False)
+        return self._client.submit(hands.whole, self._puts.placed(data.name), pure=False)
+
     def open_job(self, spec: JobSpec) -> None:
         """As the contract has it."""
         self._desk.post(self._desk.open, spec)
@@ -81,7 +99,9 @@ class Pool:
         wanted = []
         for task in tasks:
             theirs = {digest: blobs[digest] for digest in task.blobs}
-            wanted.append(Wanted(task, theirs, self._puts.needs([task.payload, *theirs.values()])))
+            needs = self._puts.needs([task.payload, *theirs.values()])
+            self._guests.used(job, needs)
+            wanted.append(Wanted(task, theirs, needs))
         self._desk.post(self._desk.submit, job, wanted, last)
 
     def cancel(self, job: int, tasks: Sequence[int] | None, *, force: bool, queued: bool) -> None:

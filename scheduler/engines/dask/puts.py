@@ -105,7 +105,8 @@ class Puts:
                 content = self._contents.get(name)
                 if content is None:
                     raise segments.gone(Ref(name, 0))
-                future = self._client.scatter({name: content}, hash=False, direct=True)[name]
+                data = {name: memoryview(content)}  # bytes would be copied by each worker that gets them
+                future = self._client.scatter(data, hash=False, direct=True)[name]
                 self._placed[name] = future
         return future
 

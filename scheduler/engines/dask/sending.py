@@ -19,9 +19,10 @@ from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import Interpreter, Payload, Ref, Run, TaskWire
 
 from . import work
-from .book import Sent
+from .guests import Guests
 from .orders import Order, encode
 from .puts import GONE, Puts
+from .sent import Sent
 
 SMALL = 4096
 """What is smaller travels with each task that needs it: a dependency costs the scheduler more."""
@@ -34,11 +35,17 @@ class Sender:
     """
 
     def __init__(
-        self, client: Client, session: str, puts: Puts, find: Callable[[str], tuple[str, Future] | None]
+        self,
+        client: Client,
+        session: str,
+        puts: Puts,
+        guests: Guests,
+        find: Callable[[str], tuple[str, Future] | None],
     ) -> None:
         self._client = client
         self._session = session
         self._puts = puts
+        self._guests = guests
         self._find = find
         self._placed: dict[str, Future] = {}  # blobs that are in Dask's memory
         self._context = ""
@@ -94,6 +101,8 @@ class Sender:
         for name in sent.needs:
             if self._puts.content(name) is not None:
                 held[name] = self._puts.placed(name)
+            elif (guest := self._guests.find(name)) is not None:
+                held[name] = guest
             elif (found := self._find(name)) is not None:
                 held[f"{name}|{found[0]}"] = found[1]
         run = Run(sent.attempt, sent.job, sent.task, self._context, sent.done)

@@ -122,7 +122,7 @@ class Work:
         for name, value in zip(order.held, needs, strict=True):
             if name.startswith(REFS):
                 name, _, now = name.partition("|")
-                objects[name] = value.large[place_of(now)[1]] if now else value
+                objects[name] = value.content(now) if now else value
             else:
                 blobs[name] = value
         context = order.run.context
@@ -187,9 +187,9 @@ class Work:
 
     def content(self, key: str, name: str) -> Any:
         """A large result; None if it is not here."""
-        number, place = place_of(name)
-        hand = self._running.get(number)
-        if hand is not None:
-            return hand.attempt.large[place]
+        place = place_of(name)
+        hand = self._running.get(place[0]) if place is not None else None
+        if place is not None and hand is not None:
+            return hand.attempt.large[place[1]]
         outcome = self._worker.data.get(key)
-        return outcome.large[place] if isinstance(outcome, Outcome) else None
+        return outcome.content(name) if isinstance(outcome, Outcome) else None
