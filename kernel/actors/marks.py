@@ -1,16 +1,15 @@
 """What the methods of an actor may be marked with: `@cm.method(...)` and `@cm.batch(...)`.
 
-Owns the names of the marks, which the actor's process reads. Never wraps a function: on an object that is
-here, a marked method does what it says. Read next: `classes.py`.
+Owns what is allowed in a mark. Never wraps a function: on an object that is here, a marked method does
+what it says. Read next: `../../scheduler/objects/members.py` (who reads them), `classes.py`.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-F = TypeVar("F", bound=Callable[..., Any])
+from cellmesh.scheduler.objects.members import BATCH, RETRY
 
-RETRY = "__cellmesh_retry__"
-BATCH = "__cellmesh_batch__"
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def method(*nothing: object, retry: bool = False) -> Callable[[F], F]:

@@ -30,7 +30,7 @@ from cellmesh.scheduler.worker import surroundings
 from cellmesh.scheduler.worker.modules import LocalModules
 
 from .contract import Capacity, Engine, EngineError, JobSpec, SessionSpec, Sink, Survivors
-from .inline_actor import InlineActors
+from .inline_lives import InlineLives
 from .inline_worker import InlineMesh, InlineWorker, shell
 from .ledger import Ledger
 
@@ -48,7 +48,7 @@ class InlineEngine(Engine):
         self._jobs: dict[int, Ledger] = {}
         self._mesh = InlineMesh(self._make_worker)
         self._blobs: dict[str, Payload] = {}
-        self._actors = InlineActors(self._tell_actor, self._blobs)
+        self._actors = InlineLives(self._tell_actor, self._blobs)
         self._context = ""
         self._ids = count(1)
         self._numbers = count(1)
@@ -181,7 +181,7 @@ class InlineEngine(Engine):
         sink.flushed()
 
     @property
-    def actors(self) -> InlineActors:
+    def actors(self) -> InlineLives:
         return self._actors
 
     def object_prefix(self) -> str:

@@ -1,33 +1,31 @@
-"""Actors of the inline engine: objects in the kernel's own process, whose methods run in the caller's thread.
+"""An actor of the inline engine: an object in the kernel's own process; methods run in the caller's thread.
 
-Owns the objects, and what is answered to the messages that an actor's process would get. For debugging:
-breakpoints in methods work. Never restarts anything. Read next: `inline.py`, `../wire/direct.py`.
+Owns the object, and what is answered to the messages that an actor's process would get. For debugging:
+breakpoints in methods work. Never restarts anything. Read next: `inline_lives.py`, `../wire/direct.py`.
 """
 
 import builtins
 import inspect
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from cellmesh.scheduler.core.actors import nobody, taken
 from cellmesh.scheduler.objects import codec
-from cellmesh.scheduler.objects.members import members_of
+from cellmesh.scheduler.objects.members import batch_of, members_of
 from cellmesh.scheduler.wire import direct
-from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, StartActor
+from cellmesh.scheduler.wire.actors import ActorInfo, StartActor
 from cellmesh.scheduler.wire.messages import Item, Output, Payload, Run, TaskWire
 from cellmesh.scheduler.worker import errors
-from cellmesh.scheduler.worker.host import state
+from cellmesh.scheduler.worker.host import dealing, state
 from cellmesh.scheduler.worker.interrupts import Interrupts
 from cellmesh.scheduler.worker.loops import Loop
 from cellmesh.scheduler.worker.runner import Runner
 
-from .contract import Lives
 from .inline_worker import shell
 
 Tell = Callable[[direct.FromHost], None]
@@ -105,9 +103,7 @@ class InlineActor:
                 value = self._measured()
             elif kind in ("call", "stream"):
                 args, kwargs = codec.loads(payload)
-                value = getattr(self._object, method)(*args, **kwargs)
-                if inspect.iscoroutine(value):
-                    value = self._loop.run(value)
+                value = self._value(method, args, kwargs, batched=kind == "call")
             else:
                 raise RuntimeError(f"{kind}: the inline engine does not do that; use cm.connect('embedded').")
             if kind == "stream":
@@ -123,6 +119,20 @@ class InlineActor:
             answer(direct.Answer(number, "failed", self._failure(error)))
         finally:
             self._running -= 1
+
+    def _value(self, method: str, args: Any, kwargs: Any, *, batched: bool) -> Any:
+        """What the method returns; one that takes many calls as one has each by itself."""
+        batched = batched and batch_of(type(self._object), method) is not None
+        if batched:
+            args, kwargs = dealing.columns([(args, kwargs)]), {}
+        value = getattr(self._object, method)(*args, **kwargs)
+        if inspect.iscoroutine(value):
+            value = self._loop.run(value)
+        if batched:
+            (value,) = dealing.dealt(method, 1, value)
+            if isinstance(value, BaseException):
+                raise value
+        return value
 
     def _measured(self) -> int:
         """The bytes of its state. Nothing dies here, but what cannot be written is an error as elsewhere."""
@@ -177,82 +187,6 @@ class InlineActor:
             data = codec.dumps(replace(failure, exception=None))
         assert isinstance(data, bytes)
         return data
-
-
-class InlineActors(Lives):
-    """All of an engine."""
-
-    def __init__(self, tell: Callable[[ActorInfo], None], blobs: Mapping[str, Payload]) -> None:
-        self._tell = tell
-        self._blobs = blobs
-        self._actors: dict[int, InlineActor] = {}
-
-    def start(self, wanted: StartActor) -> ActorAnswer:
-        """Make one, or find the living one of its name."""
-        if wanted.options.gpus:
-            why = "The inline engine has no GPUs: everything runs in this process. cm.connect('embedded')"
-            return ActorAnswer(wanted.request, None, why)
-        living = self._named(wanted.name)
-        if living is not None and not wanted.replace:
-            if living.wanted.same == wanted.same:
-                return ActorAnswer(wanted.request, living.info)
-            return ActorAnswer(wanted.request, None, taken(wanted.name))
-        if living is not None:
-            self.end(living.info.id, "was replaced")
-        made = self._actors[wanted.actor] = InlineActor(wanted, self._blobs[wanted.blob])
-        return ActorAnswer(wanted.request, made.info, fresh=True)
-
-    def find(self, name: str, actor: int = 0) -> ActorAnswer:
-        """By name, or by id."""
-        found = self._actors.get(actor) if not name else self._named(name)
-        if found is not None:
-            return ActorAnswer(0, found.info)
-        before = [one.info for one in self._actors.values() if name and one.info.name == name]
-        if before:
-            return ActorAnswer(0, None, f'The actor "{name}" {before[-1].why}')
-        return ActorAnswer(0, None, nobody(name, (one.info.name for one in self._living() if one.info.name)))
-
-    def all(self) -> list[ActorInfo]:
-        """Those that live."""
-        return [one.info for one in self._living()]
-
-    def end(self, actor: int, why: str) -> None:
-        """It is not wanted any more."""
-        found = self._actors.get(actor)
-        if found is not None and found.info.state != "ended":
-            self._tell(found.end(why))
-
-    def renew(self, actor: int, blob: str, same: str) -> None:
-        """Named starts compare with this from now on."""
-        found = self._actors.get(actor)
-        if found is not None:
-            found.wanted = msgspec.structs.replace(found.wanted, same=same)
-            found.info = msgspec.structs.replace(found.info, same=same)
-
-    def follow(self, actor: int, follow: bool = True) -> None:
-        """There is one client, and it is told of all."""
-        if follow and actor in self._actors:
-            self._tell(self._actors[actor].info)
-
-    def local(self, actor: int) -> InlineActor | None:
-        return self._actors.get(actor)
-
-    def reset(self) -> None:
-        """End all, and say so."""
-        for one in self._living():
-            self._tell(one.end("was ended by %mesh reset"))
-
-    def close(self) -> None:
-        """End all."""
-        for one in self._living():
-            one.end("ended as its notebook left the inline engine")
-        self._actors.clear()
-
-    def _living(self) -> "list[InlineActor]":
-        return [one for one in self._actors.values() if one.info.state != "ended"]
-
-    def _named(self, name: str) -> InlineActor | None:
-        return next((one for one in self._living() if name and one.info.name == name), None)
 
 
 def _iterated(value: Any, loop: Loop) -> Iterator[Any]:

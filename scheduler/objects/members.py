@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 RETRY = "__cellmesh_retry__"
+BATCH = "__cellmesh_batch__"
 USERS = "cellmesh_users"
 """Of a class attribute of ours: what the class itself has by that name, in a tuple; empty if nothing."""
 
@@ -52,3 +53,9 @@ def member(kind: type, name: str) -> Any:
     if users is not None:
         return users[0] if users else None
     return getattr(kind, name, None)
+
+
+def batch_of(kind: type, name: str) -> tuple[int, float] | None:
+    """Of a method that takes many calls as one: how many at most, and the seconds to wait for them."""
+    found: tuple[int, float] | None = getattr(member(kind, name), BATCH, None)
+    return found

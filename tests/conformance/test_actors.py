@@ -81,6 +81,16 @@ def test_a_checkpoint_on_demand_tells_its_size_or_why_there_is_none(desk: Desk) 
     assert local(desk, info, "add", 1) == 6
 
 
+def test_a_batched_method_gives_each_call_its_own(desk: Desk) -> None:
+    info = start(desk, Counter, 6)
+    assert [local(desk, info, "shares", part) for part in (2, 3)] == [3, 2]
+    with pytest.raises(AssertionError, match="no parts"):
+        local(desk, info, "shares", 0)
+    assert local(desk, info, "halves", 8, 1) == 4
+    with pytest.raises(AssertionError, match="was given 1 calls and returned 0 results"):
+        local(desk, info, "halves", 8, 0)
+
+
 def test_reset_ends_them(desk: Desk) -> None:
     info = start(desk, Counter, name="llm")
     desk.engine.reset()

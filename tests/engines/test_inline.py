@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from conformance.recording import Desk, interpreter
+from hub.acting import Broken, Counter, ask, start
 
 from cellmesh.scheduler.engines.contract import JobSpec
 from cellmesh.scheduler.engines.inline import InlineEngine
+from cellmesh.scheduler.engines.inline_lives import REMEMBERED
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.tail import OUTPUT_KEPT
 from cellmesh.scheduler.wire.messages import TaskWire
@@ -54,6 +56,22 @@ def test_a_job_keeps_a_bounded_tail_of_its_output(desk: Desk) -> None:
     replayed = [call[1] for call in desk.told.calls[before:] if call[0] == "output"]
     assert "earlier outputs were not kept" in replayed[0].text
     assert 0.9 * OUTPUT_KEPT < sum(len(output.text) for output in replayed) <= OUTPUT_KEPT
+
+
+def test_of_actors_that_ended_a_few_are_remembered(desk: Desk) -> None:
+    actors = desk.engine.actors
+    ids = []
+    for _ in range(REMEMBERED + 50):
+        info = start(desk, Counter)
+        actors.end(info.id, "was stopped")
+        ids.append(info.id)
+    failed = ask(desk, Broken).actor
+    assert failed is not None
+    assert [actors.find("", one).actor for one in ids[:51]] == [None] * 51
+    last = actors.find("", ids[-1]).actor
+    assert last is not None
+    assert last.why == "was stopped"
+    assert actors.find("", failed.id).actor == failed
 
 
 def test_former_surroundings_are_not_kept(desk: Desk) -> None:

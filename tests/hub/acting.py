@@ -15,6 +15,7 @@ from typing import Any
 
 from conformance.recording import DEADLINE, Desk
 
+from cellmesh.kernel.actors.marks import batch
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire import direct
 from cellmesh.scheduler.wire.framing import Framed
@@ -36,6 +37,16 @@ class Counter:
     def add(self, more: int) -> int:
         self.value += more
         return self.value
+
+    @batch(max_size=4)
+    def shares(self, parts: list[float]) -> list[float | Exception]:
+        """Of the number, one for each call; or what keeps it from that."""
+        return [self.value / part if part else ZeroDivisionError("no parts") for part in parts]
+
+    @batch
+    async def halves(self, numbers: list[float], ways: list[int]) -> list[float]:
+        """As many as `ways`: right if that is one for each call."""
+        return [number / 2 for number in numbers][: ways[0]]
 
     def where(self) -> tuple[int, str, str]:
         """Its process, a variable of its surroundings, and its devices."""

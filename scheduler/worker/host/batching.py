@@ -1,18 +1,17 @@
 """Calls of a `@cm.batch` method as one: each argument is a list of what the callers gave.
 
-Owns that one run and the dealing out of what it returned. Never decides who is in it: `gathering.py` does.
-Read next: `calling.py`.
+Owns that one run, and that each caller gets its own of what it returned. Never decides who is in it:
+`gathering.py` does. Read next: `dealing.py`, `calling.py`.
 """
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Iterable
 from types import CoroutineType
 from typing import Any
 
 from .callers import Entry
 from .calling import Calling, Stopping, arguments
+from .dealing import columns, dealt
 from .living import Living
 from .stopping import is_stop
 from .voices import speaking
@@ -34,7 +33,7 @@ class Batching:
             stop = first.stop
             for entry in entries:
                 entry.stop = lambda _: stop(first) if all(each.cancelled for each in entries) else None
-            lists = _transposed([arguments(entry) for entry in entries])
+            lists = columns([arguments(entry) for entry in entries])
             values = self._living.method(first.call.method)(*lists)
             if type(values) is CoroutineType:
                 stopping.end(first)
@@ -65,17 +64,11 @@ class Batching:
     def _deal(self, entries: list[Entry], values: Any) -> None:
         """Each gets its own of what the method returned."""
         try:
-            dealt = list(values) if isinstance(values, Iterable) else None
-            if dealt is None or len(dealt) != len(entries):
-                got = f"no list, but {reprlib.repr(values)}" if dealt is None else f"{len(dealt)} results"
-                raise ValueError(
-                    f"The batched method {entries[0].call.method!r} was given {len(entries)} calls and "
-                    f"returned {got}: it must return a list with one result for each."
-                )
+            found = dealt(entries[0].call.method, len(entries), values)
         except Exception as error:  # noqa: BLE001 - iterating may raise anything
             self._all_failed(entries, error)
             return
-        for entry, value in zip(entries, dealt, strict=True):
+        for entry, value in zip(entries, found, strict=True):
             try:
                 if isinstance(value, BaseException):
                     raise value
@@ -90,11 +83,3 @@ class Batching:
         for entry in entries:
             error.__traceback__ = trace
             self._calling.failed(entry, error)
-
-
-def _transposed(calls: list[Any]) -> list[list[Any]]:
-    """For each positional argument, the list of what the callers gave."""
-    counts = {len(args) for args, _ in calls}
-    if len(counts) != 1 or any(kwargs for _, kwargs in calls):
-        raise TypeError("Calls of a batched method must all give the same number of positional arguments.")
-    return [list(column) for column in zip(*(args for args, _ in calls), strict=True)]

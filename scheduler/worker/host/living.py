@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
-from cellmesh.scheduler.objects.members import member, members_of
+from cellmesh.scheduler.objects.members import batch_of, members_of
 from cellmesh.scheduler.worker.outside import framed
 
 
@@ -29,9 +29,7 @@ class Living:
         self.object = thing
         kind = type(thing)
         self.batches = {
-            name: marked
-            for name in members_of(kind).methods
-            if (marked := getattr(member(kind, name), "__cellmesh_batch__", None)) is not None
+            name: marked for name in members_of(kind).methods if (marked := batch_of(kind, name)) is not None
         }
 
     def method(self, name: str) -> Callable[..., Any]:
