@@ -96,7 +96,8 @@ def _connected(address: str, security: Any) -> Client:
 
 async def _asked(address: str, security: Security) -> None:
     """Whether a scheduler is there. A `Client` that finds none hangs for long when it is dropped."""
-    comm = await connect(address, timeout=ANSWER_SECONDS, **security.get_connection_args("client"))
+    connecting = connect(address, timeout=ANSWER_SECONDS, **security.get_connection_args("client"))
+    comm = await asyncio.wait_for(connecting, ANSWER_SECONDS)  # what never greets is waited for by Dask
     try:
         await comm.write({"op": "identity"})
         answer = await asyncio.wait_for(comm.read(), ANSWER_SECONDS)
@@ -115,7 +116,7 @@ def _reason(error: BaseException) -> str:
 
 def _check_encryption(address: str, *, insecure: bool) -> None:
     scheme, _, rest = address.rpartition("://")
-    host = rest.rpartition(":")[0].strip("[]")
+    host = (rest.rpartition(":")[0] or rest).strip("[]")
     if insecure or scheme in _ENCRYPTED or _is_loopback(host):
         return
     raise EngineError(
