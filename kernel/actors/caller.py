@@ -291,10 +291,13 @@ class Caller:
             if self._reach.open:
                 return  # its class was reloaded
             self._reach.open = True
-            lost, same = self._outbox.meet(met)
+            lost, before = self._outbox.meet(met)
+            same = before == met.incarnation
             if not same:
                 self.names.clear()  # another process has none of them
         info, title = self.info, self.title
+        if before and not same:
+            self.session.notices.say(f"actor {title} goes on {met.origin}")
         self._fail(lost, lambda one: unknown(info, title, one.taker.title, broke=same, begun=one.flows))
         self.retiring.look()
         self._reach.flush()

@@ -90,10 +90,10 @@ class Outbox:
             one.free()
         return lost
 
-    def meet(self, met: direct.Met) -> tuple[list[Pending], bool]:
-        """Go on over a new connection. Those of which it is not known whether they ran; and whether the
-        process is the same as before."""
-        same, self._incarnation = self._incarnation == met.incarnation, met.incarnation
+    def meet(self, met: direct.Met) -> tuple[list[Pending], int]:
+        """Go on over a new connection. Those of which it is not known whether they ran; and the incarnation
+        that was met before, 0 if this is the first."""
+        before, self._incarnation = self._incarnation, met.incarnation
         begun = max(met.begun, default=0)
         pending = set(met.pending)
         lost: list[Pending] = []
@@ -114,4 +114,4 @@ class Outbox:
             one.free()
             lost.append(one)
         self.pump()
-        return lost, same
+        return lost, before

@@ -16,7 +16,7 @@ from typing import Literal
 from .records import Payload, Wire
 from .work import Output
 
-DIRECT = 4
+DIRECT = 5
 """Callers and hosts must agree on this number."""
 
 # --- caller -> host -------------------------------------------------------------------------------
@@ -99,7 +99,8 @@ class Met(Wire, frozen=True):
     it and has no answer must not be sent again, unless it may run twice. Said again when the class was
     reloaded. `done`: with replay, all up to this number have run and are part of the state; answers that
     were not taken are sent again by themselves. `heard` is the highest number that this life has had of the
-    caller, and `pending` those up to it that will be answered: calls outlive a torn connection.
+    caller, and `pending` those up to it that will be answered: calls outlive a torn connection. `origin`
+    tells people from which state a later life goes on.
     """
 
     actor: int
@@ -111,6 +112,7 @@ class Met(Wire, frozen=True):
     done: int = 0
     heard: int = 0
     pending: list[int] = []
+    origin: str = ""
 
 
 class Refused(Wire, frozen=True):

@@ -90,6 +90,19 @@ def test_with_restarts_what_had_not_begun_goes_on(mortal: Kernel) -> None:
 
 
 @only_processes
+def test_who_comes_back_says_from_which_state(mortal: Kernel) -> None:
+    dies = "try:\n    h.die().result()\nexcept cm.ActorDied:\n    pass\nh.add().result()"
+    mortal.ok("h = Mortal.start(restarts=3, checkpoint=False)\nh.add().result()")
+    told = mortal.ok(dies)
+    assert told.result == "1"
+    assert "goes on from the beginning: it had no checkpoint yet" in told.stderr
+    mortal.ok("h.checkpoint().result()")
+    told = mortal.ok(dies)
+    assert told.result == "2"
+    assert "goes on from its checkpoint of " in told.stderr
+
+
+@only_processes
 def test_a_method_that_may_run_twice_does(mortal: Kernel) -> None:
     mortal.ok("h = Mortal.start(restarts=3)")
     assert mortal.ok("h.again('one').result()").result == "'alive'"

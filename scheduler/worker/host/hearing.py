@@ -128,7 +128,10 @@ class Hearing:
         names, streams, retry = self._living.described()
         begun = self._lasting.begun_before(caller)
         pending = sorted({*caller.waiting, *caller.running})
-        caller.say(Met(*self._identity, names, streams, retry, begun, caller.done, caller.heard, pending))
+        origin = self._lasting.origin
+        caller.say(
+            Met(*self._identity, names, streams, retry, begun, caller.done, caller.heard, pending, origin)
+        )
 
     def _told(self, caller: Caller, message: Any) -> None:
         match message:

@@ -48,6 +48,7 @@ class Lasting:
         self._log = Log(self._home) if options.replay else None
         self._replays = self._log is not None
         self._written: dict[str, Any] = {}
+        self._again = 0  # calls that ran again as this life began
         self.checkpoints = Checkpoints(
             self._home,
             lambda: living.object,
@@ -74,6 +75,15 @@ class Lasting:
             caller.kept = {number: Answer(number, *answer) for number, answer in kept.items()}
         return thing
 
+    @property
+    def origin(self) -> str:
+        """From which state this life goes on, for people."""
+        again = f", and {self._again} calls that ran again" if self._again else ""
+        if not self._written:
+            return f"from the beginning{again or ': it had no checkpoint yet'}"
+        at = time.strftime("%H:%M:%S", time.localtime(self._written["wall"]))
+        return f"from its checkpoint of {at}{again}"
+
     def missed(self) -> Iterator[tuple[Entry, bool]]:
         """With replay: the calls that ran after the last checkpoint, to be run again; or (True) left out."""
         if self._log is None:
@@ -87,6 +97,7 @@ class Lasting:
             died = last and not self._log.has_ended(caller.id, entry.call.number)
             yield entry, deadly.leaves_out(caller.id, entry.call, died=died)
             deadly.ran()
+            self._again += 1
         deadly.over()
         self._replays = False
 
