@@ -7,20 +7,23 @@ import sys
 
 SCRIPT = """
 import faulthandler, random, signal, threading, time
+from concurrent.futures import CancelledError
 import cellmesh as cm
 
 faulthandler.dump_traceback_later(100, exit=True)  # where a call hangs
 
 @cm.actor
-class Counter:
+class Book:
     def __init__(self):
-        self.n = 0
-    def add(self):
-        self.n += 1
-        return self.n
+        self.ran = []
+    def run(self, number):
+        self.ran.append(number)
+        return number
+    def all(self):
+        return self.ran
 
-counter = Counter.start()
-counter.add().result()
+book = Book.start()
+book.all().result()
 armed = False
 gate = threading.Lock()
 
@@ -40,25 +43,30 @@ def disarm():  # afterwards none is sent, and one that was sent has been raised
     time.sleep(0)
 
 threading.Thread(target=storm, daemon=True).start()
-stops, asked, seen = 0, 1, {1}
+stops, asked, answered = 0, 0, []
 while stops < 200:
+    futures = {}
     try:
         try:
             armed = True
-            futures = []
             for _ in range(random.choice((1, 1, 1, 40))):
                 asked += 1
-                futures.append(counter.add())
-            for future in futures:
-                value = future.result()
-                assert value not in seen, value
-                seen.add(value)
+                futures[asked] = book.run(asked)
+            for future in futures.values():
+                future.result()
         finally:
             disarm()
     except KeyboardInterrupt:
         stops += 1
-state = counter.add().result() - 1
-assert len(seen) <= state <= asked, (len(seen), state, asked)
+    for number, future in futures.items():  # Stop takes some of them back; each of them is over
+        try:
+            assert future.result(timeout=60) == number, number
+            answered.append(number)
+        except CancelledError:
+            pass
+ran = book.all().result()
+assert ran == sorted(set(ran)), "once each, in their order"
+assert set(answered) <= set(ran) <= set(range(1, asked + 1)), (len(answered), len(ran), asked)
 print("whole")
 """
 
