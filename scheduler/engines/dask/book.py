@@ -187,6 +187,10 @@ class Book:
         """As a list shows them. Any thread."""
         return [record.info() for record in list(self.jobs.values())]
 
+    def open_tasks(self) -> list[Sent]:
+        """Those that are not over."""
+        return [sent for known in self._sent.values() for sent in known.values() if not sent.over]
+
     def sent(self, job: int, task: int) -> Sent | None:
         """A task that is with Dask, if it is known."""
         return self._sent.get(job, {}).get(task)

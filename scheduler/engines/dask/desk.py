@@ -1,7 +1,7 @@
 """The one thread in which everything about a session's maps and calls on Dask is decided and told.
 
-Owns that thread. Others only leave it a word (`post`). How a task ends is news of its worker or, where these
-were missed, what Dask keeps as its value; whichever is first. Read next: `book.py`, `sending.py`, `ears.py`.
+Owns that thread. Others only leave it a word (`post`). Never runs anything. Read next: `book.py`,
+`sending.py`, `ears.py`, `ends.py`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from distributed import Client, Future, KilledWorker
+from distributed import Client
 
 from cellmesh.scheduler.engines.contract import JobSpec
 from cellmesh.scheduler.wire.messages import JobInfo, Progress, Report
 
 from .book import Book
 from .ears import Ears
+from .ends import Ends
 from .guests import Guests
 from .keeping import Keeping, Surviving
-from .orders import Begun, Late, News, Said, read_told
+from .orders import Begun, Late, News, Said
 from .puts import Puts
 from .sending import Sender
 from .sent import Sent, Wanted
@@ -32,9 +33,6 @@ T = TypeVar("T")
 
 STUBBORN = 2.0
 """Seconds in which what is stopped should yield; then it goes on without anybody waiting for it."""
-
-MOVES = 5
-"""So often a task goes out again whose worker died before it was known to have begun there."""
 
 _BURST = 2000
 """Tasks that go to Dask as one graph at most."""
@@ -51,7 +49,8 @@ class Desk:
         self._guests = guests
         self.book = Book(session, told, puts.over, guests.forget)
         self.sender = Sender(client, session, puts, guests, self.book.find)
-        self._keeping = Keeping(client, session)
+        self.keeping = Keeping(client, session)
+        self.ends = Ends(self, client, told)
         self._surviving: dict[int, Surviving] = {}
         self._outbox: list[Sent] = []
         self._todo: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -62,7 +61,7 @@ class Desk:
 
     def start(self, grace: float) -> list[JobInfo]:
         """Begin; the jobs that an earlier kernel has left. Waits for the scheduler."""
-        self._surviving = self._keeping.attach(grace)
+        self._surviving = self.ends.attach(grace)
         self.ears = Ears(self._client, self._session, self._on_news)
         self._thread.start()
         return [job.info for job in self._surviving.values()]
@@ -71,7 +70,7 @@ class Desk:
         """Tell nothing more. Waits until what was asked before is done."""
         if end_session:
             self.post(self.reset)
-            self.post(self._keeping.end)
+            self.post(self.keeping.end)
         self._todo.put(None)
         self._thread.join()
         self.ears.close()
@@ -108,14 +107,14 @@ class Desk:
 
     def open(self, spec: JobSpec) -> None:
         """A job begins."""
-        self._keeping.open(spec)
+        self.keeping.open(spec)
         self.book.open(spec)
 
     def submit(self, job: int, tasks: Sequence[Wanted], last: bool) -> None:
         """Tasks to be sent."""
         self._outbox += self.book.add(job, tasks, last)
         if last:
-            self._keeping.seal(job)
+            self.keeping.seal(job)
 
     def _send(self) -> None:
         outbox, self._outbox = [sent for sent in self._outbox if not sent.over], []
@@ -129,25 +128,21 @@ class Desk:
                 self.book.end(sent, "lost", f"could not be sent to Dask: {error}")
             return
         for sent in outbox:
-            sent.future.add_done_callback(partial(self._on_done, sent))
+            sent.future.add_done_callback(partial(self.ends.on_done, sent))
 
     def claim(self, job: int, tasks: Sequence[int] | None) -> None:
         """These results are with the user."""
         claimed = self.book.claim(job, tasks)
         if job not in self.book.jobs:
-            self._keeping.forget(job)
+            self.keeping.forget(job)
         elif claimed:
-            self._keeping.claim([str(sent.key) for sent in claimed])
+            self.keeping.claim([str(sent.key) for sent in claimed])
 
     def attach(self, job: int) -> None:
         """Tell all that is kept of a job; one of an earlier kernel becomes ours."""
         surviving = self._surviving.pop(job, None)
         if surviving is not None:
-            adopted = self.book.adopt(surviving)
-            futures = self._keeping.futures([sent.key for sent in adopted])
-            for sent, future in zip(adopted, futures, strict=True):
-                sent.future = future
-                sent.future.add_done_callback(partial(self._on_done, sent))
+            self.ends.follow(self.book.adopt(surviving))
             for worker in {worker for _, _, worker in surviving.tasks if worker}:
                 self.ears.listen(worker)
         self.book.attach(job)
@@ -156,7 +151,7 @@ class Desk:
         """These are not wanted any more. With `force` nobody waits for what runs; `queued`: it goes on."""
         unwanted = self.book.unwanted(job, tasks)
         if tasks is None:
-            self._keeping.cancel(job)
+            self.keeping.cancel(job)
             self.ears.drop_job(job, self.book.latest)
         self._drop(unwanted, force=force, queued=queued)
 
@@ -190,7 +185,7 @@ class Desk:
         for job in list(self.book.jobs):
             self._drop(self.book.unwanted(job, None), force=True)
             self.book.forget(job)
-            self._keeping.forget(job)
+            self.keeping.forget(job)
         self.sender.clear()
         self._puts.clear()
         self._guests.clear()
@@ -200,9 +195,6 @@ class Desk:
 
     def _on_news(self, address: str, news: list[News]) -> None:
         self.post(self._hear, address, news)
-
-    def _on_done(self, sent: Sent, future: Future) -> None:
-        self.post(self._done, sent, future)
 
     def _hear(self, address: str, news: list[News]) -> None:
         for one in news:
@@ -218,7 +210,7 @@ class Desk:
                         sent.late = True
                         self._later(self._give_up, sent)
                 case Report():
-                    self._reported(one)
+                    self.reported(one)
 
     def _begun(self, address: str, attempt: int) -> None:
         sent = self.book.attempts.get(attempt)
@@ -231,57 +223,13 @@ class Desk:
         if sent.stopping:
             self.ears.stop(address, attempt)
 
-    def _reported(self, report: Report) -> None:
+    def send_again(self, sent: Sent) -> None:
+        """It goes to Dask once more."""
+        self._outbox.append(sent)
+
+    def reported(self, report: Report) -> None:
+        """What a task has brought."""
         unwanted = self.book.report(report)
         if unwanted:
             self.ears.drop_job(report.job, self.book.latest)
             self._drop(unwanted)
-
-    def _done(self, sent: Sent, future: Future) -> None:
-        """Dask is done with a task: what was missed of it is asked for."""
-        if sent.over:
-            return
-        match future.status:
-            case "finished":
-                self.ears.fetch(future, partial(self.post, self._fetched, sent), "told")
-            case "error":
-                self._failed(sent, future.exception())
-            case _:
-                sent.moves += 1  # what it depends on was lost with a worker: it may be brought again
-                self._again(sent, "Dask has dropped it")
-
-    def _failed(self, sent: Sent, error: BaseException | None) -> None:
-        """Dask could not run it: mostly since a worker died, with this and others."""
-        if not isinstance(error, KilledWorker):
-            self.book.end(sent, "lost", f"Dask could not run it: {error}")
-            return
-        if sent.worker:
-            sent.deaths += 1
-        else:
-            sent.moves += 1
-        where = getattr(error.last_worker, "name", "") or error.last_worker.address
-        times = f", the last of {sent.deaths}" if sent.deaths > 1 else ""
-        self._again(sent, f"the Dask worker {where}{times} died while it ran")
-
-    def _again(self, sent: Sent, why: str) -> None:
-        """Once more, unless that was enough."""
-        if sent.task.payload and sent.deaths <= sent.task.retries and sent.moves < MOVES:
-            self._keeping.claim([str(sent.key)])
-            self.book.again(sent)
-            self._outbox.append(sent)
-        else:
-            self.book.end(sent, "lost", why)
-
-    def _fetched(self, sent: Sent, answer: bytes | None) -> None:
-        if sent.over:
-            return
-        if answer is None:
-            self.book.end(sent, "lost", "its Dask worker is gone, and the result with it")
-            return
-        told = read_told(answer)
-        for number, output in enumerate(told.outputs, told.first):
-            self.book.said(sent.attempt, number, output)
-        for progress in told.progress:
-            self.book.progress(progress)
-        sent.late = sent.late or told.late
-        self._reported(told.report)

@@ -34,12 +34,26 @@ class Ears:
         self._heard = heard
         self._comms: dict[str, Any] = {}  # by address; None while one is opened
         self._tasks: set[asyncio.Task[None]] = set()
-        client.subscribe_topic(topic(session), self._announced)
+        self.open()
+
+    def open(self) -> None:
+        """Have workers announce themselves; again if the scheduler has forgotten that. Any thread."""
+        self._client.subscribe_topic(topic(self._session), self._announced)
 
     def close(self) -> None:
         """Listen no more. Any thread."""
-        self._client.unsubscribe_topic(topic(self._session))
+        if self._client.status == "running":
+            self._client.unsubscribe_topic(topic(self._session))
         self._client.loop.add_callback(self._close)
+
+    def reconnected(self, then: Callable[[bool], object]) -> None:
+        """Call `then` when Dask is connected to its scheduler again (True), or has given that up."""
+        self._client.loop.add_callback(self._reconnected, then)
+
+    async def _reconnected(self, then: Callable[[bool], object]) -> None:
+        while self._client.status == "connecting":  # noqa: ASYNC110 - nobody tells how that ends
+            await asyncio.sleep(RETRY_SECONDS)
+        then(self._client.status == "running")
 
     def _close(self) -> None:
         for task in self._tasks:

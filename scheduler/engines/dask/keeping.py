@@ -19,7 +19,7 @@ from cellmesh.scheduler.wire.messages import JobInfo
 
 from . import keys
 from .keeper import END, SESSION, Keeper
-from .plugin import OP
+from .plugin import OP, Plugin
 
 OVER = ("memory", "erred")
 """States of Dask's tasks."""
@@ -76,6 +76,7 @@ class Keeping:
 
     def attach(self, grace: float) -> dict[int, Surviving]:
         """Take the session over; the jobs that there are of it. Waits for the scheduler."""
+        self._client.register_plugin(Plugin())
         self._client.register_plugin(Keeper())
         found = self._client.sync(
             getattr(self._client.scheduler, SESSION),
@@ -121,8 +122,11 @@ class Keeping:
     def end(self) -> None:
         """Nothing of the session is. Waits for the scheduler."""
         with suppress(OSError):  # it is gone, and with it all that was kept
-            self._client.sync(getattr(self._client.scheduler, END), session=self._session)
+            if self._client.status == "running":
+                self._client.sync(getattr(self._client.scheduler, END), session=self._session)
 
     def _tell(self, what: str, **about: Any) -> None:
+        if self._client.status == "closed":
+            return  # the scheduler is gone, and all that it kept
         # Dask's own stream, which has no public door: only there do words stay in order with tasks.
         self._client._send_to_scheduler({"op": OP, "what": what, "session": self._session, **about})

@@ -1,0 +1,74 @@
+"""A scheduler whose connection breaks, and one that is killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from conformance.recording import DEADLINE
+from distributed import Client
+from engines.dask.pooling import Table
+
+from cellmesh.scheduler.engines.dask.plugin import Plugin
+
+
+def noted(folder: str, n: int) -> int:
+    """Note each run; wait for the word to go on."""
+    Path(folder, f"{n}-{uuid.uuid4().hex}").touch()
+    print("begun")
+    while not Path(folder, "go").exists():
+        time.sleep(0.01)
+    return n
+
+
+def test_work_goes_on_while_the_connection_is_lost_and_nothing_runs_twice(
+    client: Client, tmp_path: Path
+) -> None:
+    with Client(client.scheduler.address, set_as_default=False) as ours:
+        table = Table(ours, grace=60)
+        job = table.launch([table.task(noted, str(tmp_path), n, index=n) for n in range(6)])
+        table.told.wait(lambda: table.told.outputs(job), "beginning")
+        ours.loop.add_callback(ours.scheduler_comm.comm.abort)
+        table.told.wait(lambda: any(call[0] == "notice" for call in table.told.calls), "notice")
+        (tmp_path / "go").touch()
+        assert set(table.told.wait_settled(job, 6).values()) == {"done"}
+        assert [value for _, value in sorted(table.told.values(job).items())] == list(range(6))
+        assert len(list(tmp_path.iterdir())) == 7, "each ran once"
+        assert table.value(table.call(abs, -1)) == 1
+        table.close()
+
+
+def test_a_scheduler_that_is_killed_ends_everything_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    common = ["--scheduler-file", str(file)]
+    with started("dask_scheduler", "--port", "0", "--dashboard-address", ":0", *common) as scheduler:
+        end = time.monotonic() + DEADLINE
+        while not file.exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        with started("dask_worker", "--nthreads", "1", "--no-dashboard", *common) as worker:
+            with Client(scheduler_file=str(file), set_as_default=False, timeout=20) as client:
+                client.wait_for_workers(1, timeout=DEADLINE)
+                client.register_plugin(Plugin())
+                client._timeout = 1  # for connecting again
+                table = Table(client)
+                job = table.launch([table.task(noted, str(tmp_path), n, index=n) for n in range(3)])
+                table.told.wait(lambda: table.told.outputs(job), "beginning")
+                scheduler.kill()
+                assert set(table.told.wait_settled(job, 3).values()) == {"lost"}
+                assert "is gone, and all that ran there" in table.told.whys(job)[0]
+                assert any(call[0] == "lost" for call in table.told.calls)
+                later = table.launch([table.task(abs, -1)])
+                assert table.told.wait_settled(later, 1) == {0: "lost"}
+                table.close()
+            worker.kill()
+
+
+def started(module: str, *options: str) -> subprocess.Popen[Any]:
+    """One of Dask's own programs."""
+    command = [sys.executable, "-m", f"distributed.cli.{module}", *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
