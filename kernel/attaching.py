@@ -39,6 +39,9 @@ def attached() -> Session | None:
 def current() -> Session:
     """The attached session; attaches by itself on first use."""
     session = attached()
+    lost = _session if session is None and _session is not None and _session.lost else None
+    if lost is not None and lost.engine.name != os.environ.get(ENGINE, "embedded"):
+        raise EngineError(lost.lost)  # what was asked for is not silently replaced by something else
     if session is None and lending.place() is not None:
         return _keep(_open_inside())
     if session is None or (session.pid != os.getpid() and os.environ.get(ENGINE) == "inline"):

@@ -112,7 +112,9 @@ class Ears:
     def drop(self, through: int) -> None:
         """Have all workers interrupt the attempts up to this one, also those that begin only now."""
         message = {"op": OP, "what": "drop", "session": self._session, "through": through}
-        with suppress(OSError):  # a scheduler that is gone has stopped them already
+        if self._client.status != "running":
+            return  # a scheduler that is gone has stopped them already
+        with suppress(OSError):
             self._client.sync(self._client.scheduler.broadcast, msg=message, on_error="ignore")
 
     def fetch(self, future: Future, then: Callable[[Any], object], what: str, **about: Any) -> None:

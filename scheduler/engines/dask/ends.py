@@ -37,11 +37,19 @@ class Ends:
         self._scheduler: str = client.scheduler.address
         self._grace = 0.0
         self._cut_off = False
+        self.gone = ""  # why nothing more can be done
 
     def attach(self, grace: float) -> dict[int, Surviving]:
         """Take the session over; the jobs that an earlier kernel has left. Waits for the scheduler."""
         self._grace = grace
-        return self._desk.keeping.attach(grace)
+        found = self._desk.keeping.attach(grace)
+        self._watch()
+        return found
+
+    def _watch(self) -> None:
+        """Dask cancels all futures when it loses the scheduler, also one that stands for nothing."""
+        self._watched = Future(f"cellmesh-{id(self):x}", self._client)
+        self._watched.add_done_callback(lambda _: self._desk.post(self._lose_sight))
 
     def follow(self, tasks: Sequence[Sent]) -> None:
         """Hear how these end, which Dask knows already."""
@@ -63,7 +71,9 @@ class Ends:
                 self._desk.ears.fetch(future, then, "told")
             case "error":
                 self._failed(sent, future.exception())
-            case _ if getattr(future._state.exception, "reason", "") == CUT_OFF:
+            case _ if (
+                self._client.status != "running" or getattr(future._state.exception, "reason", "") == CUT_OFF
+            ):
                 self._lose_sight()
             case _:
                 sent.moves += 1  # what it depends on was lost with a worker: it may be brought again
@@ -112,10 +122,11 @@ class Ends:
     # --- a scheduler that cannot be reached -----------------------------------------------------------
 
     def _lose_sight(self) -> None:
-        if not self._cut_off:
+        if not self._cut_off and not self.gone:
             self._cut_off = True
-            with self._told as sink:
-                sink.notice(f"The Dask scheduler at {self._scheduler} cannot be reached; trying again")
+            if self._client.status == "connecting":
+                with self._told as sink:
+                    sink.notice(f"The Dask scheduler at {self._scheduler} cannot be reached; trying again")
             self._desk.ears.reconnected(partial(self._desk.post, self._found_again))
 
     def _found_again(self, found: bool) -> None:
@@ -135,8 +146,11 @@ class Ends:
                 self._again(sent, "the Dask scheduler has begun anew, and does not know it")
 
     def _give_up(self) -> None:
-        why = f"The Dask scheduler at {self._scheduler} is gone, and all that ran there."
+        self.gone = (
+            f"The Dask cluster at {self._scheduler} has ended. Connect to another one with "
+            "cm.connect('dask', ...), or work on this machine with cm.connect('embedded')."
+        )
         with self._told as sink:
-            sink.lost(why)
+            sink.lost(self.gone)
         for sent in self._desk.book.open_tasks():
-            self._desk.book.end(sent, "lost", why)
+            self._desk.book.end(sent, "lost", self.gone)

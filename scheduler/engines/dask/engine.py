@@ -87,6 +87,7 @@ class DaskEngine(Engine):
     # --- what the notebook asks ------------------------------------------------------------------
 
     def capacity(self) -> Capacity:
+        self._pool.check()
         members = self._fleet.members()
         return Capacity(
             sum(member.threads for member in members), memory=sum(member.memory for member in members)
@@ -96,6 +97,7 @@ class DaskEngine(Engine):
         return self._base | next(self._count)
 
     def set_mesh(self, size: int, gpus: int = 0) -> None:
+        self._pool.check()
         self._fleet.set_mesh(size, gpus)
 
     def put_blob(self, data: Payload, digest: str) -> None:
@@ -113,6 +115,7 @@ class DaskEngine(Engine):
             host.engine.set_context(interpreter)
 
     def open_job(self, job: JobSpec) -> None:
+        self._pool.check()
         if job.kind in ("map", "submit"):
             self._pool.open_job(job)
         else:
@@ -180,6 +183,7 @@ class DaskEngine(Engine):
             host.engine.reset()
 
     def status(self, timeout: float = 5.0) -> HubInfo:
+        self._pool.check()
         members = self._fleet.members()
         own = SessionInfo(
             self._spec.key, self._spec.name, True, 0, self._fleet.mesh(), [], self._jobs(), self._lives.all()

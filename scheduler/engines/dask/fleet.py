@@ -55,6 +55,7 @@ class Fleet:
         new_job: Callable[[], int],
     ) -> None:
         self._client = client
+        self._scheduler: str = client.scheduler.address
         self._spec = spec
         self._told = told
         self._serials = count(1)
@@ -69,6 +70,8 @@ class Fleet:
 
     def members(self) -> list[Member]:
         """The Dask workers that there are now."""
+        if self._client.status != "running":
+            raise EngineError(f"The Dask cluster at {self._scheduler} cannot be reached.")
         known = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
         return [
             Member(
@@ -151,7 +154,8 @@ class Fleet:
         self.hosts.clear()
         if end_session:
             for host in hosts:
-                ask(self._client, host.address, "note", key=self._spec.key, note=None)
+                with suppress(EngineError):  # what is gone has forgotten it
+                    ask(self._client, host.address, "note", key=self._spec.key, note=None)
         with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
             list(pool.map(lambda host: host.close(end_session=end_session), hosts))
 

@@ -29,6 +29,8 @@ class Guests:
     def reduce(self, obj: Any) -> Any:
         """How such an object is pickled (see `codec.guests`); None for all others."""
         if isinstance(obj, Future):
+            if obj.client is not self._client:
+                return None
             return value, (self._named(obj.key, obj),)
         if not hasattr(type(obj), "__dask_graph__") or not _is_collection(obj):
             return None

@@ -93,7 +93,12 @@ class Mirror:
             self.lose()
 
     async def _is_there(self) -> bool:
-        known = await self._client.scheduler.identity(n_workers=-1)
+        if self._client.status != "running":
+            return bool(self._client.status == "connecting")
+        try:
+            known = await self._client.scheduler.identity(n_workers=-1)
+        except OSError:
+            return True  # as below
         if self.address not in known["workers"]:
             return False
         try:

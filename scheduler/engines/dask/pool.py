@@ -12,7 +12,7 @@ from typing import Any
 
 from distributed import Client, Future
 
-from cellmesh.scheduler.engines.contract import JobSpec
+from cellmesh.scheduler.engines.contract import EngineError, JobSpec
 from cellmesh.scheduler.objects import codec, makers, segments
 from cellmesh.scheduler.wire.messages import Interpreter, JobInfo, Payload, Ref, TaskWire
 
@@ -45,7 +45,7 @@ class Pool:
         found = self._desk.start(grace)
         segments.elsewhere(self._prefix, self._bring)
         makers.keep_elsewhere(self.object_prefix(), self._puts)
-        codec.guests.append(self._guests.reduce)
+        codec.guests.insert(0, self._guests.reduce)
         return found
 
     def close(self, *, end_session: bool) -> None:
@@ -89,12 +89,19 @@ class Pool:
             return self._client.submit(hands.result_of, found[1], found[0], pure=False)
         return self._client.submit(hands.whole, self._puts.placed(data.name), pure=False)
 
+    def check(self) -> None:
+        """Raises EngineError if the cluster has ended."""
+        if self._desk.ends.gone:
+            raise EngineError(self._desk.ends.gone)
+
     def open_job(self, spec: JobSpec) -> None:
         """As the contract has it."""
+        self.check()
         self._desk.post(self._desk.open, spec)
 
     def submit(self, job: int, tasks: Sequence[TaskWire], *, last: bool) -> None:
         """As the contract has it."""
+        self.check()
         blobs = {digest: self._blobs(digest) for task in tasks for digest in task.blobs}
         wanted = []
         for task in tasks:
