@@ -48,7 +48,10 @@ def _cluster() -> Any:
     """Two workers, each a process of its own."""
     from distributed import LocalCluster
 
+    before = dict(os.environ)  # Dask leaves OMP_NUM_THREADS=1 there, which our own workers would heed
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
+    os.environ.clear()
+    os.environ.update(before)
     _at_the_end.append(cluster.close)
     return cluster
 

@@ -36,7 +36,7 @@ def poison(hub: Hub, kind: Fact) -> Entry:
             name = C
             state.sessions[S].jobs[JobId(99)] = None
         case "worker-lost":
-            data = msgspec.msgpack.encode(("died", None, 0))
+            data = msgspec.msgpack.encode(("died", None, 0, ""))
             worker.task = (JobId(99), 0)
         case "worker-paused":
             data = b"1"

@@ -51,6 +51,9 @@ print(os.read(read, 1000).decode())
 def test_an_engine_that_does_not_exist_is_one_clear_line(kernel: Kernel) -> None:
     kernel.ok(LOAD)
     assert kernel.run("cm.connect('moon')").error == (
-        'EngineError: There is no engine "moon"; use "embedded" (this machine) or "inline".'
+        'EngineError: There is no engine "moon"; use "embedded" (this machine), "inline" '
+        '(this process) or "dask".'
     )
-    assert "later version" in kernel.run("cm.connect('dask')").error
+    assert "to what?" in kernel.run("cm.connect('dask')").error
+    assert "no option 'insecur'" in kernel.run("cm.connect('dask', 'tls://host:1', insecur=True)").error
+    assert "takes no address" in kernel.run("cm.connect('inline', 'tls://host:1')").error

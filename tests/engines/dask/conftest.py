@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,15 @@ from distributed import Client, LocalCluster
 from engines.dask.pooling import Table
 
 from cellmesh.scheduler.engines.dask.plugin import Plugin
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment() -> Iterator[None]:
+    """Dask leaves OMP_NUM_THREADS=1 in ours, which workers of other tests would heed."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="module")
