@@ -46,12 +46,12 @@ def _dask() -> Iterator[Engine]:
 @functools.cache
 def _cluster() -> Any:
     """Two workers, each a process of its own."""
+    import dask
     from distributed import LocalCluster
 
-    before = dict(os.environ)  # Dask leaves OMP_NUM_THREADS=1 there, which our own workers would heed
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
-    os.environ.clear()
-    os.environ.update(before)
+    # Else Dask sets OMP_NUM_THREADS=1 in this process with each worker, and our own workers would heed that.
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+        cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
     _at_the_end.append(cluster.close)
     return cluster
 

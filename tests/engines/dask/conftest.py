@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 from engines.dask.pooling import Table
@@ -14,11 +14,9 @@ from cellmesh.scheduler.engines.dask.plugin import Plugin
 
 @pytest.fixture(scope="module", autouse=True)
 def environment() -> Iterator[None]:
-    """Dask leaves OMP_NUM_THREADS=1 in ours, which workers of other tests would heed."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    """Else Dask sets OMP_NUM_THREADS=1 in this process, and workers of other tests would heed that."""
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+        yield
 
 
 @pytest.fixture(scope="module")
