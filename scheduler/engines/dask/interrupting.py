@@ -7,20 +7,20 @@ Read next: `../../worker/interrupts.py`, `work.py`.
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import threading
 import time
 
 from cellmesh.scheduler.worker.interrupts import Interrupts, is_machinery
+from cellmesh.scheduler.worker.raising import raise_in, take_back
 
 _AGAIN = 0.02
-
-_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class ThreadInterrupts(Interrupts):
     """Of one runner; whichever thread runs it is the one that is interrupted."""
+
+    _thrown = False  # an exception is on its way, or has come
 
     @property
     def installed(self) -> bool:
@@ -33,8 +33,9 @@ class ThreadInterrupts(Interrupts):
             try:
                 with self._lock:
                     super().end()
-                    if self._thread is not None:
-                        _raise_in(ctypes.c_ulong(self._thread), None)
+                    thrown, self._thrown = self._thrown, False
+                if thrown:
+                    take_back(threading.get_ident())
                 return
             except KeyboardInterrupt:
                 continue  # it was: once more, without it
@@ -62,7 +63,8 @@ class ThreadInterrupts(Interrupts):
                     break
                 if not is_machinery(sys._current_frames().get(self._thread)):
                     self.pending = False
-                    _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(KeyboardInterrupt))
+                    self._thrown = True
+                    raise_in(self._thread, KeyboardInterrupt)
                     break
                 self.pending = True
             time.sleep(_AGAIN)

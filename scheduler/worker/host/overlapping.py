@@ -7,15 +7,15 @@ thread does, in the order of arrival. Read next: `calling.py`.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from cellmesh.scheduler.worker.raising import raise_in
+
 from .callers import Entry
-from .stopping import raise_in
 
 _PATIENCE = 0.5  # seconds in which a coroutine that is cancelled must have let the loop go on
 
@@ -72,7 +72,7 @@ class Overlapping:
         if loop is None or thread is None or heard.is_set() or not task:
             return
         if asyncio.current_task(loop) is task[0]:
-            raise_in(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
+            raise_in(thread.ident or 0, KeyboardInterrupt)
 
     def soon(self, then: Callable[[], None]) -> None:
         """Have this called in the loop. Any thread."""

@@ -8,15 +8,13 @@ user's code of the call that is meant, or nothing. Never decides who is interrup
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
 from itertools import count
 
 from cellmesh.scheduler.worker.interrupts import Interrupts
+from cellmesh.scheduler.worker.raising import raise_in, take_back
 
 from .callers import Entry
-
-raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class InMain:
@@ -57,7 +55,8 @@ class InThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entry: Entry | None = None
-        self._thread = ctypes.c_ulong(threading.get_ident())
+        self._thread = threading.get_ident()
+        self._raised = False
 
     def begin(self, entry: Entry) -> None:
         """From now on it can be interrupted; raises if it was meanwhile."""
@@ -74,12 +73,15 @@ class InThread:
         """From now on it cannot; one that is under way is called back."""
         with self._lock:
             self._entry = None
-            raise_in(self._thread, None)
+            raised, self._raised = self._raised, False
+        if raised:
+            take_back(self._thread)
 
     def _stop(self, entry: Entry) -> None:
         with self._lock:
             if self._entry is entry:
-                raise_in(self._thread, ctypes.py_object(KeyboardInterrupt))
+                self._raised = True
+                raise_in(self._thread, KeyboardInterrupt)
 
 
 def is_stop(error: BaseException, entry: Entry) -> bool:
