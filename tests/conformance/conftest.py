@@ -45,7 +45,7 @@ def _dask() -> Iterator[Engine]:
 
 @functools.cache
 def _cluster() -> Any:
-    """Two workers, each a process of its own."""
+    """Two workers, each a process of its own; it is kept for the module's other tests."""
     import dask
     from distributed import LocalCluster
 
@@ -59,9 +59,13 @@ def _cluster() -> Any:
 _at_the_end: list[Callable[[], object]] = []
 
 
-def pytest_sessionfinish() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def no_cluster_is_left() -> Iterator[None]:
+    """One for each module: other tests find none."""
+    yield
     while _at_the_end:
         _at_the_end.pop()()
+    _cluster.cache_clear()
 
 
 ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {
