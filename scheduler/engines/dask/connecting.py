@@ -42,7 +42,7 @@ def engine_on(where: Any, *, insecure: bool = False, security: Any = None) -> Da
         _check_encryption(client.scheduler.address, insecure=insecure)
         _check_workers(client, cluster)
         _check_versions(client)
-        return DaskEngine(client, cluster, owned=ours)
+        return DaskEngine(client, owned=ours)
     except BaseException:
         if ours:
             client.close()
@@ -61,9 +61,9 @@ def _client(where: Any, security: Any) -> tuple[Client, Any, bool]:
         return where, where.cluster, False
     if isinstance(where, str):
         return _connected(where, security), None, True
-    if hasattr(where, "scheduler_address") or hasattr(where, "get_client"):
-        if hasattr(where, "scheduler_address"):
-            return Client(where, set_as_default=False), where, True
+    if hasattr(where, "scheduler_address"):
+        return Client(where, set_as_default=False), where, True
+    if hasattr(where, "get_client"):
         return where.get_client(), where, True
     raise EngineError(
         f'cm.connect("dask", {where!r}): to what? An address ("tls://host:8786"), a distributed.Client or a '

@@ -11,7 +11,6 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from distributed import Client, Future
 
@@ -26,7 +25,6 @@ from cellmesh.scheduler.engines.contract import (
 from cellmesh.scheduler.wire.messages import (
     HubInfo,
     Interpreter,
-    JobInfo,
     Payload,
     SessionInfo,
     TaskWire,
@@ -41,16 +39,12 @@ from .told import Told
 
 
 class DaskEngine(Engine):
-    """Runs a session on the cluster of this client.
-
-    `cluster` is the object that scales it, if that is known; an `owned` client is closed with the engine.
-    """
+    """Runs a session on the cluster of this client; an `owned` client is closed with the engine."""
 
     name = "dask"
 
-    def __init__(self, client: Client, cluster: Any = None, *, owned: bool = False) -> None:
+    def __init__(self, client: Client, *, owned: bool = False) -> None:
         self._client = client
-        self._cluster = cluster
         self._owned = owned
         self._base = (uuid.uuid4().int >> 100) << 32
         self._count = itertools.count(1)
@@ -186,7 +180,14 @@ class DaskEngine(Engine):
         self._pool.check()
         members = self._fleet.members()
         own = SessionInfo(
-            self._spec.key, self._spec.name, True, 0, self._fleet.mesh(), [], self._jobs(), self._lives.all()
+            self._spec.key,
+            self._spec.name,
+            True,
+            0,
+            self._fleet.mesh(),
+            [],
+            self._pool.jobs(),
+            self._lives.all(),
         )
         return HubInfo(
             name=f"Dask at {self._client.scheduler.address}",
@@ -199,9 +200,6 @@ class DaskEngine(Engine):
             sessions=[own],
             started=self._started,
         )
-
-    def _jobs(self) -> list[JobInfo]:
-        return [*self._pool.jobs()]
 
     def logs(self) -> str:
         return ""  # they are on the hosts

@@ -26,6 +26,8 @@ from .mirror import Mirror, ask, ask_async
 from .sidecar import Sidecar
 from .told import Told
 
+NO_WORKERS = "the Dask cluster has no workers: start some, as by cluster.scale(2)"
+
 ATTEMPTS = 3  # a hub may end between being found and being attached to
 
 _MOST_AT_ONCE = 16
@@ -37,10 +39,8 @@ class Member:
     """A Dask worker as the scheduler knows it."""
 
     address: str
-    name: str
     threads: int
     memory: int
-    resources: dict[str, float]
 
 
 class Fleet:
@@ -59,7 +59,7 @@ class Fleet:
         self._spec = spec
         self._told = told
         self._serials = count(1)
-        self._opening = threading.Lock()
+        self._opening: dict[str, threading.Lock] = {}  # by address, too
         self.hosts: dict[str, Host] = {}  # by the Dask worker's address
         self._blobs = blobs
         self._new_job = new_job
@@ -74,9 +74,7 @@ class Fleet:
             raise EngineError(f"The Dask cluster at {self._scheduler} cannot be reached.")
         known = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
         return [
-            Member(
-                address, str(one["name"]), one["nthreads"], one["memory_limit"] or 0, dict(one["resources"])
-            )
+            Member(address, one["nthreads"], one["memory_limit"] or 0)
             for address, one in sorted(known.items())
         ]
 
@@ -107,15 +105,15 @@ class Fleet:
 
     def host(self, address: str) -> Host:
         """Attached; its hub is started if there is none."""
-        with self._opening:
-            known = self.hosts.get(address)
-        if known is not None:
-            return known
-        for attempt in range(ATTEMPTS):
+        with self._opening.setdefault(address, threading.Lock()):  # two at once would refuse each other
+            return self.hosts.get(address) or self._started(address)
+
+    def _started(self, address: str) -> Host:
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._attach(address, ask(self._client, address, "hub", start=True))
             except HubGoneError:
-                if attempt == ATTEMPTS - 1:
+                if attempt == ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
@@ -134,8 +132,7 @@ class Fleet:
             engine.mirror.close()
             raise
         host.shares(about["prefix"])
-        with self._opening:
-            self.hosts[address] = host
+        self.hosts[address] = host
         host.workers(survivors.workers)
         host.jobs = survivors.jobs
         return host
@@ -143,10 +140,6 @@ class Fleet:
     def bring(self, host: Host, digest: str) -> None:
         """Have the host know what this digest stands for."""
         host.engine.put_blob(self._blobs(digest), digest)
-
-    def with_actors(self) -> list[Host]:
-        """Hosts that may have actors of this session."""
-        return list(self.hosts.values())
 
     def close(self, *, end_session: bool) -> None:
         """Leave all of them."""
@@ -193,9 +186,7 @@ class Fleet:
         """Hosts for these: always where the fewest are for the threads that there are."""
         threads = {member.address: member.threads for member in self.members()}
         if numbers and not threads:
-            raise EngineError(
-                "The Dask cluster has no workers. Add some: %mesh scale 2, or cluster.scale(2)."
-            )
+            raise EngineError(f"{NO_WORKERS[0].upper()}{NO_WORKERS[1:]}.")
         there: dict[str, list[int]] = {}
         for number in numbers:
             best = min(threads, key=lambda each: (used.get(each, 0) + 1) / threads[each])

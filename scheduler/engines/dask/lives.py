@@ -10,10 +10,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from cellmesh.scheduler.core.actors import nobody
 from cellmesh.scheduler.engines.contract import Lives
 from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, Recipe, StartActor
 
-from .fleet import Fleet, Member
+from .fleet import NO_WORKERS, Fleet, Member
 from .host import Host
 
 
@@ -38,20 +39,22 @@ class FleetLives(Lives):
     def find(self, name: str, actor: int = 0) -> ActorAnswer:
         """By name, or by id."""
         answers = []
-        for host in self._fleet.with_actors():
+        for host in list(self._fleet.hosts.values()):
             answer = host.engine.actors.find(name, actor)
             if answer.actor is not None and answer.actor.state != "ended":
                 return self._known(host, answer)
             answers.append((answer.actor is not None, answer, host))
         if not answers:
-            return ActorAnswer(0, None, f'No actor named "{name}" lives on this cluster.')
+            return ActorAnswer(0, None, nobody(name, ()))
         _, answer, host = max(answers, key=lambda each: each[0])  # who knows how it ended knows best
         return self._known(host, answer)
 
     def all(self) -> list[ActorInfo]:
         """Of all hosts."""
         return [
-            host.info_here(info) for host in self._fleet.with_actors() for info in host.engine.actors.all()
+            host.info_here(info)
+            for host in list(self._fleet.hosts.values())
+            for info in host.engine.actors.all()
         ]
 
     def end(self, actor: int, why: str) -> None:
@@ -83,9 +86,8 @@ class FleetLives(Lives):
         return self._homes[actor].engine.actors.home(actor)
 
     def _named(self, name: str) -> Host | None:
-        answer = self.find(name)
-        living = answer.actor is not None and answer.actor.state != "ended"
-        return self._homes.get(answer.actor.id) if living and answer.actor is not None else None
+        actor = self.find(name).actor
+        return None if actor is None or actor.state == "ended" else self._homes[actor.id]
 
     def _known(self, host: Host, answer: ActorAnswer) -> ActorAnswer:
         if answer.actor is None:
@@ -97,7 +99,7 @@ class FleetLives(Lives):
         """The host with the fewest actors for its threads that could ever have it."""
         members = self._fleet.members()
         if not members:
-            return None, "the Dask cluster has no workers. Add some: %mesh scale 2, or cluster.scale(2)"
+            return None, NO_WORKERS
         fit = [member for member in members if _fits(member, wanted)]
         if not fit:
             return None, f"needs {wanted.options.cpus:g} cores; no Dask worker has so many threads"
