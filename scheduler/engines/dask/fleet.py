@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 from distributed import Client
+from msgspec.structs import replace
 
 from cellmesh.scheduler.engines.contract import EngineError, HubGoneError, SessionSpec
 from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, WorkerInfo
@@ -232,6 +233,9 @@ class Fleet:
         why = f"the host {host.name} is gone (the Dask worker at {host.address} has left)"
         with self._told as sink:
             self.cells.lost(host, why)
+            for info in host.actors.values():
+                if info.state != "ended":
+                    sink.actor(replace(info, state="ended", address="", why=f"was lost, as {why}"))
             if host.numbers:
                 sink.notice(
                     f"{why}; its {len(host.numbers)} mesh workers start on others, with empty namespaces"

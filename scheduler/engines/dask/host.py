@@ -31,6 +31,7 @@ class Host:
         self.engine = engine
         self.address = engine.mirror.address
         self.name = engine.mirror.host
+        self.actors: dict[int, ActorInfo] = {}  # those that the notebook knows, as last told
         self.numbers: list[int] = []  # of the mesh, by the hub's own
         self.mesh: list[WorkerInfo] = []  # as last told, with the notebook's numbers
         self.jobs: tuple[JobInfo, ...] = ()  # those that it had when we attached
@@ -106,6 +107,7 @@ class Host:
         self._fleet.mesh_changed()
 
     def actor(self, info: ActorInfo) -> None:
+        self.actors[info.id] = info
         with self._told as sink:
             sink.actor(self.info_here(info))
 

@@ -93,6 +93,7 @@ class FleetLives(Lives):
         if answer.actor is None:
             return answer
         self._homes[answer.actor.id] = host
+        host.actors.setdefault(answer.actor.id, answer.actor)
         return replace(answer, actor=host.info_here(answer.actor))
 
     def _place(self, wanted: StartActor) -> tuple[Host | None, str]:
