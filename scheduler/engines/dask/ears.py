@@ -17,9 +17,10 @@ from distributed.comm import CommClosedError
 
 from cellmesh.scheduler.engines.contract import EngineError
 
-from .mirror import ask_async, opened
+from .mirror import ask_async
 from .orders import Drop, News, Stop, encode, read_news
 from .plugin import OP
+from .ways import opened
 from .work import topic
 
 RETRY_SECONDS = 0.1

@@ -18,6 +18,7 @@ from cellmesh.scheduler.wire.messages import PROTOCOL
 
 from . import keys as ours
 from .plugin import OP
+from .relay import RELAY, Relay
 
 SESSION = f"{OP}_session"
 """The request with which a notebook takes over its session."""
@@ -64,6 +65,7 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         scheduler.stream_handlers[OP] = self._told
         scheduler.handlers[SESSION] = self._attach
         scheduler.handlers[END] = self._end
+        scheduler.handlers[RELAY] = Relay(scheduler).handle
 
     # --- what notebooks say ---------------------------------------------------------------------------
 

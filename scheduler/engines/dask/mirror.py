@@ -2,7 +2,8 @@
 
 Owns a folder like a hub's, in which the hub's socket and those of its actors are forwarded, and the
 requests to the worker's plugin. Never looks into what is forwarded, so whatever speaks to a local hub
-speaks to this one. Read next: `plugin.py` (the other end), `streams.py`, `sidecar.py`.
+speaks to this one. Read next: `plugin.py` (the other end), `ways.py`, `streams.py`,
+`sidecar.py`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client
-from distributed.comm import connect
 
 from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire import folders
 
 from .plugin import OP
 from .streams import pump
-
-CONNECT_SECONDS = 5.0
+from .ways import opened
 
 ASK_SECONDS = 30.0
 """So long may a worker take to answer; one that starts a hub needs a second."""
@@ -159,8 +158,3 @@ async def _answer(client: Client, address: str, what: str, about: dict[str, Any]
         return await comm.read()
     finally:
         comm.abort()
-
-
-async def opened(client: Client, address: str) -> Any:
-    """A comm to this Dask worker."""
-    return await connect(address, timeout=CONNECT_SECONDS, **client.security.get_connection_args("client"))

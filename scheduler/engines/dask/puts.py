@@ -18,6 +18,7 @@ from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
 from .orders import REFS
+from .ways import ways
 
 _PICKLE = 2
 """Which of the parts of an object is its pickle (see `layout.parts`)."""
@@ -106,7 +107,8 @@ class Puts:
                 if content is None:
                     raise segments.gone(Ref(name, 0))
                 data = {name: memoryview(content)}  # bytes would be copied by each worker that gets them
-                future = self._client.scatter(data, hash=False, direct=True)[name]
+                direct = self._client.sync(ways(self._client).straight)
+                future = self._client.scatter(data, hash=False, direct=direct)[name]
                 self._placed[name] = future
         return future
 
