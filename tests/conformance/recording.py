@@ -75,17 +75,17 @@ class Recorder:
     def flushed(self) -> None:
         """Nothing to remember."""
 
-    def wait(self, ready: Callable[[], Any], what: str) -> Any:
+    def wait(self, ready: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
         """Wait until `ready` answers something true."""
         with self._changed:
-            if not self._changed.wait_for(ready, DEADLINE):
-                raise AssertionError(f"no {what} within {DEADLINE:g} s; told so far: {self.calls[-20:]}")
+            if not self._changed.wait_for(ready, seconds):
+                raise AssertionError(f"no {what} within {seconds:g} s; told so far: {self.calls[-20:]}")
             return ready()
 
-    def wait_settled(self, job: int, tasks: int | Sequence[int]) -> dict[int, str]:
+    def wait_settled(self, job: int, tasks: int | Sequence[int], seconds: float = DEADLINE) -> dict[int, str]:
         """Wait until these tasks (or so many) are over; their states."""
         wanted = set(range(tasks)) if isinstance(tasks, int) else set(tasks)
-        self.wait(lambda: self.states(job).keys() >= wanted, f"end of tasks {wanted} of job {job}")
+        self.wait(lambda: self.states(job).keys() >= wanted, f"end of tasks {wanted} of job {job}", seconds)
         return self.states(job)
 
     def states(self, job: int) -> dict[int, str]:

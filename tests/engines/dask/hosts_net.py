@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import dask
 from distributed import Client
 
 DEADLINE = 30.0
@@ -145,7 +146,8 @@ class Net:
     @contextmanager
     def client(self) -> Iterator[Client]:
         """Of the scheduler, on the notebook's host."""
-        with self.notebook(), Client(self.scheduler, set_as_default=False, timeout=DEADLINE) as client:
+        quick = dask.config.set({"distributed.comm.timeouts.tcp": _TCP_SECONDS})
+        with quick, self.notebook(), Client(self.scheduler, set_as_default=False, timeout=DEADLINE) as client:
             client.wait_for_workers(self._hosts, timeout=DEADLINE)
             yield client
 
