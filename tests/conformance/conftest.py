@@ -1,6 +1,7 @@
-"""The engines under the one suite, and what each promises.
+"""The engines under the one suite.
 
-Owns the two tables below. A test names the promise it needs; an engine without it skips the test by name.
+Owns how to make each. A test names the promise that it shows; an engine that does not make it skips the test
+by name. Read next: `promises.py`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance.promises import NOT_PROMISED, PAGE_TEST, PROMISES, SHOWS, Seen
 from conformance.recording import Desk
 
 from cellmesh.scheduler.engines.contract import Engine
@@ -75,33 +78,33 @@ ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {
 }
 """How to make each engine; leaving the context frees whatever it started."""
 
-PROMISES: dict[str, set[str]] = {
-    "embedded": {"processes", "interrupts", "surroundings", "shared memory", "logs", "resources"},
-    "inline": {"surroundings"},
-    "dask": {"processes", "interrupts"},
-}
-"""What not every engine can do.
 
-"processes": workers are processes of their own (they die, they keep what they change of their surroundings).
-"surroundings": tasks run in the notebook's folder and environment.
-"interrupts": running code can be interrupted from outside.
-"shared memory": large results are references.
-"logs": everything printed is in a log.
-"resources": a task runs when what it asks for is free, by priority, and for no longer than it may.
-"""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-promises", action="store_true", help="write what each engine promises into docs/engines.md"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "promise(name): what an engine must promise for this test")
+    config.addinivalue_line("markers", "promise(name): the promise of an engine that this test shows")
+    config.pluginmanager.register(Seen(Path(__file__).parent), "promises")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The page is compared when everything else has run."""
+    items.sort(key=lambda item: item.path == PAGE_TEST)
 
 
 @pytest.fixture(params=sorted(ENGINES))
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     name = request.param
     marker = request.node.get_closest_marker("promise")
-    for promise in marker.args if marker else ():
-        if promise not in PROMISES[name]:
-            pytest.skip(f"the {name} engine does not promise {promise}")
+    assert marker is not None, "each test of the suite shows a promise (promises.py)"
+    (promise,) = marker.args
+    assert promise in PROMISES
+    request.node.user_properties.append((SHOWS, (promise, name)))
+    if promise in NOT_PROMISED[name]:
+        pytest.skip(f"the {name} engine does not promise {promise}")
     with ENGINES[name]() as made:
         yield made
 

@@ -12,7 +12,8 @@ from conformance.recording import Desk
 
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.failures import Failure, Rebuilt
-from cellmesh.scheduler.wire.messages import Ref, TaskWire
+
+pytestmark = pytest.mark.promise("errors")
 
 
 def _reciprocal(x: float) -> float:
@@ -126,6 +127,7 @@ def test_a_function_that_does_not_load_fails_each_item(desk: Desk) -> None:
     assert [f.type_name for f in desk.told.values(job).values()] == ["ValueError", "ValueError"]
 
 
+@pytest.mark.promise("refusals")
 def test_a_worker_that_is_not_there_loses_the_task(desk: Desk) -> None:
     desk.mesh(1)
     job = desk.cell("1", worker=7)
@@ -133,6 +135,7 @@ def test_a_worker_that_is_not_there_loses_the_task(desk: Desk) -> None:
     assert "there is no worker 7" in desk.told.whys(job)[0]
 
 
+@pytest.mark.promise("refusals")
 def test_gpus_that_are_not_there_lose_the_task(desk: Desk) -> None:
     have = len(desk.engine.capacity().gpus)
     job = desk.call(int, gpus=have + 1)
@@ -140,19 +143,7 @@ def test_gpus_that_are_not_there_lose_the_task(desk: Desk) -> None:
     assert f"needs {have + 1} GPU" in desk.told.whys(job)[0]
 
 
-def test_an_unknown_job_is_refused(desk: Desk) -> None:
-    job = desk.engine.new_job_id()
-    desk.engine.submit(job, [TaskWire(0, "call", codec.dumps(((), {})), [desk.blob(int)])], last=True)
-    desk.told.wait(lambda: any(c[0] == "refused" and c[2] == job for c in desk.told.calls), "refusal")
-
-
-@pytest.mark.promise("shared memory")
-def test_large_results_are_references(desk: Desk) -> None:
-    job = desk.call(lambda: b"x" * 1_000_000)
-    assert isinstance(desk.told.raw(job)[0, 0].payload, Ref)
-
-
-@pytest.mark.promise("processes")
+@pytest.mark.promise("deaths")
 def test_a_death_is_told_and_names_how(desk: Desk) -> None:
     desk.mesh(1)
     job = desk.cell("import os\nos.kill(os.getpid(), 9)")
@@ -160,7 +151,7 @@ def test_a_death_is_told_and_names_how(desk: Desk) -> None:
     assert "SIGKILL" in desk.told.whys(job)[0]
 
 
-@pytest.mark.promise("processes")
+@pytest.mark.promise("deaths")
 def test_a_lost_chunk_runs_only_its_unreported_items_again(desk: Desk, tmp_path: Path) -> None:
     folder = str(tmp_path)
 

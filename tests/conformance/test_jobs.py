@@ -1,48 +1,17 @@
-"""Output, cancelling, claiming, surroundings and status, on every engine."""
+"""Cancelling, Stop, claiming and keeping, on every engine."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from pathlib import Path
+import time
 
 import pytest
-from conformance.recording import Desk, interpreter
+from conformance.recording import Desk
 
 from cellmesh.scheduler.objects import codec
+from cellmesh.scheduler.objects.cells import CellCode
 from cellmesh.scheduler.wire.messages import TaskWire
 
-
-def test_output_comes_in_order_and_labelled(desk: Desk) -> None:
-    desk.mesh(2)
-    job = desk.cell("import sys\nfor i in range(3):\n    print(i)\nprint('e', file=sys.stderr)", worker=1)
-    outputs = desk.told.outputs(job)
-    assert [(o.kind, o.worker) for o in outputs[-1:]] == [("stderr", 1)]
-    assert desk.told.text(job) == "0\n1\n2\n"
-    assert desk.told.text(job, "stderr") == "e\n"
-    kinds = [call[0] for call in desk.told.calls if call[0] in ("output", "settled")]
-    assert kinds[-1] == "settled"
-
-
-def test_a_result_is_a_mime_bundle(desk: Desk) -> None:
-    desk.mesh(1)
-    job = desk.cell("'text'")
-    (output,) = desk.told.outputs(job)
-    assert isinstance(output.data, bytes)
-    assert json.loads(output.data)["data"] == {"text/plain": "'text'"}
-
-
-def test_a_flood_is_shown_in_part_and_counted_honestly(desk: Desk) -> None:
-    desk.mesh(1)
-    job = desk.cell("for i in range(100_000): print(i)")
-    shown = desk.told.text(job).splitlines()
-    notes = [o.text for o in desk.told.outputs(job) if o.kind == "note"]
-    hidden = sum(int(note.split()[1].replace(",", "")) for note in notes)
-    assert hidden + len(shown) == 100_000
-    assert shown[:200] == [str(i) for i in range(200)]
-    assert shown[-1] == "99999"
-    assert len(shown) < 2100
+pytestmark = pytest.mark.promise("jobs")
 
 
 def test_cancelling_a_finished_task_changes_nothing(desk: Desk) -> None:
@@ -72,8 +41,6 @@ def test_running_code_is_interrupted_and_its_worker_keeps_its_names(desk: Desk) 
     desk.cell("kept = 1")
     pid = desk.told.mesh()[0].pid
     code = "print('running')\nimport time\nwhile True: time.sleep(0.01)"
-    from cellmesh.scheduler.objects.cells import CellCode
-
     task = TaskWire(0, "cell", codec.dumps(CellCode(code, "<cell>", 1, ())), [], pool="mesh", worker=0)
     job = desk.launch("cell", [task])
     desk.told.wait(lambda: desk.told.text(job) == "running\n", "first line")
@@ -85,8 +52,6 @@ def test_running_code_is_interrupted_and_its_worker_keeps_its_names(desk: Desk) 
 
 @pytest.mark.promise("interrupts")
 def test_code_that_has_hardly_begun_is_interrupted_and_its_worker_keeps_its_names(desk: Desk) -> None:
-    from cellmesh.scheduler.objects.cells import CellCode
-
     desk.mesh(1)
     desk.cell("kept = 1")
     pid = desk.told.mesh()[0].pid
@@ -103,7 +68,6 @@ def test_code_that_has_hardly_begun_is_interrupted_and_its_worker_keeps_its_name
 @pytest.mark.promise("interrupts")
 def test_an_interrupted_map_keeps_what_is_done(desk: Desk) -> None:
     def wait(x: int) -> int:
-        import time
 
         if x == 2:
             time.sleep(60)
@@ -114,48 +78,6 @@ def test_an_interrupted_map_keeps_what_is_done(desk: Desk) -> None:
     desk.engine.cancel(job)
     assert desk.told.wait_settled(job, 1) == {0: "cancelled"}
     assert desk.told.values(job) == {(0, 0): 0, (0, 1): 1}
-
-
-@pytest.mark.promise("surroundings")
-def test_surroundings_follow_the_kernel(desk: Desk, tmp_path: Path) -> None:
-    def surroundings() -> tuple[str, str | None, str]:
-        import os
-        import sys
-
-        return os.getcwd(), os.environ.get("CONFORMANCE"), sys.path[-1]
-
-    environ = {**os.environ, "CONFORMANCE": "yes"}
-    path = [*sys.path, str(tmp_path)]
-    desk.engine.set_context(interpreter(cwd=str(tmp_path), environ=environ, path=path))
-    assert desk.value(desk.call(surroundings)) == (str(tmp_path), "yes", str(tmp_path))
-    desk.engine.set_context(interpreter())
-    assert desk.value(desk.call(surroundings)) == (os.getcwd(), None, sys.path[-1])
-
-
-@pytest.mark.promise("surroundings")
-def test_a_missing_working_directory_is_a_clear_error(desk: Desk, tmp_path: Path) -> None:
-    desk.engine.set_context(interpreter(cwd=str(tmp_path / "gone")))
-    job = desk.call(int)
-    assert desk.told.states(job) == {0: "failed"}
-    assert desk.value(job).type_name == "NoSuchFolderError"
-    assert "gone" in desk.value(job).message
-
-
-def test_an_edited_module_is_the_edited_module(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = tmp_path / "edited_conformance.py"
-    module.write_text("def answer(): return 1\n")
-    desk.mesh(1)
-    desk.engine.set_context(interpreter(path=[str(tmp_path), *sys.path]))
-    assert desk.value(desk.cell("from edited_conformance import answer\nanswer()")) == 1
-    module.write_text("def answer(): return 2\n")
-    os.utime(module, ns=(1, 1))
-    assert desk.value(desk.cell("from edited_conformance import answer\nanswer()")) == 2
-    module.write_text("def answer(: return 3\n")
-    failure = desk.value(desk.cell("answer()"))
-    assert failure.type_name == "SyntaxError"
-    sys.modules.pop("edited_conformance", None)
 
 
 def test_what_is_claimed_is_forgotten(desk: Desk) -> None:
@@ -172,51 +94,8 @@ def test_what_is_claimed_is_forgotten(desk: Desk) -> None:
     assert desk.told.calls[-1][2] is True
 
 
-def test_status_shows_the_mesh_and_the_jobs(desk: Desk) -> None:
-    desk.mesh(2)
-    desk.cell("x = 1", worker=1)
-    job = desk.launch("map", desk.map_tasks(abs, [-1, "no"], 2), background=True)
-    desk.told.wait_settled(job, 1)
-    (session,) = desk.engine.status().sessions
-    assert session.attached
-    assert [(w.number, w.names) for w in session.mesh] == [(0, []), (1, ["x"])]
-    info = {j.id: j for j in session.jobs}[job]
-    assert (info.items, info.done, info.failed, info.running) == (2, 1, 1, 0)
-    assert info.finished
-    assert info.background
-
-
-def test_the_mesh_grows_and_shrinks(desk: Desk) -> None:
-    first = {w.number: w.id for w in desk.mesh(2)}
-    desk.cell("x = 1", worker=0)
-    desk.mesh(1)
-    grown = {w.number: w.id for w in desk.mesh(2)}
-    assert grown[0] == first[0]
-    assert grown[1] != first[1]
-    assert desk.value(desk.cell("x", worker=0)) == 1
-
-
-def test_reset_gives_a_fresh_mesh(desk: Desk) -> None:
-    before = desk.mesh(1)[0].id
-    desk.cell("x = 1")
-    desk.engine.reset()
-    desk.told.wait(lambda: [w.id for w in desk.told.mesh()] not in ([], [before]), "fresh worker")
-    desk.mesh(1)
-    assert desk.value(desk.cell("'x' in globals()")) is False
-
-
-def test_setup_cells_run_on_new_workers(desk: Desk) -> None:
-    desk.mesh(1)
-    desk.cell("ready = 'yes'", setup=True)
-    desk.mesh(2)
-    assert desk.value(desk.cell("ready", worker=1)) == "yes"
-
-
-@pytest.mark.promise("logs")
-def test_everything_printed_is_in_the_log(desk: Desk) -> None:
-    from cellmesh.scheduler.objects.logbook import read_logs
-
-    desk.mesh(1)
-    job = desk.cell("for i in range(5000): print(i)")
-    text = "".join(record.text for record in read_logs(desk.engine.logs(), worker=0, job=job))
-    assert text == "".join(f"{i}\n" for i in range(5000))
+@pytest.mark.promise("refusals")
+def test_an_unknown_job_is_refused(desk: Desk) -> None:
+    job = desk.engine.new_job_id()
+    desk.engine.submit(job, [TaskWire(0, "call", codec.dumps(((), {})), [desk.blob(int)])], last=True)
+    desk.told.wait(lambda: any(c[0] == "refused" and c[2] == job for c in desk.told.calls), "refusal")

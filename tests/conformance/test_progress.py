@@ -11,6 +11,8 @@ from conformance.recording import DEADLINE, Desk
 from cellmesh.kernel.tracking import track
 from cellmesh.scheduler.wire.messages import Progress
 
+pytestmark = pytest.mark.promise("progress")
+
 
 def count(total: int) -> int:
     """A task that says how far it is."""
@@ -46,7 +48,7 @@ def test_each_item_of_a_chunk_has_its_own(desk: Desk) -> None:
     assert {(one.item, one.done) for one in said(desk) if one.done == one.total} == {(0, 3), (1, 5)}
 
 
-@pytest.mark.promise("processes")
+@pytest.mark.promise("background")
 def test_who_attaches_is_told_the_latest(desk: Desk, tmp_path: Path) -> None:
     task = desk.map_tasks(half_way, [str(tmp_path)], chunk=1)
     job = desk.launch("map", task)

@@ -1,53 +1,20 @@
-"""What each verb does, on every engine: call, map, cell, over."""
+"""Cells on numbered workers, on every engine."""
 
 from __future__ import annotations
 
-import random
+import os
+import sys
+from pathlib import Path
 
-from conformance.recording import Desk
+import pytest
+from conformance.recording import Desk, interpreter
 
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.objects.cells import CellCode
 from cellmesh.scheduler.objects.unpicklable import Unpicklable
-from cellmesh.scheduler.wire.messages import Ref, TaskWire
+from cellmesh.scheduler.wire.messages import TaskWire
 
-
-def test_a_call_returns_its_value(desk: Desk) -> None:
-    job = desk.call(lambda a, b: a + b, 2, 3)
-    assert desk.told.states(job) == {0: "done"}
-    assert desk.value(job) == 5
-
-
-def test_a_call_takes_keywords(desk: Desk) -> None:
-    task = TaskWire(0, "call", codec.dumps(((1,), {"b": 5})), [desk.blob(lambda a, b=2: (a, b))])
-    job = desk.launch("submit", [task])
-    desk.told.wait_settled(job, 1)
-    assert desk.value(job) == (1, 5)
-
-
-def test_a_coroutine_function_is_awaited(desk: Desk) -> None:
-    async def answer() -> int:
-        import asyncio
-
-        await asyncio.sleep(0)
-        return 42
-
-    assert desk.value(desk.call(answer)) == 42
-
-
-def test_a_map_reports_every_item_once(desk: Desk) -> None:
-    job = desk.launch("map", desk.map_tasks(lambda x: x * x, range(25), 10))
-    assert desk.told.wait_settled(job, 3) == {0: "done", 1: "done", 2: "done"}
-    values = desk.told.values(job)
-    assert [values[divmod(i, 10)] for i in range(25)] == [i * i for i in range(25)]
-
-
-def test_items_come_before_their_task_is_settled(desk: Desk) -> None:
-    job = desk.launch("map", desk.map_tasks(lambda x: print(x) or x, range(20), 20))
-    desk.told.wait_settled(job, 1)
-    kinds = [call[0] for call in desk.told.calls if call[0] in ("items", "output", "settled")]
-    assert kinds[-1] == "settled"
-    assert kinds.index("output") < kinds.index("items")
+pytestmark = pytest.mark.promise("cells")
 
 
 def test_a_cell_gives_its_last_expression(desk: Desk) -> None:
@@ -136,31 +103,18 @@ def test_over_runs_once_per_item_in_its_own_scope(desk: Desk) -> None:
         assert desk.value(desk.cell("'y' in globals() or 'x' in globals()", worker=worker)) is False
 
 
-def test_seeds_make_items_repeatable(desk: Desk) -> None:
-    def draw(_: int) -> float:
-        import random
-
-        return random.random()
-
-    tasks = [
-        TaskWire(0, "map", codec.dumps([(0,), (1,)]), [desk.blob(draw)], 2, seeds=[7, 8]),
-    ]
-    job = desk.launch("map", tasks)
-    desk.told.wait_settled(job, 1)
-    expected = [random.Random(7).random(), random.Random(8).random()]
-    assert list(desk.told.values(job).values()) == expected
-
-
-def test_large_results_arrive(desk: Desk) -> None:
-    job = desk.call(lambda: b"x" * 1_000_000)
-    assert desk.value(job) == b"x" * 1_000_000
-
-
-def test_large_arguments_arrive(desk: Desk) -> None:
-    payload = codec.dumps(((b"x" * 1_000_000,), {}), desk.engine.object_prefix())
-    desk.engine.keep(payload)
-    job = desk.launch("submit", [TaskWire(0, "call", payload, [desk.blob(len)])])
-    desk.told.wait_settled(job, 1)
-    assert desk.value(job) == 1_000_000
-    if isinstance(payload, Ref):
-        desk.engine.drop(payload.name)
+def test_an_edited_module_is_the_edited_module(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "edited_conformance.py"
+    module.write_text("def answer(): return 1\n")
+    desk.mesh(1)
+    desk.engine.set_context(interpreter(path=[str(tmp_path), *sys.path]))
+    assert desk.value(desk.cell("from edited_conformance import answer\nanswer()")) == 1
+    module.write_text("def answer(): return 2\n")
+    os.utime(module, ns=(1, 1))
+    assert desk.value(desk.cell("from edited_conformance import answer\nanswer()")) == 2
+    module.write_text("def answer(: return 3\n")
+    failure = desk.value(desk.cell("answer()"))
+    assert failure.type_name == "SyntaxError"
+    sys.modules.pop("edited_conformance", None)
