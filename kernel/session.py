@@ -7,7 +7,7 @@ Read next: `jobs.py`, `attaching.py` (how a process becomes attached), `sink.py`
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, TypeVar, cast
 
@@ -261,24 +261,34 @@ class Session:
         """Tell the engine what the user has taken or dropped since the last time."""
         if self.dying or self.closed or os.getpid() != self.pid:
             return
-        for callback in _drained(self.later):
-            callback()
-        for name in _drained(self.drops):
-            self.engine.drop(name)
-        for job_id, tasks in _drained(self.claims):
-            job = self.jobs.get(job_id)
-            if job is not None:
-                job.on_claimed(tasks)  # first: a task that ends from now on is claimed again as it does
-            self.engine.claim(job_id, tasks)
-            if job is not None and job.claimed and job.finished:
-                self._retire(job)
+        _tell(self.later, lambda callback: callback())
+        _tell(self.drops, self.engine.drop)
+        _tell(self.claims, self._claim)
+
+    def _claim(self, claim: tuple[int, Sequence[int] | None]) -> None:
+        job_id, tasks = claim
+        job = self.jobs.get(job_id)
+        if job is not None:
+            job.on_claimed(tasks)  # first: a task that ends from now on is claimed again as it does
+        self.engine.claim(job_id, tasks)
+        if job is not None and job.claimed and job.finished:
+            self._retire(job)
 
 
-def _drained(queue: "deque[T]") -> Iterator[T]:
-    """What is in it, each for one thread: several may do this at once."""
-    with suppress(IndexError):
-        while True:
-            yield queue.popleft()
+def _tell(queue: "deque[T]", tell: Callable[[T], object]) -> None:
+    """Tell of each, once, though several threads do so: what Stop keeps from being told goes back."""
+    mine: deque[T] = deque()
+    try:
+        with suppress(IndexError):
+            mine.extend(iter(queue.popleft, mine))  # one step for Python: Stop finds each here or there
+        while mine:
+            tell(mine[0])
+            mine.popleft()
+    except BaseException as error:
+        if isinstance(error, Exception):
+            mine.popleft()  # it would raise each time, and nothing after it would ever be told
+        queue.extendleft(reversed(mine))
+        raise
 
 
 def _digest(spec: SessionSpec) -> str:

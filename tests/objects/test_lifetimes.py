@@ -9,7 +9,9 @@ import gc
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -167,17 +169,17 @@ def test_stop_at_any_point_of_put_leaves_nothing(place: str, mesh: Mesh, segment
         raise KeyboardInterrupt
 
     array, chance = np.zeros(LARGE), random.Random(0)
-    stopped = 0
+    stopped, made = 0, []
     before = signal.signal(signal.SIGALRM, stop)
     try:
         for _ in range(200):
             try:
                 signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, 0.01))
-                ref = cm.put(array)
+                made.append(cm.put(array))
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                del ref
             except KeyboardInterrupt:
                 stopped += 1
+            made.clear()  # now that no Stop is on its way: Python loses those that come in a finalizer
     finally:
         signal.signal(signal.SIGALRM, before)
     assert stopped
@@ -185,6 +187,42 @@ def test_stop_at_any_point_of_put_leaves_nothing(place: str, mesh: Mesh, segment
     spilled = folders.spill_folder(folders.data_folder(mesh.folder.name))
     assert [path.name for path in spilled.glob("*")] == []
     assert cm.submit(total, cm.put(np.ones(LARGE))).result() == LARGE
+
+
+def test_stop_at_any_point_of_telling_what_was_dropped_loses_nothing(mesh: Mesh, segments_of: Look) -> None:
+    session = mesh.session()
+
+    def stopped(step: int) -> bool:
+        """Tell, with a Stop before that instruction of it; whether there were so many."""
+        left = step
+
+        def stop(frame: Any, event: str, _: object) -> Any:
+            nonlocal left
+            frame.f_trace_opcodes = True
+            left -= event == "opcode"
+            if left == 0:
+                raise KeyboardInterrupt
+            return stop
+
+        before = sys.gettrace()
+        sys.settrace(stop)
+        try:
+            session.drain_claims()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    kept = []
+    for step in count(1):
+        ref = cm.put(np.ones(SMALL))
+        kept.append(ref.payload().name)
+        del ref
+        if not stopped(step):
+            break
+    assert len(kept) > 50
+    until(lambda: settle(mesh) or not segments_of(), "nothing in use")
 
 
 def test_a_task_keeps_what_it_was_given(mesh: Mesh, segments_of: Look, tmp_path: Path) -> None:
