@@ -42,9 +42,8 @@ class Ends:
     def attach(self, grace: float) -> dict[int, Surviving]:
         """Take the session over; the jobs that an earlier kernel has left. Waits for the scheduler."""
         self._grace = grace
-        found = self._desk.keeping.attach(grace)
-        self._watch()
-        return found
+        self._watch()  # before: it may be lost meanwhile
+        return self._desk.keeping.attach(grace)
 
     def _watch(self) -> None:
         """Dask cancels all futures when it loses the scheduler, also one that stands for nothing."""
@@ -131,11 +130,16 @@ class Ends:
 
     def _found_again(self, found: bool) -> None:
         """It has kept what it had, unless it is another; or it is gone for good."""
-        self._cut_off = False
         if not found:
             self._give_up()
             return
-        there = {str(key) for job in self.attach(self._grace).values() for key, _, _ in job.tasks}
+        self._cut_off = False
+        try:
+            jobs = self.attach(self._grace)
+        except OSError:  # it is lost again
+            self._lose_sight()
+            return
+        there = {str(key) for job in jobs.values() for key, _, _ in job.tasks}
         self._desk.ears.open()
         self._desk.sender.clear()
         for sent in self._desk.book.open_tasks():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ class Job:
 
     spec: bytes
     number: int
+    client: str  # Dask's name of the kernel that has opened it: no other can send its tasks once more
     opened: float = field(default_factory=time.time)
     sealed: bool = False
     cancelled: bool = False
@@ -44,7 +46,8 @@ class Job:
 class Session:
     """What is kept of a notebook."""
 
-    client: str = ""  # Dask's name of its kernel; "" while there is none
+    client: str = ""  # Dask's name of its kernel
+    gone: bool = False  # that is not connected
     grace: float = 0.0
     jobs: dict[int, Job] = field(default_factory=dict)
     count: int = 0
@@ -72,12 +75,10 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
     def _attach(self, session: str, client: str, grace: float) -> dict[str, Any]:
         """A kernel takes its session over; answers what there is of it."""
         kept = self._sessions.setdefault(session, Session())
-        if kept.client and kept.client != client:
+        if kept.client not in ("", client) and not kept.gone:
             return {"busy": True}
-        if kept.end is not None:
-            kept.end.cancel()
-            kept.end = None
         kept.client, kept.grace = client, grace
+        self._there(kept)
         return {"busy": False, "jobs": {job: self._job(about) for job, about in kept.jobs.items()}}
 
     def _job(self, job: Job) -> dict[str, Any]:
@@ -107,7 +108,7 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
 
     def _open(self, session: str, kept: Session, *, job: int, spec: bytes) -> None:
         kept.count += 1
-        kept.jobs[job] = Job(spec, kept.count)
+        kept.jobs[job] = Job(spec, kept.count, kept.client)
 
     def _seal(self, session: str, kept: Session, *, job: int) -> None:
         if job in kept.jobs:
@@ -157,23 +158,44 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         for session, theirs in wanted.items():
             scheduler.client_desires_keys(theirs, _wants(session))
 
+    def add_client(self, scheduler: Any, client: str) -> None:
+        """A kernel is there, maybe again.
+
+        If Dask has not noticed yet that its connection was lost, it takes the end of the old one for that of
+        the new, whenever it comes (`Scheduler.add_client` knows clients by their names alone): it is made to
+        come now, and the kernel connects once more.
+        """
+        known = [kept for kept in self._sessions.values() if kept.client == client]
+        if known and (before := scheduler.client_comms.get(client)) is not None:
+            before.abort()
+        for kept in known:
+            self._there(kept)
+
     def remove_client(self, scheduler: Any, client: str) -> None:
         """A kernel is gone: what it had waits for the next, for a while, and survives deaths by itself."""
         for session, kept in self._sessions.items():
-            if kept.client != client:
-                continue
-            kept.client = ""
-            for job in kept.jobs.values():
-                for key in job.keys.values():
-                    about, task = ours.read(key), scheduler.tasks.get(key)
-                    if about is not None and task is not None:
-                        task.suspicious = scheduler.allowed_failures - about.retries
-            kept.end = scheduler.loop.asyncio_loop.call_later(kept.grace, self._over, session)
+            if kept.client == client and not kept.gone:
+                kept.gone = True
+                for task, about in self._tasks(kept):
+                    task.suspicious = scheduler.allowed_failures - about.retries
+                kept.end = scheduler.loop.asyncio_loop.call_later(kept.grace, self._end, session)
 
-    def _over(self, session: str) -> None:
-        kept = self._sessions.get(session)
-        if kept is not None and not kept.client:
-            self._end(session)
+    def _there(self, kept: Session) -> None:
+        """Its kernel is connected, and decides about each death."""
+        kept.gone = False
+        if kept.end is not None:
+            kept.end.cancel()
+            kept.end = None
+        for task, _ in self._tasks(kept):
+            task.suspicious = self._scheduler.allowed_failures
+
+    def _tasks(self, kept: Session) -> Iterator[tuple[Any, ours.Key]]:
+        """Those that its kernel has sent."""
+        for job in kept.jobs.values():
+            for key in job.keys.values() if job.client == kept.client else ():
+                about, task = ours.read(key), self._scheduler.tasks.get(key)
+                if about is not None and task is not None:
+                    yield task, about
 
     def _release(self, session: str, keys: list[str]) -> None:
         """Nobody wants these. Dask must not take a thread for free in which one of them still runs."""

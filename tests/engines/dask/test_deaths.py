@@ -17,35 +17,47 @@ def begins(folder: Path, name: str) -> int:
 
 
 def killing(folder: str, name: str, times: int) -> str:
-    """Note that it has begun; kill the process the first so many times."""
+    """Note that it has begun; kill the process the first so many times, once that is known."""
     begun = sum(path.name.split("-")[0] == name for path in Path(folder).iterdir())
     Path(folder, f"{name}-{begun}").touch()
     if begun < times:
         print("begun")
-        time.sleep(0.1)  # so that it is known who began
+        while not Path(folder, f"known-{name}-{begun}").exists():
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     return name
 
 
+def let_die(table: Table, job: int, folder: Path, name: str, times: int) -> None:
+    """It is known so many times that it has begun."""
+    for begun in range(times):
+        table.told.wait(lambda begun=begun: len(table.told.outputs(job)) > begun, f"beginning {begun}")
+        (folder / f"known-{name}-{begun}").touch()
+
+
 def test_a_task_whose_worker_dies_runs_again_elsewhere(table: Table, tmp_path: Path) -> None:
-    job = table.call(killing, str(tmp_path), "a", 1, retries=1)
-    assert table.told.states(job) == {0: "done"}
+    job = table.launch([table.task(killing, str(tmp_path), "a", 1, retries=1)], "submit")
+    let_die(table, job, tmp_path, "a", 1)
+    assert table.told.wait_settled(job, 1) == {0: "done"}
     assert begins(tmp_path, "a") == 2
 
 
 def test_a_task_that_kills_its_workers_is_lost_when_its_retries_are_used_up(
     table: Table, tmp_path: Path
 ) -> None:
-    jobs = [
-        table.launch([table.task(killing, str(tmp_path), name, 99, retries=retries)], "submit")
-        for name, retries in (("none", 0), ("two", 2))
-    ]
+    given = {"none": 0, "two": 2}
+    jobs = {
+        name: table.launch([table.task(killing, str(tmp_path), name, 99, retries=retries)], "submit")
+        for name, retries in given.items()
+    }
     others = table.launch(table.each(abs, range(40), 1, retries=2))
+    for name, retries in given.items():
+        let_die(table, jobs[name], tmp_path, name, retries + 1)
     assert set(table.told.wait_settled(others, 40).values()) == {"done"}
-    for job in jobs:
+    for name, job in jobs.items():
         assert table.told.wait_settled(job, 1) == {0: "lost"}
         assert "died while it ran" in table.told.whys(job)[0]
-    assert (begins(tmp_path, "none"), begins(tmp_path, "two")) == (1, 3)
+        assert begins(tmp_path, name) == given[name] + 1
 
 
 def test_a_lost_chunk_runs_only_its_unreported_items_again(table: Table, tmp_path: Path) -> None:
