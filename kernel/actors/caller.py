@@ -46,6 +46,7 @@ class Caller:
         self._directory = directory
         self.starter: cells.Cell | None = None  # that started it, if it was one of ours
         self._ours = False  # it was started here
+        self.others = 0  # calls that others have there, as it said last
         self._reach = Reach(directory, info.id, self._heard, self._on_lost, lambda: not self._outbox)
         self._lock = threading.RLock()
         self._count = 0

@@ -55,6 +55,7 @@ class Inbox:
     def _answer(self, answer: direct.Answer) -> None:
         number, payload = answer.number, answer.payload
         self._numbers.append(number)
+        self._caller.others = answer.others
         self.far = ""
         holding = None if answer.kept is None else Holding(self._caller, answer.kept, payload)
         if type(payload) is Ref and holding is None:

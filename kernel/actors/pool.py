@@ -49,12 +49,16 @@ class Pool:
         return None if local else DEPTH * len(self._handles)
 
     def _pick(self) -> Single:
-        """Whoever has least to do, as far as this process knows; each in its turn if there are several."""
+        """Whoever has least to do, others' calls included; each in its turn if there are several."""
         if any(handle._caller.info.state == "ended" for handle in self._handles):
             self._drop_ended()
         turn = (next(_turns) + os.getpid()) % len(self._handles)  # tasks do not begin with the same one
         alive = [*self._handles[turn:], *self._handles[:turn]]
-        return min(alive, key=lambda handle: handle._caller.load)._single
+        chosen = min(alive, key=lambda handle: handle._caller.load + handle._caller.others)
+        for handle in alive:
+            if handle is not chosen and handle._caller.others:
+                handle._caller.others -= 1  # who is passed over says no more of it: that grows old
+        return chosen._single
 
     def _drop_ended(self) -> None:
         """They get no calls any more; if none is left, the first says why."""

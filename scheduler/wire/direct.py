@@ -16,7 +16,7 @@ from typing import Literal
 from .records import Payload, Wire
 from .work import Output
 
-DIRECT = 5
+DIRECT = 6
 """Callers and hosts must agree on this number."""
 
 # --- caller -> host -------------------------------------------------------------------------------
@@ -132,13 +132,15 @@ class Kept(Wire, frozen=True):
 class Answer(Wire, frozen=True):
     """A call is over. "failed": payload is a pickled `Failure`. A stream's last word has no payload.
 
-    Loading a payload of which something is `kept` fetches that.
+    Loading a payload of which something is `kept` fetches that. `others` is how many calls of other callers
+    wait or run.
     """
 
     number: int
     state: Literal["ok", "failed", "cancelled"]
     payload: Payload = b""
     kept: Kept | None = None
+    others: int = 0
 
 
 class Yielded(Wire, frozen=True):

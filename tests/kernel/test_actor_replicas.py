@@ -112,3 +112,18 @@ p.scale(1)
 """)
     assert "was running" in workers.run("f.result()").error
     workers.ok("while len(cm.actors()) > 1: time.sleep(0.05)")
+
+
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
+def test_what_others_have_called_counts(workers: Kernel) -> None:
+    workers.ok("@cm.actor(threads=8)\nclass Wide(Worker): pass\np = Wide.start(replicas=2)\nbusy, idle = p")
+    workers.ok("pid = idle.hold(None).result()")
+    workers.ok(
+        "def calls(h):\n    return len([f.result() for f in [h.hold(gate) for _ in range(4)]])\n"
+        "held = cm.submit(calls, busy)"
+    )
+    workers.ok("while busy.hold(None).result() and busy._caller.others < 4: time.sleep(0.01)")
+    assert workers.ok("{p.hold(None).result() for _ in range(4)} == {pid}").result == "True"
+    workers.ok("open(gate, 'w').close()")
+    assert workers.ok("held.result()").result == "4"
+    assert workers.ok("len({p.hold(None).result() for _ in range(20)})").result == "2"

@@ -44,11 +44,13 @@ class Caller:
         name: str,
         begins: Callable[[Caller, Call], None] | None = None,
         ends: Callable[[Caller, int], None] | None = None,
+        others: Callable[[Caller], int] = lambda _: 0,
     ) -> None:
         self.id = id
         self.name = name
         self._begins = begins  # told of each call before it runs
         self._ends = ends  # and after
+        self._others = others  # how many calls all the others have here
         self.place = -1  # of its marks, once it has called
         self.heard = 0  # the highest number that has come from it
         self.done = 0  # with replay: the last call that is part of the state
@@ -70,6 +72,11 @@ class Caller:
             self._begins(self, entry.call)
         return True
 
+    @property
+    def load(self) -> int:
+        """How many calls it has here."""
+        return len(self.waiting) + len(self.running)
+
     def say(self, message: Any) -> None:
         """Have it told. Any thread; sent with the next flush."""
         road = self.road
@@ -87,7 +94,7 @@ class Caller:
             self._held[bag.key] = bag
         if type(payload) is Ref:
             self._lend(payload)
-        answer = Answer(number, state, payload, kept)
+        answer = Answer(number, state, payload, kept, self._others(self))
         if self.kept is not None:
             self.kept[number] = answer
         self.say(answer)

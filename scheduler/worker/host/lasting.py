@@ -108,12 +108,17 @@ class Lasting:
             self._forget_gone()
             begins = self._begins if self._log is not None or self._begun is not None else None
             ends = self._ends if self._log is not None else None
-            caller = self.callers[id] = Caller(id, name, begins, ends)
+            caller = self.callers[id] = Caller(id, name, begins, ends, self._others)
             caller.heard = self._gone.pop(id, 0)
             if self._log is not None:
                 caller.kept = {}
         caller.name = name
         return caller
+
+    def _others(self, asking: Caller) -> int:
+        if len(self.callers) == 1:
+            return 0
+        return sum(caller.load for caller in list(self.callers.values()) if caller is not asking)
 
     def _forget_gone(self) -> None:
         """Those whose last call was answered after they had gone; with replay, the longest known of many."""
