@@ -55,7 +55,8 @@ class MeshMagics(Magics):
 
         %mesh                               workers, jobs and other notebooks
         %mesh start [-n N] [--gpus N]       start workers (default: one a core, or one a GPU)
-        %mesh scale N                       have N workers
+        %mesh scale N                       have N workers; on Dask, of the cluster, and the mesh follows
+        %mesh scale N..M                    on Dask: as many workers as the work needs between the two
         %mesh stop                          end the workers; their variables go with them
         %mesh reset                         cancel jobs, forget results, fresh workers
         %mesh jobs                          this notebook's jobs

@@ -14,7 +14,7 @@ from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.objects.logbook import LogRecord, read_logs
 from cellmesh.widgets.views import MeshView
 
-from . import api, attaching, reattaching, stop, targets
+from . import api, attaching, meshing, reattaching, stop, targets
 from .actors import listing, reloading, saving
 from .actors.directory import directory_of
 from .arguments import near, split
@@ -25,7 +25,7 @@ TAIL = 200
 _ENGINES = ("embedded", "inline", "dask")
 _LATER = ("debug",)
 _FLAGS = ("--insecure",)
-_TEXTS = ("engine", "address", "NAME", *_FLAGS)
+_TEXTS = ("engine", "address", "NAME", "SIZE", *_FLAGS)
 
 
 def run(shell: Any, line: str) -> Any:
@@ -105,13 +105,33 @@ def _start(session: Session, options: Options) -> None:
 
 
 def _scale(session: Session, options: Options) -> None:
-    if "N" not in options:
+    if "SIZE" not in options:
         raise UsageError("%mesh scale: how many workers? For example %mesh scale 4")
-    if options["N"] == 0:
-        raise UsageError("%mesh scale: a mesh needs at least one worker (%mesh stop ends them all)")
+    least, most = _range(options["SIZE"])
     gpus = len(session.workers[0].gpus) if session.workers else 0
-    session.set_mesh(options["N"], gpus)
+    if not session.engine.scale(least, most):
+        session.set_mesh(least, gpus)
+    elif not session.workers:
+        return  # the first cell starts as many as there is room for
+    elif most is None:
+        session.set_mesh(meshing.natural(session.engine.capacity(), gpus), gpus)
     print(f"cellmesh: the mesh has {_count(len(session.workers))}")
+
+
+def _range(text: str) -> tuple[int, int | None]:
+    """
+    >>> _range("4"), _range("2..8")
+    ((4, None), (2, 8))
+    """
+    least, dots, most = text.partition("..")
+    if not least.isdigit() or (dots and not most.isdigit()):
+        raise UsageError(f"%mesh scale: N needs a number, or two like 2..8, not {text!r}")
+    found = int(least), int(most) if dots else None
+    if (found[1] if found[1] is not None else found[0]) == 0:
+        raise UsageError("%mesh scale: a mesh needs at least one worker (%mesh stop ends them all)")
+    if found[1] is not None and found[1] < found[0]:
+        raise UsageError(f"%mesh scale: {text} is from more to less; {found[1]}..{found[0]} is meant?")
+    return found
 
 
 def _stop(session: Session, options: Options) -> None:
@@ -251,7 +271,7 @@ def _count(size: int) -> str:
 _COMMANDS: dict[str, tuple[Callable[[Session, Options], Any], tuple[str, ...]]] = {
     "": (_status, ()),
     "start": (_start, ("-n", "--gpus", "N")),
-    "scale": (_scale, ("N",)),
+    "scale": (_scale, ("SIZE",)),
     "stop": (_stop, ()),
     "reset": (_reset, ()),
     "jobs": (_jobs, ()),

@@ -31,10 +31,15 @@ def ensure(session: "Session", size: int | None = None, gpus: int = 0) -> tuple[
     session.check()
     if not session.workers or (size is not None and size != len(session.workers)):
         capacity = session.engine.capacity()
-        change(session, size or (len(capacity.gpus) // gpus if gpus else capacity.cpus), gpus)
+        change(session, size or natural(capacity, gpus), gpus)
     elif len(session.ready_workers()) < len(session.workers):
         _wait_shape(session, len(session.workers))
     return session.workers
+
+
+def natural(capacity: Capacity, gpus: int) -> int:
+    """How many workers with so many GPUs a mesh has if nobody says so."""
+    return len(capacity.gpus) // gpus if gpus else capacity.cpus
 
 
 def change(session: "Session", size: int, gpus: int = 0) -> None:

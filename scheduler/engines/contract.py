@@ -210,6 +210,16 @@ class Engine(ABC):
     def set_mesh(self, size: int, gpus: int = 0) -> None:
         """Ask for mesh workers numbered 0..size-1, each with so many GPUs. `Sink.workers` answers."""
 
+    def scale(self, least: int, most: int | None = None) -> bool:
+        """Have so many workers to run on, or as many as the work needs between the two; waits, and tells by a
+        notice. False if there are only this machine's, and the mesh is what has a size."""
+        if most is not None:
+            raise EngineError(
+                "the workers of one machine do not come and go by themselves; a cluster's do: "
+                'cm.connect("dask", cluster)'
+            )
+        return False
+
     @abstractmethod
     def put_blob(self, data: Payload, digest: str) -> None:
         """Make something available to tasks by its digest; sending it twice costs nothing."""

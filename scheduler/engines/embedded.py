@@ -46,6 +46,7 @@ class EmbeddedEngine(Engine):
     """
 
     name = "embedded"
+    away = "the hub is away, and is being started again; what runs goes on meanwhile."
 
     def __init__(self, folder: Path, *, worker: int = 0, shares_memory: bool = True) -> None:
         self._folder = folder
@@ -283,7 +284,7 @@ class EmbeddedEngine(Engine):
             return
         self._missed += 1
         if self._missed == 2 and self._sink is not None:  # for a second; mostly it is back sooner
-            self._sink.notice("the hub is away, and is being started again; what runs goes on meanwhile.")
+            self._sink.notice(self.away)
             self._sink.flushed()
 
     def _let_go(self) -> None:

@@ -42,7 +42,7 @@ def engine_on(where: Any, *, insecure: bool = False, security: Any = None) -> Da
         _check_encryption(client.scheduler.address, insecure=insecure)
         _check_workers(client, cluster)
         _check_versions(client)
-        return DaskEngine(client, owned=ours)
+        return DaskEngine(client, cluster, owned=ours)
     except BaseException:
         if ours:
             client.close()

@@ -11,6 +11,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from distributed import Client, Future
 
@@ -35,16 +36,22 @@ from .fleet import Fleet, survivors
 from .lives import FleetLives
 from .plugin import Plugin
 from .pool import Pool
+from .roll import gpus_of
+from .scaling import Scaling
 from .told import Told
 
 
 class DaskEngine(Engine):
-    """Runs a session on the cluster of this client; an `owned` client is closed with the engine."""
+    """Runs a session on the cluster of this client; an `owned` client is closed with the engine.
+
+    `cluster` is the object that started the workers, if that is known.
+    """
 
     name = "dask"
 
-    def __init__(self, client: Client, *, owned: bool = False) -> None:
+    def __init__(self, client: Client, cluster: Any = None, *, owned: bool = False) -> None:
         self._client = client
+        self._scaling = Scaling(client, cluster)
         self._owned = owned
         self._base = (uuid.uuid4().int >> 100) << 32
         self._count = itertools.count(1)
@@ -83,9 +90,8 @@ class DaskEngine(Engine):
     def capacity(self) -> Capacity:
         self._pool.check()
         members = self._fleet.members()
-        return Capacity(
-            sum(member.threads for member in members), memory=sum(member.memory for member in members)
-        )
+        memory = sum(member.memory for member in members)
+        return Capacity(sum(member.threads for member in members), gpus_of(members), memory)
 
     def new_job_id(self) -> int:
         return self._base | next(self._count)
@@ -93,6 +99,13 @@ class DaskEngine(Engine):
     def set_mesh(self, size: int, gpus: int = 0) -> None:
         self._pool.check()
         self._fleet.set_mesh(size, gpus)
+
+    def scale(self, least: int, most: int | None = None) -> bool:
+        told = self._scaling.to(least, most, lambda: len(self._fleet.members()))
+        with self._told as sink:
+            sink.notice(told)
+            sink.flushed()
+        return True
 
     def put_blob(self, data: Payload, digest: str) -> None:
         self._blobs[digest] = data

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -24,6 +23,7 @@ from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, WorkerI
 from .cells import Cells, joined
 from .host import Host
 from .mirror import Mirror, ask, ask_async
+from .roll import Load, Member, Members
 from .sidecar import Sidecar
 from .told import Told
 
@@ -33,15 +33,6 @@ ATTEMPTS = 3  # a hub may end between being found and being attached to
 
 _MOST_AT_ONCE = 16
 """Hosts that are asked, or attached to, side by side."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A Dask worker as the scheduler knows it."""
-
-    address: str
-    threads: int
-    memory: int
 
 
 class Fleet:
@@ -56,6 +47,7 @@ class Fleet:
         new_job: Callable[[], int],
     ) -> None:
         self._client = client
+        self._members = Members(client)
         self._scheduler: str = client.scheduler.address
         self._spec = spec
         self._told = told
@@ -66,6 +58,8 @@ class Fleet:
         self._new_job = new_job
         self.cells = Cells(self.place, self.sizes, self.bring, self._settle)
         self._wanted = (0, 0)  # size of the mesh, GPUs of each
+        self._shaping = threading.Lock()
+        self._closed = False
 
     # --- who there is -------------------------------------------------------------------------------
 
@@ -73,11 +67,11 @@ class Fleet:
         """The Dask workers that there are now."""
         if self._client.status != "running":
             raise EngineError(f"The Dask cluster at {self._scheduler} cannot be reached.")
-        known = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
-        return [
-            Member(address, one["nthreads"], one["memory_limit"] or 0)
-            for address, one in sorted(known.items())
-        ]
+        return self._members.now()
+
+    def loads(self) -> dict[str, Load]:
+        """What each of them has to do, by address."""
+        return self._members.loads()
 
     def find(self) -> None:
         """Attach to the hubs that this session is known to: a kernel has come back."""
@@ -144,6 +138,8 @@ class Fleet:
 
     def close(self, *, end_session: bool) -> None:
         """Leave all of them."""
+        with self._shaping:
+            self._closed = True
         hosts = list(self.hosts.values())
         self.hosts.clear()
         if end_session:
@@ -165,35 +161,50 @@ class Fleet:
 
     def set_mesh(self, size: int, gpus: int) -> None:
         """Have mesh workers 0 to size-1: those that there are stay where they are."""
-        self._wanted = size, gpus
+        with self._shaping:
+            self._wanted = size, gpus
+            self._shape()
+
+    def _shape(self) -> None:
+        size, gpus = self._wanted
+        members = {member.address: member for member in self.members()}
+        for host in list(self.hosts.values()):
+            if host.address not in members:
+                self.lost(host)  # it has not been heard of yet
         here = {host: [number for number in host.numbers if number < size] for host in self.hosts.values()}
         missing = sorted(set(range(size)).difference(*here.values()))
-        there = self._placed(missing, {host.address: len(numbers) for host, numbers in here.items()})
-        with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-            hosts = dict(zip(there, pool.map(self.host, there), strict=True))
-        for address, numbers in there.items():
-            here[hosts[address]] = [*here.get(hosts[address], []), *numbers]
+        while missing:
+            used = {host.address: len(numbers) for host, numbers in here.items()}
+            there = _placed(missing, list(members.values()), used, gpus)
+            with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
+                found = dict(zip(there, pool.map(self._tried, there), strict=True))
+            for address, one in found.items():
+                if isinstance(one, EngineError):
+                    del members[address]  # as one that is cut off: its share goes to others
+                    if not members:
+                        raise one
+                else:
+                    here[one] = [*here.get(one, []), *there[address]]
+                    missing = [number for number in missing if number not in there[address]]
         for host, numbers in here.items():
             if numbers != host.numbers or gpus:
-                fresh = not host.numbers and bool(numbers)
-                host.resize(numbers, gpus)
-                if fresh:
-                    with self._told:
-                        self.cells.prepare(host, self._new_job)
-                ask(self._client, host.address, "note", key=self._spec.key, note=numbers)
+                with suppress(EngineError):  # it is just leaving, which will be told
+                    self._resize(host, numbers, gpus)
         self.mesh_changed()
 
-    def _placed(self, numbers: list[int], used: dict[str, int]) -> dict[str, list[int]]:
-        """Hosts for these: always where the fewest are for the threads that there are."""
-        threads = {member.address: member.threads for member in self.members()}
-        if numbers and not threads:
-            raise EngineError(f"{NO_WORKERS[0].upper()}{NO_WORKERS[1:]}.")
-        there: dict[str, list[int]] = {}
-        for number in numbers:
-            best = min(threads, key=lambda each: (used.get(each, 0) + 1) / threads[each])
-            used[best] = used.get(best, 0) + 1
-            there.setdefault(best, []).append(number)
-        return there
+    def _resize(self, host: Host, numbers: list[int], gpus: int) -> None:
+        fresh = not host.numbers and bool(numbers)
+        host.resize(numbers, gpus)
+        if fresh:
+            with self._told:
+                self.cells.prepare(host, self._new_job)
+        ask(self._client, host.address, "note", key=self._spec.key, note=numbers)
+
+    def _tried(self, address: str) -> Host | EngineError:
+        try:
+            return self.host(address)
+        except EngineError as error:
+            return error
 
     def mesh(self) -> list[WorkerInfo]:
         """All mesh workers, in the order of their numbers."""
@@ -247,7 +258,9 @@ class Fleet:
         host.close(end_session=False)
         if host.numbers:
             try:
-                self.set_mesh(*self._wanted)
+                with self._shaping:
+                    if not self._closed:
+                        self._shape()
             except EngineError as error:
                 with self._told as sink:
                     sink.notice(str(error))
@@ -261,3 +274,21 @@ def survivors(hosts: Iterable[Host]) -> list[JobInfo]:
         for info in host.jobs:
             jobs.setdefault(info.id, []).append(info)
     return [joined(parts) for parts in jobs.values()]
+
+
+def _placed(
+    numbers: list[int], members: list[Member], used: dict[str, int], gpus: int
+) -> dict[str, list[int]]:
+    """Hosts for these: always where the fewest are for the threads (or GPUs) that there are."""
+    if not members:
+        raise EngineError(f"{NO_WORKERS[0].upper()}{NO_WORKERS[1:]}.")
+    rooms = {member.address: member.gpus // gpus if gpus else member.threads for member in members}
+    there: dict[str, list[int]] = {}
+    for number in numbers:
+        free = [each for each, room in rooms.items() if not gpus or used.get(each, 0) < room]
+        if not free:
+            raise EngineError(f"No Dask worker has {gpus} free GPUs for mesh worker {number}.")
+        best = min(free, key=lambda each: (used.get(each, 0) + 1) / rooms[each])
+        used[best] = used.get(best, 0) + 1
+        there.setdefault(best, []).append(number)
+    return there

@@ -20,6 +20,7 @@ from cellmesh.scheduler.wire.messages import PROTOCOL
 from . import keys as ours
 from .plugin import OP
 from .relay import RELAY, Relay
+from .roll import LOADS, ROLL, Roll
 
 SESSION = f"{OP}_session"
 """The request with which a notebook takes over its session."""
@@ -69,6 +70,9 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         scheduler.handlers[SESSION] = self._attach
         scheduler.handlers[END] = self._end
         scheduler.handlers[RELAY] = Relay(scheduler).handle
+        self._roll = Roll(scheduler)
+        scheduler.handlers[ROLL] = self._roll.handle
+        scheduler.handlers[LOADS] = self._roll.loads
 
     # --- what notebooks say ---------------------------------------------------------------------------
 
@@ -170,6 +174,10 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
             before.abort()
         for kept in known:
             self._there(kept)
+
+    def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
+        """A worker has gone."""
+        self._roll.left(worker)
 
     def remove_client(self, scheduler: Any, client: str) -> None:
         """A kernel is gone: what it had waits for the next, for a while, and survives deaths by itself."""

@@ -14,8 +14,9 @@ from cellmesh.scheduler.core.actors import nobody
 from cellmesh.scheduler.engines.contract import Lives
 from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, Recipe, StartActor
 
-from .fleet import NO_WORKERS, Fleet, Member
+from .fleet import NO_WORKERS, Fleet
 from .host import Host
+from .roll import Member
 
 
 class FleetLives(Lives):

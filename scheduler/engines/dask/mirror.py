@@ -95,11 +95,10 @@ class Mirror:
         if self._client.status != "running":
             return bool(self._client.status == "connecting")
         try:
-            known = await self._client.scheduler.identity(n_workers=-1)
+            if not await self._client.scheduler.ncores(workers=[self.address]):
+                return False
         except OSError:
             return True  # as below
-        if self.address not in known["workers"]:
-            return False
         try:
             found = await ask_async(self._client, self.address, "hub", start=False)
         except EngineError:

@@ -22,6 +22,8 @@ from .mirror import Mirror, ask
 class Sidecar(EmbeddedEngine):
     """Of one host. `set_context` waits for an answer from there."""
 
+    away = "that host does not answer; what runs there goes on meanwhile, if it can"
+
     def __init__(self, client: Client, mirror: Mirror) -> None:
         super().__init__(mirror.folder, shares_memory=False)
         self.mirror = mirror
