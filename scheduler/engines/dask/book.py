@@ -104,7 +104,8 @@ class Book:
             record.running(-1)
         done = self._delivered[sent.job].done(sent.task.index)
         sent.done = [index for index in done if index not in sent.refs]  # large ones died with the worker
-        sent.key, sent.future, sent.worker, sent.heard = self._key(record.spec, sent.task), None, "", 0
+        sent.let_go()
+        sent.key, sent.worker, sent.heard = self._key(record.spec, sent.task), "", 0
         self._enter(sent)
 
     def adopt(self, job: Surviving) -> list[Sent]:
@@ -161,6 +162,7 @@ class Book:
 
     def _leave(self, sent: Sent) -> None:
         self.attempts.pop(sent.attempt, None)
+        sent.let_go()
         self._over(sent.task.payload)
         for name in sent.refs.values():
             self._renamed.pop(name, None)

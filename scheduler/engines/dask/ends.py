@@ -66,7 +66,7 @@ class Ends:
             return
         match future.status:
             case "finished":
-                then = partial(self._desk.post, self._fetched, sent)
+                then = partial(self._desk.post, self._fetched, sent, future)
                 self._desk.ears.fetch(future, then, "told")
             case "error":
                 self._failed(sent, future.exception())
@@ -100,15 +100,15 @@ class Ends:
         else:
             self._desk.book.end(sent, "lost", why)
 
-    def _fetched(self, sent: Sent, answer: bytes | None) -> None:
+    def _fetched(self, sent: Sent, future: Future, answer: bytes | None) -> None:
         """What a worker told of a task that is over, or None."""
-        if sent.over:
+        if sent.over or future is not sent.future:
             return
         if answer is None:
-            if sent.future.status == "finished":
+            if future.status == "finished":
                 self._desk.book.end(sent, "lost", "its Dask worker is gone, and the result with it")
             else:
-                self._done(sent, sent.future)
+                self._done(sent, future)
             return
         told = read_told(answer)
         for number, output in enumerate(told.outputs, told.first):

@@ -49,3 +49,9 @@ class Sent:
     def attempt(self) -> int:
         """The number of this run of it."""
         return self.key.attempt
+
+    def let_go(self) -> None:
+        """Dask need not keep it for us: its future and what waits for that refer to each other."""
+        future, self.future = self.future, None
+        if future is not None:
+            future.release()

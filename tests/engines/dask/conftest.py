@@ -14,8 +14,14 @@ from cellmesh.scheduler.engines.dask.plugin import Plugin
 
 @pytest.fixture(scope="module", autouse=True)
 def environment() -> Iterator[None]:
-    """Else Dask sets OMP_NUM_THREADS=1 in this process, and workers of other tests would heed that."""
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+    """Else Dask sets OMP_NUM_THREADS=1 in this process, and workers of other tests would heed that.
+
+    And a cluster gives a worker up for good that is just not there 15 s after it was killed, though it had
+    come back meanwhile and was killed once more.
+    """
+    with dask.config.set(
+        {"distributed.nanny.pre-spawn-environ": {}, "distributed.deploy.lost-worker-timeout": "1 hour"}
+    ):
         yield
 
 
