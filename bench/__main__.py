@@ -1,6 +1,6 @@
 """`make bench`: print each case as it is measured, and one table at the end.
 
-    python -m bench                          # every case, every installed contender: some eight minutes
+    python -m bench                          # every case, every installed contender: some ten minutes
     python -m bench submit cancel kill       # some cases
     python -m bench --only cellmesh,Ray --rounds 3
 
@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from cellmesh.scheduler.wire import folders
@@ -31,7 +31,7 @@ OTHERS = ("cold", "kernel", "stop", "core", "simulate", "path")  # measured with
 
 def main() -> None:
     """Run the cases asked for."""
-    every = [*OTHERS[:1], *cases.TOGETHER, *cases.ALONE, *OTHERS[1:]]
+    every = [*OTHERS[:1], *cases.TOGETHER, *cases.ON_DASK, *cases.ALONE, *OTHERS[1:]]
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("cases", nargs="*", help=f"{', '.join(every)} (default: all)")
     parser.add_argument("--rounds", type=int, default=11, help="at most; slow cases do fewer (default: 11)")
@@ -42,7 +42,7 @@ def main() -> None:
     wanted = options.cases or every
     who = [name for name in names() if not options.only or name in options.only.split(",")]
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {options.rounds} rounds", flush=True)
-    missing = [name for name in base._WHERE if name not in names()]
+    missing = [name for name in base.WHERE if name not in names()]
     if missing:
         print(f"not installed: {', '.join(missing)}", flush=True)
     rows: list[verdict.Row] = []
@@ -63,18 +63,22 @@ def main() -> None:
 def measured(wanted: Sequence[str], who: Sequence[str], most: int) -> Iterator[verdict.Row]:
     """Every case asked for, one after the other."""
     if "cold" in wanted:
-        modules = {name: importlib.import_module(f"bench.contenders.{base._WHERE[name][0]}") for name in who}
+        modules = {name: importlib.import_module(f"bench.contenders.{base.WHERE[name][0]}") for name in who}
         measures = [(name, partial(cold, module.COLD)) for name, module in modules.items()]
         yield cases.COLD, rounds(min(most, cases.COLD.most_rounds), measures, _table(cases.COLD))
-    yield from driven({name: case for name, case in cases.TOGETHER.items() if name in wanted}, who, most)
+    modules = {name: base.WHERE[name][0] for name in who}
+    yield from driven(_some(cases.TOGETHER, wanted), modules, most)
+    yield from driven(
+        _some(cases.ON_DASK, wanted), {name: base.ON_DASK[name] for name in who if name in base.ON_DASK}, most
+    )
     if OURS in who:
-        yield from driven({name: case for name, case in cases.ALONE.items() if name in wanted}, [OURS], most)
+        yield from driven(_some(cases.ALONE, wanted), {OURS: modules[OURS]}, most)
         yield from undriven(wanted, most)
 
 
-def driven(asked: dict[str, Case], who: Sequence[str], most: int) -> Iterator[verdict.Row]:
+def driven(asked: Mapping[str, Case], who: Mapping[str, str], most: int) -> Iterator[verdict.Row]:
     """Cases that contenders do in processes of their own, which stay up from the first case to the last."""
-    drivers = [Driver(name) for name in who] if asked else []
+    drivers = [Driver(name, module) for name, module in who.items()] if asked else []
     for driver in drivers:
         print(f"  {driver.name} {driver.version if driver.alive else 'did not start'}", flush=True)
     living = [driver for driver in drivers if driver.alive]
@@ -126,6 +130,10 @@ def undriven(wanted: Sequence[str], most: int) -> Iterator[verdict.Row]:
                 for where, seconds in path.measured(mode).items():
                     table.add(where, seconds)
             yield case, table
+
+
+def _some(known: Mapping[str, Case], wanted: Sequence[str]) -> dict[str, Case]:
+    return {name: case for name, case in known.items() if name in wanted}
 
 
 def _table(case: Case) -> Table:

@@ -134,6 +134,28 @@ TOGETHER = {  # with the peers, all of which stay up: name of the contenders' me
     "attach": Case("new process joins a running pool: interpreter start to end", most_rounds=5),
 }
 
+ON_DASK = {  # on a cluster of four workers, ours beside bare Dask, each on a cluster of its own
+    "dask_map": Case(
+        "on Dask: map of 10,000 tasks of 1 ms, per task",
+        "µs",
+        1e6,
+        10_000,
+        5,
+        must=(Bound(1, ("Dask",)),),
+        goal=(Bound(5, ("Dask",)),),
+    ),
+    "dask_actor": Case(
+        "on Dask: one method call of an actor, and its result",
+        "µs",
+        1e6,
+        200,
+        must=(Bound(0.77, ("Dask",)),),
+        goal=(Bound(1, ("Dask",)),),
+    ),
+    "dask_object": Case("on Dask: 100 MB to all workers", most_rounds=7, must=(Bound(0.91, ("Dask",)),)),
+    "dask_cell": Case("on Dask: no-op %%distributed cell on 4 workers", count=20, must=(Bound(60),)),
+}
+
 ALONE = {  # of our own, with no peer running beside
     "idle_cpu": Case(
         "idle: CPU of hub, nursery and workers",

@@ -14,12 +14,12 @@ from typing import Any
 from .contenders import load
 
 
-def main(name: str) -> None:
+def main(module: str) -> None:
     """Serve until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever contenders print goes beside the answers
     sys.stdout = sys.stderr
-    peer = load(name)
+    peer = load(module)
     peer.start()
     print(json.dumps({"version": peer.version}), file=answers, flush=True)
     for line in sys.stdin:

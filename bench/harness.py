@@ -15,12 +15,12 @@ from typing import Any
 
 
 class Driver:
-    """A contender's process."""
+    """A contender's process; the name is for people."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, module: str) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.driver", name],
+            [sys.executable, "-m", "bench.driver", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

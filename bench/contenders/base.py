@@ -12,7 +12,7 @@ from typing import Any
 
 MIB = 1 << 20
 
-_WHERE = {  # name -> (module of ours, package that must be installed)
+WHERE = {  # name -> (module of ours, package that must be installed)
     "cellmesh": ("mesh", "cellmesh"),
     "ProcessPoolExecutor (fork)": ("processpool", "concurrent"),
     "loky": ("lokypeer", "loky"),
@@ -20,6 +20,9 @@ _WHERE = {  # name -> (module of ours, package that must be installed)
     "Dask": ("daskpeer", "distributed"),
     "ipyparallel": ("ipppeer", "ipyparallel"),
 }
+
+ON_DASK = {"cellmesh": "ondask", "Dask": "baredask"}
+"""Who is measured on a cluster of four Dask workers, if Dask is installed: name -> module of ours."""
 
 
 def noop() -> None:
@@ -76,9 +79,9 @@ class Contender:
 
 def names() -> list[str]:
     """Contenders whose packages are installed."""
-    return [name for name, (_, package) in _WHERE.items() if importlib.util.find_spec(package)]
+    return [name for name, (_, package) in WHERE.items() if importlib.util.find_spec(package)]
 
 
-def load(name: str) -> Any:
-    """The contender of this name."""
-    return importlib.import_module(f"bench.contenders.{_WHERE[name][0]}").Peer()
+def load(module: str) -> Any:
+    """The contender of this module."""
+    return importlib.import_module(f"bench.contenders.{module}").Peer()
