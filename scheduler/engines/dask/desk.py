@@ -119,7 +119,7 @@ class Desk:
     def _send(self) -> None:
         outbox, self._outbox = [sent for sent in self._outbox if not sent.over], []
         try:
-            for sent, why in self.sender.impossible(outbox):
+            for sent, why in self.sender.place(outbox):
                 self.book.end(sent, "lost", why)
             outbox = [sent for sent in outbox if not sent.over]
             self.sender.send(outbox)

@@ -22,6 +22,7 @@ from cellmesh.scheduler.wire.messages import PROTOCOL, Ref
 from cellmesh.scheduler.wire.records import Interpreter
 
 from .beside import Beside
+from .gpus import own_gpus
 from .streams import pump
 from .work import Work
 
@@ -37,8 +38,8 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
 
     async def setup(self, worker: Any) -> None:
         """Dask calls this in each worker."""
-        if os.environ.get("CUDA_VISIBLE_DEVICES") and "GPU" not in worker.state.total_resources:
-            await worker.set_resources(GPU=1)  # dask-cuda has a worker for each, and declares none
+        if not worker.state.total_resources and (gpus := own_gpus()):
+            await worker.set_resources(GPU=gpus)
         self._notes: dict[str, Any] = {}  # of sessions, about what they have here: for the next kernel
         self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory)
         self._work = Work(worker, self._beside.translated)

@@ -64,18 +64,29 @@ class Sender:
         """Nothing of this session is needed in Dask's memory any more."""
         self._placed.clear()
 
-    def impossible(self, tasks: Sequence[Sent]) -> list[tuple[Sent, str]]:
-        """Those that no worker of the cluster could ever run, and why; without any workers, some may come."""
+    def place(self, tasks: Sequence[Sent]) -> list[tuple[Sent, str]]:
+        """Find out who could run these; those that nobody ever could, and why.
+
+        Without any workers, some may come.
+        """
         special = [sent for sent in tasks if sent.task.gpus or sent.task.memory or sent.task.cpus > 1]
         if not special:
             return []
         known = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
-        workers = [Most.of(one) for one in known.values()]
-        return [(sent, why) for sent in special if workers and (why := _why_not(sent.task, workers))]
+        workers = {address: Most.of(one) for address, one in known.items()}
+        impossible = []
+        for sent in special:
+            fit = [address for address, most in workers.items() if not _why_not(sent.task, [most])]
+            sent.where = tuple(fit) if len(fit) < len(workers) else ()
+            if workers and not fit:
+                impossible.append((sent, _why_not(sent.task, list(workers.values()))))
+        return impossible
 
     def send(self, tasks: Sequence[Sent]) -> None:
         """Hand these over to Dask; each gets its future."""
-        for (gpus, priority), group in groupby(tasks, lambda sent: (sent.task.gpus, sent.task.priority)):
+        for (gpus, priority, where), group in groupby(
+            tasks, lambda sent: (sent.task.gpus, sent.task.priority, sent.where)
+        ):
             some = list(group)
             orders = [self._order(sent) for sent in some]
             futures = self._client.map(
@@ -85,6 +96,7 @@ class Sender:
                 key=[str(sent.key) for sent in some],
                 pure=False,
                 priority=priority,
+                workers=where or None,
                 resources={"GPU": gpus} if gpus else None,
             )
             for sent, future in zip(some, futures, strict=True):
@@ -144,4 +156,8 @@ def _why_not(task: TaskWire, workers: Sequence[Most]) -> str:
         return (
             f"needs {task.memory / 1e9:.1f} GB of memory; no Dask worker has more than {memory / 1e9:.1f} GB"
         )
+    if not any(
+        one.gpus >= task.gpus and one.cores >= task.cpus and one.memory >= task.memory for one in workers
+    ):
+        return "needs what no Dask worker has all of: cores, GPUs and memory"
     return ""

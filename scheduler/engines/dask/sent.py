@@ -34,6 +34,7 @@ class Sent:
     worker: str = ""  # the address of the Dask worker that runs it, once it has begun
     blobs: dict[str, Payload] = field(default_factory=dict)  # what it refers to by digest
     needs: Sequence[str] = ()  # names of the large objects that it refers to
+    where: tuple[str, ...] = ()  # the addresses of those that could run it, if not all could
     refs: dict[int, str] = field(default_factory=dict)  # names of its large results, as first told
     progress: Progress | None = None  # the latest word of how far it is
     heard: int = 0  # so many of its outputs were told

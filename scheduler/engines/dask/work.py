@@ -22,6 +22,7 @@ from . import threads
 from .attempts import Attempt
 from .hands import Hand, SharedModules, held, holding
 from .orders import REFS, Drop, News, Order, Outcome, Stop, is_dropped, place_of, read_order
+from .room import Room
 from .voices import Voices
 
 DROPPED = 1000
@@ -55,6 +56,7 @@ class Work:
         self._worker = worker
         self._translated = translated
         self._voices = Voices(worker.loop)
+        self._room = Room(worker.state.nthreads, worker.memory_manager.memory_limit or 0)
         self._idle: list[Hand] = []
         self._running: dict[int, Hand] = {}  # by attempt
         self._modules = SharedModules()
@@ -77,7 +79,11 @@ class Work:
     # --- in Dask's threads ----------------------------------------------------------------------------
 
     def execute(self, order: Order, needs: Sequence[Any]) -> Outcome:
-        """Run it now, in this thread."""
+        """Run it in this thread, as soon as there is room."""
+        with self._room.taken(order.run.task.cpus, order.run.task.memory):
+            return self._execute(order, needs)
+
+    def _execute(self, order: Order, needs: Sequence[Any]) -> Outcome:
         run = order.run
         hand = self._idle.pop() if self._idle else Hand(self._label(), self._modules)
         attempt = hand.attempt = Attempt(order, self._voices.lock, self._voices.tell)

@@ -45,9 +45,11 @@ def table(client: Client) -> Iterator[Table]:
 
 @pytest.fixture
 def threads() -> Iterator[Table]:
-    """A session on a Dask worker of four threads in this very process."""
+    """A session on a Dask worker of four threads and 4 GB in this very process."""
     with (
-        LocalCluster(n_workers=1, threads_per_worker=4, processes=False, dashboard_address=":0") as cluster,
+        LocalCluster(
+            n_workers=1, threads_per_worker=4, memory_limit=4e9, processes=False, dashboard_address=":0"
+        ) as cluster,
         Client(cluster, set_as_default=False) as connected,
     ):
         connected.register_plugin(Plugin())

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from conformance.recording import interpreter
 from distributed import Client, LocalCluster
 from engines.dask.pooling import Table
@@ -125,6 +126,34 @@ def test_gpus_are_handed_out_as_dask_resources() -> None:
         spans = sorted(table.told.values(job).values())
         assert all(one[1] <= other[0] for one, other in zip(spans, spans[2:], strict=False))
         table.close()
+
+
+@pytest.mark.parametrize("needs", [{"cpus": 3}, {"memory": 3_000_000_000}])
+def test_cores_and_memory_of_a_worker_are_not_given_twice(threads: Table, needs: dict[str, int]) -> None:
+    """Of its four threads two would run them at once, and two others beside the first."""
+    memory = needs.get("memory", 0) // 3  # of 4 GB
+    tasks = [threads.task(span, 0.05, index=n, **needs) for n in range(3)]
+    tasks += [threads.task(span, 0.05, index=n, cpus=1, memory=memory) for n in range(3, 7)]
+    job = threads.launch(tasks)
+    assert set(threads.told.wait_settled(job, 7).values()) == {"done"}
+    spans = threads.told.values(job)
+    for moment in [begin for begin, _ in spans.values()]:
+        at_once = [task for (task, _), (begin, end) in spans.items() if begin <= moment < end]
+        assert sum(3 if task < 3 else 1 for task in at_once) <= 4
+
+
+@pytest.mark.parametrize(
+    ("listed", "declared", "gpus"),
+    [("0,1", {}, 2), ("0,1", {"GPU": 1}, 1), ("0,1", {"LICENSE": 1}, 0), ("-1", {}, 0)],
+)
+def test_a_worker_has_the_gpus_that_cuda_shows_it_unless_its_cluster_declares(
+    listed: str, declared: dict[str, float], gpus: int
+) -> None:
+    options = {"env": {"CUDA_VISIBLE_DEVICES": listed}, "resources": declared, "dashboard_address": ":0"}
+    with LocalCluster(n_workers=1, **options) as cluster, Client(cluster, set_as_default=False) as client:
+        client.register_plugin(Plugin())
+        (worker,) = client.sync(client.scheduler.identity, n_workers=-1)["workers"].values()
+        assert worker["resources"].get("GPU", 0) == gpus
 
 
 def span(seconds: float) -> tuple[float, float]:
