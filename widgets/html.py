@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from . import text
-from .viewmodel import ACTOR_HEADS, ActorRow, JobRow, MeshRows, ProgressRow, WorkerRow
+from .viewmodel import ACTOR_HEADS, HOST_HEADS, ActorRow, JobRow, MeshRows, ProgressRow, WorkerRow
 
 _SMALL = "font-size:90%;opacity:.85;"
 
@@ -62,7 +62,11 @@ def actors(rows: Sequence[ActorRow]) -> str:
 
 
 def mesh(rows: MeshRows) -> str:
-    parts = [f"<p><b>{escape(rows.head)}</b></p>", workers(rows.workers)]
+    parts = [f"<p><b>{escape(rows.head)}</b></p>"]
+    if rows.hosts:
+        parts.append(table(HOST_HEADS, [row.cells() for row in rows.hosts]))
+        parts.append(f'<p style="{_SMALL}">{rows.more_hosts}</p>' if rows.more_hosts else "")
+    parts.append(workers(rows.workers))
     if rows.actors:
         parts.append(actors(rows.actors))
     if rows.jobs:

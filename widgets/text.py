@@ -5,7 +5,7 @@ Owns layout in monospace. Never escapes or colours. Read next: `html.py`.
 
 from collections.abc import Sequence
 
-from .viewmodel import ACTOR_HEADS, ActorRow, JobRow, MeshRows, ProgressRow, SessionRow, WorkerRow
+from .viewmodel import ACTOR_HEADS, HOST_HEADS, ActorRow, JobRow, MeshRows, ProgressRow, SessionRow, WorkerRow
 
 _WIDEST = 60
 
@@ -95,8 +95,13 @@ def sessions(rows: Sequence[SessionRow]) -> str:
     )
 
 
+def hosts(rows: MeshRows) -> str:
+    shown = table(HOST_HEADS, [row.cells() for row in rows.hosts])
+    return f"{shown}\n{rows.more_hosts}" if rows.more_hosts else shown
+
+
 def mesh(rows: MeshRows) -> str:
-    parts = [rows.head, workers(rows.workers)]
+    parts = [rows.head, *([hosts(rows)] if rows.hosts else []), workers(rows.workers)]
     if rows.actors:
         parts.append(actors(rows.actors))
     if rows.jobs:

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cellmesh.scheduler.wire.direct import Facts
-from cellmesh.scheduler.wire.messages import ActorInfo, HubInfo, JobInfo, SessionInfo, WorkerInfo
+from cellmesh.scheduler.wire.messages import ActorInfo, HostInfo, HubInfo, JobInfo, SessionInfo, WorkerInfo
 
 NAMES_SHOWN = 8
+HOSTS_SHOWN = 40
+HOST_HEADS = ("host", "Dask worker", "threads", "memory", "resources", "runs")
 MEGABYTE = 10**6
+GIGABYTE = 10**9
 ACTOR_HEADS = (
     "name", "class", "state", "pid", "gpus", "memory", "results kept", "calls", "checkpoint", "started by",
 )  # fmt: skip
@@ -87,6 +90,20 @@ class ActorRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HostRow:
+    host: str
+    worker: str
+    threads: int
+    memory: str
+    resources: str
+    runs: str
+
+    def cells(self) -> tuple[object, ...]:
+        """In the order of `HOST_HEADS`."""
+        return self.host, self.worker, self.threads, self.memory, self.resources, self.runs
+
+
+@dataclass(frozen=True, slots=True)
 class MeshRows:
     """All that `%mesh` shows."""
 
@@ -95,6 +112,8 @@ class MeshRows:
     jobs: tuple[JobRow, ...]
     others: tuple[SessionRow, ...]
     actors: tuple[ActorRow, ...] = ()
+    hosts: tuple[HostRow, ...] = ()
+    more_hosts: str = ""  # what is said of those that are not listed
 
 
 def worker_row(worker: WorkerInfo) -> WorkerRow:
@@ -202,13 +221,45 @@ def _objects(hub: HubInfo) -> str:
     return f", {hub.objects / MEGABYTE:,.0f} MB of objects{free}"
 
 
+def host_row(info: HostInfo) -> HostRow:
+    memory = f"{info.used / GIGABYTE:.1f} of {info.memory / GIGABYTE:.1f} GB" if info.memory else "-"
+    runs = [f"mesh {_spans(info.mesh)}"] if info.mesh else []
+    runs += [f"{info.tasks} task{'s' * (info.tasks != 1)}"] if info.tasks else []
+    runs += [f"actor{'s' * (len(info.actors) != 1)} {', '.join(info.actors)}"] if info.actors else []
+    resources = ", ".join(f"{amount:g} {name}" for name, amount in sorted(info.resources.items()))
+    return HostRow(info.host, info.worker, info.threads, memory, resources or "-", ", ".join(runs) or "-")
+
+
+def _spans(numbers: Iterable[int]) -> str:
+    """
+    >>> _spans([0, 2, 3, 4])
+    '0,2-4'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def _head(hub: HubInfo) -> str:
+    gpus = f", {len(hub.gpus)} GPU{'s' * (len(hub.gpus) != 1)}" if hub.gpus else ""
+    if hub.hosts:
+        machines, workers = len({each.host for each in hub.hosts}), len(hub.hosts)
+        there = f"{machines} host{'s' * (machines != 1)}, {workers} worker{'s' * (workers != 1)}"
+        busy = f"{hub.slots_used:g} of {hub.cpus} thread{'s' * (hub.cpus != 1)} busy"
+        return f"cellmesh on {hub.name}: {there}, {busy}{gpus}"
+    busy = f"{hub.slots_used:g} of {hub.cpus} core{'s' * (hub.cpus != 1)} busy"
+    return f"cellmesh hub {hub.name!r} (pid {hub.pid}): {busy}{gpus}{_objects(hub)}"
+
+
 def mesh_rows(hub: HubInfo, own: str) -> MeshRows:
     """Rows for the session whose key or id is `own`; others are listed in one line each."""
     mine = [session for session in hub.sessions if session.id == own]
     others = tuple(session_row(session) for session in hub.sessions if session.id != own)
-    gpus = f", {len(hub.gpus)} GPU{'s' * (len(hub.gpus) != 1)}" if hub.gpus else ""
-    busy = f"{hub.slots_used:g} of {hub.cpus} core{'s' * (hub.cpus != 1)} busy"
-    head = f"cellmesh hub {hub.name!r} (pid {hub.pid}): {busy}{gpus}{_objects(hub)}"
+    head = _head(hub)
     if not mine:
         return MeshRows(head, (), (), others)
     session = mine[0]
@@ -218,4 +269,6 @@ def mesh_rows(hub: HubInfo, own: str) -> MeshRows:
         job_rows((job, "") for job in session.jobs),
         others,
         tuple(actor_row(actor, None) for actor in session.actors),
+        tuple(map(host_row, hub.hosts[:HOSTS_SHOWN])),
+        f"and {len(hub.hosts) - HOSTS_SHOWN} more" if len(hub.hosts) > HOSTS_SHOWN else "",
     )

@@ -28,6 +28,7 @@ from .actors import (
     StartActor as StartActor,
 )
 from .records import (
+    HostInfo as HostInfo,
     HubInfo as HubInfo,
     Interpreter as Interpreter,
     Item as Item,

@@ -156,6 +156,20 @@ class SessionInfo(Wire, frozen=True):
     actors: list[ActorInfo] = []
 
 
+class HostInfo(Wire, frozen=True):
+    """A worker of a cluster's own, on one of its hosts, as a status view lists it."""
+
+    host: str
+    worker: str
+    threads: int
+    memory: int  # bytes that it may take
+    used: int
+    resources: dict[str, float]
+    tasks: int  # that run there, or wait for that
+    mesh: list[int]  # numbers of the mesh workers beside it
+    actors: list[str]  # beside it
+
+
 class HubInfo(Wire, frozen=True):
     """The hub as a status view shows it."""
 
@@ -170,3 +184,4 @@ class HubInfo(Wire, frozen=True):
     started: float
     objects: int = 0  # bytes of them in shared memory
     objects_free: int = 0  # of these, bytes that nobody needs and their makers keep for what they make next
+    hosts: list[HostInfo] = []  # of a cluster; none on one machine

@@ -3,6 +3,7 @@
 from cellmesh.scheduler.wire.messages import (
     ActorInfo,
     ActorOptions,
+    HostInfo,
     HubInfo,
     JobInfo,
     SessionInfo,
@@ -39,6 +40,21 @@ def test_actors_are_listed_with_their_session_and_counted_for_others() -> None:
     assert shown.endswith("0 jobs running, 1 actor")
     assert "alive (restart 1)" in html.mesh(rows)
     assert "alive" not in text.mesh(mesh_rows(HubInfo("user", 11, 10, 1, 2, 0, [], [own], 0.0), "b"))
+
+
+def test_hosts_of_a_cluster_are_listed_and_the_rest_of_many_counted() -> None:
+    one = HostInfo("a", "0", 4, 8 * 10**9, 2 * 10**9, {"GPU": 1}, 3, [0, 1, 2, 5], ["llm"])
+    hub = HubInfo("Dask at tcp://s:1", 11, 0, 1, 16, 3, ["g"], [SESSION], 0.0, hosts=[one])
+    rows = mesh_rows(hub, "a")
+    assert rows.head == "cellmesh on Dask at tcp://s:1: 1 host, 1 worker, 3 of 16 threads busy, 1 GPU"
+    assert (
+        "a     0            4        2.0 of 8.0 GB  1 GPU      mesh 0-2,5, 3 tasks, actor llm"
+        in text.mesh(rows)
+    )
+    assert "actor llm" in html.mesh(rows)
+    many = HubInfo("Dask", 11, 0, 1, 4000, 0, [], [SESSION], 0.0, hosts=[one] * 1000)
+    assert "and 960 more" in text.mesh(mesh_rows(many, "a"))
+    assert "and 960 more" in html.mesh(mesh_rows(many, "a"))
 
 
 def test_many_names_are_cut_short() -> None:

@@ -151,11 +151,17 @@ def _check_workers(client: Client, cluster: Any) -> None:
 
 
 def _check_versions(client: Client) -> None:
-    """Python, Dask and cellmesh must be the same in the notebook and in all workers."""
+    """Python, Dask and cellmesh must be the same in the notebook, in the scheduler and in all workers."""
     known = client.get_versions(packages=["cellmesh"])
     rows = [("this notebook", _versions(known["client"])), ("scheduler", _versions(known["scheduler"]))]
     rows += [(f"worker {address}", _versions(about)) for address, about in sorted(known["workers"].items())]
     ours = rows[0][1]
+    if rows[1][1]["cellmesh"] is None:
+        raise VersionMismatchError(
+            "cellmesh is not installed where the scheduler runs: it keeps there what a session has while its "
+            f"kernel is away. Install it there (pip install cellmesh=={ours['cellmesh']}), and start the "
+            "scheduler again."
+        )
     lacking = [who for who, versions in rows[2:] if versions["cellmesh"] is None]
     if lacking:
         raise VersionMismatchError(
@@ -164,9 +170,7 @@ def _check_versions(client: Client) -> None:
             "    from distributed import PipInstall\n"
             f"    client.register_plugin(PipInstall(['cellmesh=={ours['cellmesh']}'], restart_workers=True))"
         )
-    needed = {
-        who: versions for who, versions in rows if not _agree(ours, versions, all_of=who != "scheduler")
-    }
+    needed = {who: versions for who, versions in rows if versions != ours}
     if needed:
         shown = {"this notebook": ours, **needed}
         raise VersionMismatchError(
@@ -179,11 +183,6 @@ def _check_versions(client: Client) -> None:
 def _versions(about: dict[str, Any]) -> dict[str, str | None]:
     python = ".".join(about["host"]["python"].split(".")[:2])
     return {"python": python, **{name: about["packages"].get(name) for name in _PACKAGES}}
-
-
-def _agree(ours: dict[str, str | None], theirs: dict[str, str | None], *, all_of: bool) -> bool:
-    names = ("python", *_PACKAGES) if all_of else ("python", "dask", "distributed")
-    return all(ours[name] == theirs[name] for name in names)
 
 
 def _table(rows: dict[str, dict[str, str | None]]) -> str:

@@ -7,13 +7,13 @@ Owns nothing but who does what: cells, the mesh and actors are the hubs' beside 
 from __future__ import annotations
 
 import itertools
-import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from distributed import Client, Future
+from msgspec.structs import replace
 
 from cellmesh.scheduler.engines.contract import (
     Capacity,
@@ -26,14 +26,15 @@ from cellmesh.scheduler.engines.contract import (
 from cellmesh.scheduler.wire.messages import (
     HubInfo,
     Interpreter,
+    JobInfo,
     Payload,
-    SessionInfo,
     TaskWire,
 )
 
 from .cells import Cells
 from .fleet import Fleet, survivors
 from .lives import FleetLives
+from .picture import found, jobs_of, picture
 from .plugin import Plugin
 from .pool import Pool
 from .roll import gpus_of
@@ -55,6 +56,8 @@ class DaskEngine(Engine):
         self._owned = owned
         self._base = (uuid.uuid4().int >> 100) << 32
         self._count = itertools.count(1)
+        self._numbering = itertools.count(1)
+        self._numbers: dict[int, int] = {}  # by job
         self._started = time.time()
         self._blobs: dict[str, Payload] = {}
         self._told: Told
@@ -76,8 +79,11 @@ class DaskEngine(Engine):
         left = self._pool.open(session.grace)
         self._pool.set_context(session.interpreter)
         self._fleet.find()
-        jobs = [*survivors(self._fleet.hosts.values()), *left]
-        return Survivors(tuple(self._fleet.mesh()), tuple(jobs))
+        jobs = sorted([*survivors(self._fleet.hosts.values()), *left], key=lambda job: job.opened)
+        for job in jobs:
+            self._numbers[job.id] = next(self._numbering)
+        note = found(self._client.scheduler.address, self._fleet.members())
+        return Survivors(tuple(self._fleet.mesh()), tuple(map(self._numbered, jobs)), (note,))
 
     def close(self, *, end_session: bool) -> None:
         self._pool.close(end_session=end_session)
@@ -123,6 +129,7 @@ class DaskEngine(Engine):
 
     def open_job(self, job: JobSpec) -> None:
         self._pool.check()
+        self._numbers[job.job] = next(self._numbering)
         if job.kind in ("map", "submit"):
             self._pool.open_job(job)
         else:
@@ -146,6 +153,8 @@ class DaskEngine(Engine):
             self._pool.cancel(job, tasks, force=force, queued=queued)
 
     def claim(self, job: int, tasks: Sequence[int] | None = None) -> None:
+        if tasks is None:
+            self._numbers.pop(job, None)
         if job in self._cells.jobs:
             with self._told:
                 self._cells.claim(job, tasks)
@@ -191,28 +200,23 @@ class DaskEngine(Engine):
 
     def status(self, timeout: float = 5.0) -> HubInfo:
         self._pool.check()
-        members = self._fleet.members()
-        own = SessionInfo(
-            self._spec.key,
-            self._spec.name,
-            True,
-            0,
+        cells = jobs_of(self._fleet.hosts.values(), self._spec.key, timeout)
+        jobs = [*(self._numbered(job) for job in cells), *(self._numbered(job) for job in self._pool.jobs())]
+        return picture(
+            self._client.scheduler.address,
+            self._spec,
+            self._fleet.members(),
+            self._fleet.loads(),
+            dict(self._fleet.hosts),
             self._fleet.mesh(),
-            [],
-            self._pool.jobs(),
+            jobs,
             self._lives.all(),
+            self._started,
         )
-        return HubInfo(
-            name=f"Dask at {self._client.scheduler.address}",
-            pid=os.getpid(),
-            nursery=0,
-            epoch=1,
-            cpus=sum(member.threads for member in members),
-            slots_used=0,
-            gpus=[],
-            sessions=[own],
-            started=self._started,
-        )
+
+    def _numbered(self, job: JobInfo) -> JobInfo:
+        """With the number that the notebook knows it by: hosts and pool count only their own."""
+        return replace(job, number=self._numbers.get(job.id, job.number))
 
     def logs(self) -> str:
         return ""  # they are on the hosts

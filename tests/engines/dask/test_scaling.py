@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -55,4 +57,48 @@ def test_who_gave_only_an_address_is_told_what_to_do(client: Client) -> None:
         with pytest.raises(UsageError, match=r"only the address .* dask worker tcp://"):
             mesh_magic.run(None, "scale 3")
     finally:
+        cm.connect("inline")
+
+
+def sleep() -> None:
+    for _ in range(600):
+        time.sleep(0.1)
+
+
+def test_who_connects_is_told_what_there_is(
+    cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cm.connect("dask", cluster)
+    address = cluster.scheduler_address
+    assert f"connected to Dask at {address}: 1 host, 1 worker, 1 thread\n" in capsys.readouterr().err
+    cm.connect("inline")
+
+
+def test_mesh_shows_hosts_workers_and_what_runs_there(session: Session, cluster: LocalCluster) -> None:
+    session.ensure_mesh(2)
+    running = cm.submit(sleep)
+    (worker,) = cluster.scheduler.workers.values()
+    view = mesh_magic.run(None, "")
+    while "1 task" not in repr(view):
+        view = mesh_magic.run(None, "")
+    rows = view.rows
+    assert rows.head.startswith(f"cellmesh on Dask at {cluster.scheduler_address}: 1 host, 1 worker, ")
+    (host,) = rows.hosts
+    assert (host.host, host.worker, host.threads) == (socket.gethostname(), str(worker.name), 1)
+    assert host.runs == "mesh 0-1, 1 task"
+    assert [job.kind for job in rows.jobs] == ["submit"]
+    assert "Dask worker" in view._repr_html_()
+    running.cancel()
+
+
+def test_gpus_are_those_that_workers_declare() -> None:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, resources={"GPU": 2}, dashboard_address=":0"
+    ) as cluster:
+        cm.connect("dask", cluster)
+        engine = attaching.current().engine
+        assert len(engine.capacity().gpus) == 4
+        assert [each.resources for each in engine.status().hosts] == [{"GPU": 2}] * 2
+        with pytest.raises(ValueError, match="gpus=5"):
+            cm.submit(pow, 2, 3, gpus=5)
         cm.connect("inline")
