@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -215,12 +216,13 @@ def test_stop_at_any_point_of_telling_what_was_dropped_loses_nothing(mesh: Mesh,
         return False
 
     kept = []
-    for step in count(1):
-        ref = cm.put(np.ones(SMALL))
-        kept.append(ref.payload().name)
-        del ref
-        if not stopped(step):
-            break
+    with ThreadPoolExecutor(1) as other:  # an exception between any two instructions may upset its thread
+        for step in count(1):
+            ref = cm.put(np.ones(SMALL))
+            kept.append(ref.payload().name)
+            del ref
+            if not other.submit(stopped, step).result():
+                break
     assert len(kept) > 50
     until(lambda: settle(mesh) or not segments_of(), "nothing in use")
 
