@@ -30,6 +30,7 @@ def map(
     background: bool | None = None,
     stop_on_error: bool | None = None,
     seed: int | None = None,
+    isolate: bool | None = None,
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Results:
@@ -50,6 +51,8 @@ def map(
         background: Stop does not cancel it.
         stop_on_error: cancel the rest at the first failure; otherwise all items run.
         seed: makes random numbers the same on every run, item by item, wherever each one runs.
+        isolate: on a Dask cluster, run in a process of its own beside the Dask worker, as always on one
+            machine: Stop ends it wherever it is, and its crash or its surroundings are nobody else's.
         kwargs: keyword arguments for `function` that are named like one of these options; others are given
             directly.
 
@@ -59,7 +62,7 @@ def map(
     given = {
         "cpus": cpus, "gpus": gpus, "memory": memory, "retries": retries, "retry_on": retry_on,
         "timeout": timeout, "priority": priority, "name": name, "background": background,
-        "stop_on_error": stop_on_error, "seed": seed,
+        "stop_on_error": stop_on_error, "seed": seed, "isolate": isolate,
     }  # fmt: skip
     function, base = _told_apart(function)
     options.check_names("map", function, more)
@@ -86,6 +89,7 @@ def submit(
     name: str | None = None,
     background: bool | None = None,
     seed: int | None = None,
+    isolate: bool | None = None,
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Future:
@@ -94,7 +98,7 @@ def submit(
     Futures among the arguments (also inside lists and dicts) arrive as their results. The options are
     those of `cm.map`.
     """
-    given = (cpus, gpus, memory, retries, retry_on, timeout, priority, name, background, seed)
+    given = (cpus, gpus, memory, retries, retry_on, timeout, priority, name, background, seed, isolate)
     function, chosen = _told_apart(function)
     if more:
         options.check_names("submit", function, more)
@@ -110,6 +114,7 @@ def submit(
 
 _SUBMIT = (
     "cpus", "gpus", "memory", "retries", "retry_on", "timeout", "priority", "name", "background", "seed",
+    "isolate",
 )  # fmt: skip
 _NOTHING = (None,) * len(_SUBMIT)
 

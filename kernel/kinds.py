@@ -81,7 +81,7 @@ class Kinds:
         wire = o.wire(self._session)
         fields = {**wire, "blobs": [digest, *filter(None, [wire["retry_on"]])]}
         simple = o.gpus == 0 and o.cpus == 1 and not (o.memory or o.timeout or o.retry_on)
-        bundles = simple and o.retries > 0 and o.seed is None
+        bundles = simple and o.retries > 0 and o.seed is None and not o.isolate
         return Kind(fields, Planner(self.slots(o), target=BUNDLE_SECONDS), bundles, self._blob(digest))
 
     def _blob(self, digest: str) -> "_Blob":

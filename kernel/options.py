@@ -37,6 +37,7 @@ class Options:
     background: bool = False
     stop_on_error: bool = False
     seed: int | None = None
+    isolate: bool = False
 
     def wire(self, session: Session) -> dict[str, Any]:
         """These fields of a `TaskWire`; what it refers to is made available."""
@@ -48,6 +49,7 @@ class Options:
             "priority": self.priority,
             "timeout": self.timeout or 0,
             "retry_on": session.put_value(self.retry_on) if self.retry_on else "",
+            "isolate": self.isolate,
         }
 
 
@@ -220,4 +222,5 @@ _READERS: dict[str, Any] = {
     "background": bool,
     "stop_on_error": bool,
     "seed": _whole("seed"),
+    "isolate": bool,
 }

@@ -80,6 +80,7 @@ def task(
     background: bool | None = ...,
     stop_on_error: bool | None = ...,
     seed: int | None = ...,
+    isolate: bool | None = ...,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(function: Callable[..., Any] | None = None, /, **given: Any) -> Any:
     """Give a function its options once; they are those of `cm.map`.

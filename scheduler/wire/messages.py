@@ -55,7 +55,7 @@ from .work import (
     Waiting as Waiting,
 )
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Kernel, hub and workers must agree on this number; the kernel uses a hub of its own otherwise."""
 
 INLINE_LIMIT = 64 * 1024

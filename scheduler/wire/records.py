@@ -60,6 +60,7 @@ class TaskWire(Wire, frozen=True):
     priority: int = 0  # within its session; the higher, the sooner
     timeout: int | float = 0  # seconds that an item may take (a run: times its items); 0: no limit
     retry_on: str = ""  # digest of a pickled tuple of exception types that are retried, `retries` times
+    isolate: bool = False  # in a process of its own also where others run in threads
 
 
 class Item(Wire, frozen=True):

@@ -12,7 +12,7 @@ from threading import RLock
 from cellmesh.scheduler.objects.tail import Tail
 from cellmesh.scheduler.wire.messages import Item, Output, Progress, Ref, Report
 
-from .orders import Begun, Late, News, Order, Outcome, Said, Told, encode, ref_name
+from .orders import Begun, Late, Lost, News, Order, Outcome, Said, Told, encode, ref_name
 
 WORDS = 100
 """So many words of how far it is are kept of an attempt."""
@@ -32,6 +32,7 @@ class Attempt:
         self._outputs = Tail()
         self._progress: deque[Progress] = deque(maxlen=WORDS)
         self._late = False
+        self._lost = ""
         self._end: Report | None = None
 
     def begin(self) -> None:
@@ -63,6 +64,12 @@ class Attempt:
             self._late = True
             self._tell(self.session, Late(self.number))
 
+    def lose(self, why: str) -> None:
+        """Its own process is gone."""
+        with self._lock:
+            self._lost = why
+            self._tell(self.session, Lost(self.number, why))
+
     def write(self, parts: Sequence[bytes | memoryview], marks: str = "") -> Ref:
         """Keep a large result, for Dask (see `makers.Writes`)."""
         content = b"".join(parts)
@@ -93,7 +100,8 @@ class Attempt:
                 self._end.outcome,
                 seconds=self._end.seconds,
             )
-            told = Told(whole, list(self._progress), list(self._outputs.kept), self._outputs.lost, self._late)
+            outputs = list(self._outputs.kept)
+            told = Told(whole, list(self._progress), outputs, self._outputs.lost, self._late, self._lost)
         return Outcome(encode(told), self.large)
 
     def _report(self, outcome: str | None) -> Report:

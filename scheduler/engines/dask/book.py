@@ -262,6 +262,8 @@ class Book:
         sent.unwanted = True
         if sent.late:
             self.end(sent, "timed out", f"timed out after {sent.task.timeout:g} s", seconds)
+        elif sent.lost:
+            self.end(sent, "lost", sent.lost, seconds)
         else:
             self.end(sent, "cancelled", self.jobs[sent.job].halted or "cancelled", seconds)
 

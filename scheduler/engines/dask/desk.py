@@ -23,7 +23,7 @@ from .ears import Ears
 from .ends import Ends
 from .guests import Guests
 from .keeping import Keeping, Surviving
-from .orders import Begun, Late, News, Said
+from .orders import Begun, Late, Lost, News, Said
 from .puts import Puts
 from .sending import Sender
 from .sent import Sent, Wanted
@@ -209,6 +209,9 @@ class Desk:
                     if (sent := self.book.attempts.get(attempt)) is not None:
                         sent.late = True
                         self._later(self._give_up, sent)
+                case Lost(attempt, why):
+                    if (sent := self.book.attempts.get(attempt)) is not None:
+                        sent.lost = why
                 case Report():
                     self.reported(one)
 

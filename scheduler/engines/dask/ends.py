@@ -115,7 +115,7 @@ class Ends:
             self._desk.book.said(sent.attempt, number, output)
         for progress in told.progress:
             self._desk.book.progress(progress)
-        sent.late = sent.late or told.late
+        sent.late, sent.lost = sent.late or told.late, told.lost
         self._desk.reported(told.report)
 
     # --- a scheduler that cannot be reached -----------------------------------------------------------

@@ -51,6 +51,15 @@ class Hand:
         )
         self._functions: dict[str, None] = {}
 
+    def expect(self, attempt: Attempt) -> None:
+        """It is the next."""
+        self.attempt = attempt
+        self.runner.interrupts.expect(attempt.number)
+
+    def interrupt(self) -> None:
+        """It is not wanted any more. Any thread."""
+        self.runner.interrupts.request(self.attempt.number)
+
     def run(self, order: Order, blobs: dict[str, Payload]) -> None:
         digests = [*order.run.task.blobs, *filter(None, [order.run.task.retry_on])]
         for digest in digests:

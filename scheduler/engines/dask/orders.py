@@ -56,6 +56,13 @@ class Late(Wire, frozen=True):
     attempt: int
 
 
+class Lost(Wire, frozen=True):
+    """The process of its own has died in which it ran, and was not tried again; `Report` follows."""
+
+    attempt: int
+    why: str
+
+
 class Stop(Wire, frozen=True):
     """To the worker: interrupt this attempt."""
 
@@ -69,7 +76,7 @@ class Drop(Wire, frozen=True):
     through: int
 
 
-News = Begun | Said | Progress | Late | Report
+News = Begun | Said | Progress | Late | Lost | Report
 
 
 class Told(Wire, frozen=True):
@@ -80,6 +87,7 @@ class Told(Wire, frozen=True):
     outputs: list[Output]  # the last of them
     first: int  # the number of `outputs[0]`
     late: bool
+    lost: str  # why, if it was
 
 
 class Outcome:

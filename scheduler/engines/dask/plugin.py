@@ -42,7 +42,7 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
             await worker.set_resources(GPU=gpus)
         self._notes: dict[str, Any] = {}  # of sessions, about what they have here: for the next kernel
         self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory)
-        self._work = Work(worker, self._beside.translated)
+        self._work = Work(worker, self._beside)
         worker.handlers[OP] = self._handle
 
     def teardown(self, worker: Any) -> None:

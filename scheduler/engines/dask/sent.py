@@ -39,6 +39,7 @@ class Sent:
     progress: Progress | None = None  # the latest word of how far it is
     heard: int = 0  # so many of its outputs were told
     late: bool = False
+    lost: str = ""  # why the process of its own is gone in which it ran
     stopping: bool = False
     over: bool = False
     unwanted: bool = False  # it is over, and should not run

@@ -1,13 +1,14 @@
 """Tasks of ours in a Dask worker: `execute` is what Dask runs in its threads.
 
 Owns the runners, one for each task that runs at once, and what of their work can be asked for. Never decides
-what runs where: Dask does. Read next: `hands.py`, `attempts.py`, `voices.py`.
+what runs where: Dask does. Read next: `hands.py`, `apart.py`, `attempts.py`, `voices.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -19,7 +20,10 @@ from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire.messages import Interpreter, Payload
 
 from . import threads
+from .apart import Apart
 from .attempts import Attempt
+from .beside import Beside
+from .errands import Errand
 from .hands import Hand, SharedModules, held, holding
 from .orders import REFS, Drop, News, Order, Outcome, Stop, is_dropped, place_of, read_order
 from .room import Room
@@ -52,13 +56,14 @@ def keep(data: bytes) -> bytes:
 class Work:
     """Of one Dask worker."""
 
-    def __init__(self, worker: Any, translated: Callable[[Interpreter], Interpreter]) -> None:
+    def __init__(self, worker: Any, beside: Beside) -> None:
         self._worker = worker
-        self._translated = translated
+        self._translated = beside.translated
         self._voices = Voices(worker.loop)
         self._room = Room(worker.state.nthreads, worker.memory_manager.memory_limit or 0)
         self._idle: list[Hand] = []
-        self._running: dict[int, Hand] = {}  # by attempt
+        self._apart = Apart(beside.started, self._voices.heard)
+        self._running: dict[int, Hand | Errand] = {}  # by attempt
         self._modules = SharedModules()
         self._context = ""  # digest of the surroundings that this process has
         self._contexts: dict[str, bytes] = {}  # as they are on this host
@@ -70,6 +75,7 @@ class Work:
     def close(self) -> None:
         """The worker closes."""
         _works.pop(self._worker.id, None)
+        self._apart.close()
         while self._idle:
             self._idle.pop().close()
         if not _works:
@@ -85,26 +91,43 @@ class Work:
 
     def _execute(self, order: Order, needs: Sequence[Any]) -> Outcome:
         run = order.run
-        hand = self._idle.pop() if self._idle else Hand(self._label(), self._modules)
-        attempt = hand.attempt = Attempt(order, self._voices.lock, self._voices.tell)
-        blobs, results = self._sorted(order, needs)
+        attempt = Attempt(order, self._voices.lock, self._voices.tell)
+        blobs, objects = self._sorted(order, needs)
+        doing: Hand | Errand
+        if run.task.isolate:
+            doing = Errand(order, attempt, blobs, objects)
+        else:
+            doing = self._idle.pop() if self._idle else Hand(self._label(), self._modules)
+            doing.expect(attempt)
         with self._voices.lock:
-            hand.runner.interrupts.expect(run.attempt)
-            self._running[run.attempt] = hand
+            self._running[run.attempt] = doing
             for job in (0, run.job):
                 if is_dropped(run.attempt, self._dropped.get((order.session, job), 0)):
-                    self.stop(run.attempt)
+                    doing.interrupt()
             if not self._voices.heard(order.session):
                 self._worker.log_event(topic(order.session), self._worker.address)
             attempt.begin()
-        limit = threading.Timer(run.task.timeout * run.task.size, self._late, [run.attempt])
+        try:
+            if isinstance(doing, Errand):
+                self._apart.run(order.session, doing, self._contexts[run.context])
+            else:
+                self._run_here(doing, order, blobs, objects)
+        finally:
+            with self._voices.lock:
+                outcome = attempt.outcome()
+                del self._running[run.attempt]
+        return outcome
+
+    def _run_here(self, hand: Hand, order: Order, blobs: dict[str, Payload], objects: dict[str, Any]) -> None:
+        task = order.run.task
+        limit = threading.Timer(task.timeout * task.size, self._late, [order.run.attempt])
         whole = False
         try:
-            if run.task.timeout:
+            if task.timeout:
                 limit.daemon = True
                 limit.start()
             hand.runner.context = self._context
-            with nullcontext() if run.task.seeds is None else self._seeding, holding(results):
+            with nullcontext() if task.seeds is None else self._seeding, holding(objects):
                 hand.run(order, blobs)
                 self._context = hand.runner.context
             whole = True
@@ -112,14 +135,10 @@ class Work:
             hand.runner.interrupts.end()
         finally:
             limit.cancel()
-            with self._voices.lock:
-                outcome = attempt.outcome()
-                del self._running[run.attempt]
             if whole:
                 self._idle.append(hand)
             else:
                 hand.close()
-        return outcome
 
     def _sorted(self, order: Order, needs: Sequence[Any]) -> tuple[dict[str, Payload], dict[str, Any]]:
         """What the order refers to: blobs by digest, and objects by name."""
@@ -146,6 +165,7 @@ class Work:
     async def listen(self, comm: Any, session: str) -> None:
         """Tell the news of a session to who asks, until he hangs up."""
         await self._voices.speak(comm, session, lambda: self._so_far(session), partial(self._wish, session))
+        await asyncio.to_thread(self._apart.leave, session)
 
     def _so_far(self, session: str) -> list[News]:
         running = [hand.attempt for hand in self._running.values()]
@@ -168,7 +188,7 @@ class Work:
         """Interrupt this attempt, if it runs."""
         hand = self._running.get(attempt)
         if hand is not None:
-            hand.runner.interrupts.request(attempt)
+            hand.interrupt()
 
     def drop(self, session: str, through: int) -> None:
         """Interrupt the attempts of a session up to this one, also those that have not begun."""
@@ -184,7 +204,7 @@ class Work:
             hand = self._running.get(attempt)
             if hand is not None:
                 hand.attempt.late()
-                hand.runner.interrupts.request(attempt)
+                hand.interrupt()
 
     def told(self, key: str) -> bytes | None:
         """What is to be told of a task that is over; None if it is not here."""
