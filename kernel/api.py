@@ -111,7 +111,8 @@ def connect(engine: str | Engine = "embedded", where: Any = None, **options: Any
         cm.connect("dask", client)     # a distributed.Client, or a cluster: LocalCluster(), SLURMCluster(...)
         cm.connect("embedded")         # and back
 
-    `insecure=True` allows a way to another machine that is not encrypted.
+    `insecure=True` allows a way to another machine that is not encrypted. `checkpoints="/shared/folder"` (or
+    a URL that fsspec knows, as "s3://bucket/folder") names where the states of actors are kept.
     """
     _in_notebook("cm.connect")
     attaching.connect(engine, where, **options)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ENGINE = "CELLMESH_ENGINE"
 ATTEMPTS = 3  # a hub may end between being found and being attached to
+_OF_DASK = ("checkpoints", "insecure", "security")
 _session: Session | None = None
 
 
@@ -112,9 +113,9 @@ def _open(engine: str | Engine) -> Session:
 
 
 def _on_dask(where: Any, options: dict[str, Any]) -> Engine:
-    unknown = [name for name in options if name not in ("insecure", "security")]
+    unknown = [name for name in options if name not in _OF_DASK]
     if unknown:
-        raise EngineError(f'cm.connect("dask") has no option {unknown[0]!r}; it has insecure and security.')
+        raise EngineError(f'cm.connect("dask") has no option {unknown[0]!r}; it has {", ".join(_OF_DASK)}.')
     try:
         from cellmesh.scheduler.engines.dask.connecting import engine_on
     except ModuleNotFoundError as error:

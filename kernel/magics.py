@@ -68,6 +68,7 @@ class MeshMagics(Magics):
         %mesh save [NAME]                   keep detached actors over a restart of the server
         %mesh restore [NAME]                bring saved actors back
         %mesh connect embedded|inline       use another engine
-        %mesh connect dask ADDRESS          use a Dask cluster: tls://host:8786 (--insecure: unencrypted)
+        %mesh connect dask ADDRESS          use a Dask cluster: tls://host:8786 (--insecure: unencrypted;
+                                            --checkpoints URL: where those of actors are kept)
         """
         return mesh_magic.run(self.shell, line)

@@ -25,7 +25,7 @@ TAIL = 200
 _ENGINES = ("embedded", "inline", "dask")
 _LATER = ("debug",)
 _FLAGS = ("--insecure",)
-_TEXTS = ("engine", "address", "NAME", "SIZE", *_FLAGS)
+_TEXTS = ("engine", "address", "NAME", "SIZE", "--checkpoints", *_FLAGS)
 
 
 def run(shell: Any, line: str) -> Any:
@@ -258,7 +258,12 @@ def _connect(options: Options) -> None:
     if engine == "dask":
         if "address" not in options:
             raise UsageError("%mesh connect dask: to which address? For example tls://scheduler:8786")
-        session = attaching.connect(engine, options["address"], insecure="--insecure" in options)
+        session = attaching.connect(
+            engine,
+            options["address"],
+            insecure="--insecure" in options,
+            checkpoints=options.get("--checkpoints", ""),
+        )
     else:
         session = attaching.connect(engine)
     print(f"cellmesh: connected to the {session.engine.name} engine")
@@ -282,5 +287,5 @@ _COMMANDS: dict[str, tuple[Callable[[Session, Options], Any], tuple[str, ...]]] 
     "reload": (_reload, ("NAME",)),
     "save": (_save, ("NAME",)),
     "restore": (_restore, ("NAME",)),
-    "connect": (_status, ("engine", "address", "--insecure")),
+    "connect": (_status, ("engine", "address", "--insecure", "--checkpoints")),
 }

@@ -34,6 +34,8 @@ class ActorRequested:
     same: str  # digest of class and arguments
     spec: ActorSpec = ActorSpec()
     replace: bool = False
+    lives: int = 0  # that it has had elsewhere
+    deaths: int = 0  # of these
 
 
 @dataclass(frozen=True, slots=True)

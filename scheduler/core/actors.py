@@ -50,6 +50,7 @@ def _begin(turn: Turn, event: ActorRequested, session: SessionId) -> None:
     if session not in state.sessions:
         state.sessions[session] = Session(session, "detached actors", 0.0, None)
     actor = Actor(event.actor, event.name, event.title, session, event.spec, event.same)
+    actor.incarnation, actor.deaths = event.lives, event.deaths
     state.actors[actor.id] = actor
     state.homeless[actor.id] = None
     if event.name:

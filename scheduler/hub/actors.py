@@ -98,7 +98,7 @@ def _start(hub: Hub, at: float, client: Client, start: msg.StartActor) -> None:
     hub.feed(
         ActorRequested(
             at, client.id, start.request, client.session, actor, start.name, start.title, start.same, spec,
-            start.replace,
+            start.replace, start.lives, start.deaths,
         )
     )  # fmt: skip
     if actor not in hub.core.state.actors:
@@ -198,6 +198,15 @@ def came_up(hub: Hub, at: float, worker: WorkerId, up: msg.ActorUp) -> None:
     life = hub.lives.kept[actor.id]
     life.address, life.failure, life.incarnation = up.address, up.failure, up.incarnation
     hub.feed(ActorUp(at, worker, actor.id, up.incarnation, bool(up.failure)))
+
+
+def saved(hub: Hub, message: msg.ActorSaved) -> None:
+    """There is a checkpoint in its home: who follows it may want to keep a copy."""
+    life = hub.lives.kept.get(ActorId(message.actor))
+    if life is not None and ActorId(message.actor) in hub.core.state.actors:
+        life.saved = message.at
+        for follower in life.followers:
+            _say(hub, follower, msg.ActorState(info(hub, ActorId(message.actor))))
 
 
 def process_gone(hub: Hub, actor: ActorId, peak: int) -> None:
@@ -307,4 +316,5 @@ def _info(life: Life, actor: ActorId, state: str, why: str) -> msg.ActorInfo:
         options=life.start.options,
         failure=life.failure,
         same=life.start.same,
+        saved=life.saved,
     )

@@ -23,7 +23,9 @@ from .orders import Orders
 from .peers import Peers
 from .store import Store, sweep_prefix
 
-_OF_WORKERS = (msg.Report, msg.Output, msg.Progress, msg.Ready, msg.Waiting, msg.Draining, msg.ActorUp)
+_OF_WORKERS = (
+    msg.Report, msg.Output, msg.Progress, msg.Ready, msg.Waiting, msg.Draining, msg.ActorUp, msg.ActorSaved
+)  # fmt: skip
 
 
 class Hub:
@@ -73,6 +75,8 @@ class Hub:
                 self.feed(ev.WorkerDraining(at, WorkerId(int(identity[1:]))))
             case msg.ActorUp():
                 actors.came_up(self, at, WorkerId(int(identity[1:])), message)
+            case msg.ActorSaved():
+                actors.saved(self, message)
             case msg.Hello(role="task"):
                 insiders.hello(self, identity, message)
             case msg.Hello():

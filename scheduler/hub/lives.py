@@ -38,6 +38,7 @@ class Life:
     opener: ClientId | None = None  # the task's process that it ends with: nobody else refers to it
     failure: bytes = b""  # why it could not be made
     last_words: str = ""  # of its last process, for people
+    saved: float = 0.0  # wall clock of its last checkpoint
 
 
 class Lives:

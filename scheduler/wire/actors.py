@@ -33,6 +33,8 @@ class StartActor(Wire, frozen=True):
     options: ActorOptions
     cell: str = ""
     replace: bool = False  # end the living one of that name first
+    lives: int = 0  # that it has had on other hosts
+    deaths: int = 0  # of these
 
 
 class FindActor(Wire, frozen=True):
@@ -129,6 +131,13 @@ class HostActor(Wire, frozen=True):
     options: ActorOptions
     context: str  # digest of the Interpreter record to run under
     home: str  # folder of its checkpoint, its log of calls and its marks: it outlives the process
+
+
+class ActorSaved(Wire, frozen=True):
+    """A checkpoint is in its home since then (wall clock)."""
+
+    actor: int
+    at: float
 
 
 class ActorUp(Wire, frozen=True):

@@ -14,6 +14,7 @@ from .actors import (
     ActorInfo as ActorInfo,
     ActorOptions as ActorOptions,
     Actors as Actors,
+    ActorSaved as ActorSaved,
     ActorState as ActorState,
     ActorUp as ActorUp,
     AskRecipe as AskRecipe,
@@ -247,7 +248,7 @@ ToHub = (
     Hello | Goodbye | PutBlob | DropBlob | OpenJob | Submit | Cancel | Claim | AttachJob | SetMesh
     | SetContext | KeepObject | DropObject | ResetSession | AskStatus | EndHubNow | Ready | Report
     | Waiting | Draining | Progress | Output | AckNow | StartActor | FindActor | ListActors | EndActor
-    | FollowActor | KeepActor | RenewActor | AskRecipe | ActorUp
+    | FollowActor | KeepActor | RenewActor | AskRecipe | ActorUp | ActorSaved
 )  # fmt: skip
 ToClient = (
     Welcome | Refuse | Results | Settled | MeshState | Notice | JobState | Status | Freed | Progress

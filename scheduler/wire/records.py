@@ -142,6 +142,8 @@ class ActorInfo(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     options: ActorOptions = ActorOptions()
     failure: bytes = b""  # ended because it could not be made: the pickled `Failure`
     same: str = ""  # digest of class source and arguments, as it was started or reloaded last
+    saved: float = 0.0  # wall clock of its last checkpoint; 0: none
+    host: str = ""  # where it lives; "": here
 
 
 class SessionInfo(Wire, frozen=True):

@@ -61,6 +61,8 @@ interrupts.install()
 makers.open_maker({prefix!r}, folder / "spill")
 
 def up(message):
+    if type(message) is not ActorUp:
+        return
     (folder / "failure").write_bytes(message.failure)
     os.write(answer, msgspec.json.encode([message.address, len(message.failure) > 0]) + b"\\n")
 

@@ -253,7 +253,7 @@ def test_a_save_whose_answer_was_lost_is_sent_again(start: Start) -> None:
 def test_callers_that_went_before_they_were_answered_are_forgotten(tmp_path: Path, replay: bool) -> None:
     options = ActorOptions(restarts=1, replay=replay)
     order = HostActor(1, 1, "", "", b"", options, "", str(tmp_path))
-    lasting = Lasting(order, Living(""), print)
+    lasting = Lasting(order, Living(""), print, print)
     for number in range(1, REMEMBERED + 10):
         gone = lasting.caller(f"gone {number}", "")
         entry = gone.waiting[1] = Entry(gone, Call(1, "add", b""))

@@ -41,9 +41,12 @@ _OURS = dict(os.environ), list(sys.path)
 class Beside:
     """Of one Dask worker. Any thread may ask; a start takes a moment."""
 
-    def __init__(self, worker: str, cores: int, cwd: str) -> None:
+    def __init__(self, worker: str, cores: int, cwd: str, gpus: int = 0) -> None:
         self._name = f"d{os.getpid():x}-{zlib.crc32(worker.encode()):08x}"
         self._environ = {"CELLMESH_CPUS": str(cores)}
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        if 0 < gpus < len(seen):  # dask-cuda shows a worker all that there are, its own first
+            self._environ["CUDA_VISIBLE_DEVICES"] = ",".join(seen[:gpus])
         self._cwd = cwd
         self._starting = threading.Lock()
 

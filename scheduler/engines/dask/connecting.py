@@ -19,6 +19,7 @@ from distributed.security import Security
 
 from cellmesh.scheduler.engines.contract import EngineError, VersionMismatchError
 
+from . import copies
 from .engine import DaskEngine
 
 ANSWER_SECONDS = 10.0
@@ -28,13 +29,18 @@ _PACKAGES = ("dask", "distributed", "cellmesh")
 _ENCRYPTED = ("tls", "wss", "inproc", "gateway")
 
 
-def engine_on(where: Any, *, insecure: bool = False, security: Any = None) -> DaskEngine:
+def engine_on(
+    where: Any, *, insecure: bool = False, security: Any = None, checkpoints: str = ""
+) -> DaskEngine:
     """The engine on the cluster that is meant: an address, a `distributed.Client`, or a cluster object.
 
         engine_on("tls://scheduler:8786", security=Security(tls_ca_file=..., require_encryption=True, ...))
 
+    `checkpoints` is a folder or URL that all hosts reach: those of actors are kept there.
     Raises EngineError if it cannot be used, and says why and what to do.
     """
+    if checkpoints:
+        copies.check(checkpoints)
     if isinstance(where, str):
         _check_encryption(where, insecure=insecure)
     client, cluster, ours = _client(where, security)
@@ -42,7 +48,7 @@ def engine_on(where: Any, *, insecure: bool = False, security: Any = None) -> Da
         _check_encryption(client.scheduler.address, insecure=insecure)
         _check_workers(client, cluster)
         _check_versions(client)
-        return DaskEngine(client, cluster, owned=ours)
+        return DaskEngine(client, cluster, owned=ours, checkpoints=checkpoints)
     except BaseException:
         if ours:
             client.close()

@@ -50,10 +50,13 @@ class DaskEngine(Engine):
 
     name = "dask"
 
-    def __init__(self, client: Client, cluster: Any = None, *, owned: bool = False) -> None:
+    def __init__(
+        self, client: Client, cluster: Any = None, *, owned: bool = False, checkpoints: str = ""
+    ) -> None:
         self._client = client
         self._scaling = Scaling(client, cluster)
         self._owned = owned
+        self._checkpoints = checkpoints
         self._base = (uuid.uuid4().int >> 100) << 32
         self._count = itertools.count(1)
         self._numbering = itertools.count(1)
@@ -74,10 +77,13 @@ class DaskEngine(Engine):
         self._spec, self._told = session, Told(sink)
         self._fleet = Fleet(self._client, session, self._told, self._blobs.__getitem__, self.new_job_id)
         self._cells = self._fleet.cells
-        self._lives = FleetLives(self._fleet)
+        self._lives = FleetLives(
+            self._client, self._fleet, self._told, session, self._blobs.__getitem__, self._checkpoints
+        )
         self._pool = Pool(self._client, session.key, self._told, self._blobs.__getitem__)
         left = self._pool.open(session.grace)
         self._pool.set_context(session.interpreter)
+        self._lives.open()
         self._fleet.find()
         jobs = sorted([*survivors(self._fleet.hosts.values()), *left], key=lambda job: job.opened)
         for job in jobs:
@@ -86,6 +92,7 @@ class DaskEngine(Engine):
         return Survivors(tuple(self._fleet.mesh()), tuple(map(self._numbered, jobs)), (note,))
 
     def close(self, *, end_session: bool) -> None:
+        self._lives.close(end_session=end_session)
         self._pool.close(end_session=end_session)
         self._fleet.close(end_session=end_session)
         if self._owned:
@@ -124,6 +131,7 @@ class DaskEngine(Engine):
 
     def set_context(self, interpreter: Interpreter) -> None:
         self._pool.set_context(interpreter)
+        self._lives.set_context(interpreter)
         for host in list(self._fleet.hosts.values()):
             host.engine.set_context(interpreter)
 
@@ -193,6 +201,7 @@ class DaskEngine(Engine):
 
     def reset(self) -> None:
         self._pool.reset()
+        self._lives.reset()
         with self._told:
             self._cells.reset()
         for host in list(self._fleet.hosts.values()):

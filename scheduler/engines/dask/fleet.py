@@ -23,11 +23,10 @@ from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, WorkerI
 from .cells import Cells, joined
 from .host import Host
 from .mirror import Mirror, ask, ask_async
+from .placing import NO_WORKERS
 from .roll import Load, Member, Members
 from .sidecar import Sidecar
 from .told import Told
-
-NO_WORKERS = "the Dask cluster has no workers: start some, as by cluster.scale(2)"
 
 ATTEMPTS = 3  # a hub may end between being found and being attached to
 

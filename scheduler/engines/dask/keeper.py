@@ -19,6 +19,7 @@ from cellmesh.scheduler.wire.messages import PROTOCOL
 
 from . import keys as ours
 from .plugin import OP
+from .registry import Registry
 from .relay import RELAY, Relay
 from .roll import LOADS, ROLL, Roll
 
@@ -139,6 +140,9 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
 
     def _end(self, session: str) -> None:
         """Nothing of this session is."""
+        registry = self._scheduler.plugins.get(Registry.name)
+        if registry is not None:
+            registry.session_over(session)
         kept = self._sessions.pop(session, Session())
         for job in list(kept.jobs):
             self._forget(session, kept, job=job)

@@ -1,114 +1,239 @@
-"""Actors on a Dask cluster: each lives beside one Dask worker, under the hub there.
+"""Actors on a Dask cluster, as a notebook asks for them: each lives beside one Dask worker.
 
-Owns on which host an actor is, and who is asked about a name. Never sees a call: these go through the
-host's mirror to the actor's own socket. Read next: `fleet.py`, `../embedded_actors.py`.
+Owns the questions to the registry in Dask's scheduler, which decides, and that its news reach the notebook
+with addresses that mean something here. Never sees a call: these go through the host's mirror to the actor's
+own socket. Read next: `registry.py`, `fleet.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import queue
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import msgspec
+from distributed import Client
+from distributed.comm import connect
 from msgspec.structs import replace
 
-from cellmesh.scheduler.core.actors import nobody
-from cellmesh.scheduler.engines.contract import Lives
+from cellmesh.scheduler.engines.contract import EngineError, Lives, SessionSpec
 from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, Recipe, StartActor
+from cellmesh.scheduler.wire.messages import Interpreter, Payload
 
-from .fleet import NO_WORKERS, Fleet
+from .fleet import Fleet
 from .host import Host
-from .roll import Member
+from .lodge import LIVES, NEWS, Found, Wanted
+from .registry import Registry
+from .told import Told
+
+AGAIN_SECONDS = 0.5
+
+_read = msgspec.msgpack.Decoder(Found).decode
 
 
 class FleetLives(Lives):
-    """Of one session."""
+    """Of one session. `place` is where checkpoints are kept, "" if with the hosts."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(
+        self,
+        client: Client,
+        fleet: Fleet,
+        told: Told,
+        spec: SessionSpec,
+        blobs: Callable[[str], Payload],
+        place: str = "",
+    ) -> None:
+        self._client = client
         self._fleet = fleet
-        self._homes: dict[int, Host] = {}  # actors that we know, by id
+        self._told = told
+        self._spec = spec
+        self._interpreter = spec.interpreter
+        self._blobs = blobs
+        self._place = place
+        self._session = hashlib.blake2b(spec.key.encode(), digest_size=6).hexdigest()
+        self._kernel = uuid.uuid4().hex
+        self._news: queue.SimpleQueue[bytes | str | None] = queue.SimpleQueue()
+        self._there = threading.Event()
+        self._ear: asyncio.Task[None] | None = None
+        self._strange: dict[int, Host] = {}  # actors that the registry does not know
+        self._known: set[int] = set()  # actors that the registry has told us of
+        self._teller = threading.Thread(target=self._tell, name="cellmesh-actors", daemon=True)
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Be known to the registry. Waits."""
+        self._client.register_plugin(Registry())
+        self._teller.start()
+        self._client.loop.add_callback(self._listen)
+        if not self._there.wait(10.0):
+            raise EngineError(
+                f"Dask's scheduler at {self._client.scheduler.address} tells nothing of actors."
+            )
+
+    def close(self, *, end_session: bool) -> None:
+        """Leave: what has no name ends, or all of the session."""
+        with suppress(EngineError):
+            self._ask("leave", kernel=self._kernel)
+            if end_session:
+                self.reset("ended with its session")
+        self._client.loop.add_callback(self._deafen)
+        self._news.put(None)
+        if threading.current_thread() is not self._teller:
+            self._teller.join()
+
+    def set_context(self, interpreter: Interpreter) -> None:
+        """Surroundings of what is started from now on."""
+        self._interpreter = interpreter
+
+    def reset(self, why: str = "was ended by %mesh reset") -> None:
+        """End all of the session."""
+        self._ask("reset", session=self._session, why=why)
+
+    # --- what the notebook asks -----------------------------------------------------------------------
 
     def start(self, wanted: StartActor) -> ActorAnswer:
-        """Where one of its name lives already, or else where there is most room."""
-        host = self._named(wanted.name) if wanted.name else None
-        if host is None:
-            host, why = self._place(wanted)
-            if host is None:
-                return ActorAnswer(wanted.request, None, why)
-        self._fleet.bring(host, wanted.blob)
-        answer = host.engine.actors.start(wanted)
-        return self._known(host, answer)
+        """Where one of its name lives already, or else where there is room."""
+        kind = self._blobs(wanted.blob)
+        assert isinstance(kind, bytes)  # as our objects have no names
+        about = Wanted(
+            wanted, kind, self._interpreter, self._session, self._spec.name, self._kernel, self._place
+        )
+        return self._answer(_read(self._ask("start", wanted=msgspec.msgpack.encode(about))))
 
     def find(self, name: str, actor: int = 0) -> ActorAnswer:
         """By name, or by id."""
-        answers = []
-        for host in list(self._fleet.hosts.values()):
-            answer = host.engine.actors.find(name, actor)
-            if answer.actor is not None and answer.actor.state != "ended":
-                return self._known(host, answer)
-            answers.append((answer.actor is not None, answer, host))
-        if not answers:
-            return ActorAnswer(0, None, nobody(name, ()))
-        _, answer, host = max(answers, key=lambda each: each[0])  # who knows how it ended knows best
-        return self._known(host, answer)
+        found = _read(self._ask("find", session=self._session, name=name, actor=actor))
+        if found.actor is None:
+            for host in list(self._fleet.hosts.values()):  # one that a cell there has started
+                answer = host.engine.actors.find(name, actor)
+                if answer.actor is not None and answer.actor.state != "ended":
+                    return replace(answer, actor=host.info_here(answer.actor))
+        return self._answer(found)
 
     def all(self) -> list[ActorInfo]:
-        """Of all hosts."""
+        """Those of the session, and the detached ones."""
+        data = self._ask("all", session=self._session)
         return [
-            host.info_here(info)
-            for host in list(self._fleet.hosts.values())
-            for info in host.engine.actors.all()
+            self._here(each.actor, each.worker)
+            for each in msgspec.msgpack.decode(data, type=list[Found])
+            if each.actor is not None
         ]
 
     def end(self, actor: int, why: str) -> None:
         """It is not wanted any more."""
-        if (host := self._homes.get(actor)) is not None:
+        if (host := self._strange.get(actor)) is not None:
             host.engine.actors.end(actor, why)
+        else:
+            self._post("end", actor, why=why)
 
     def follow(self, actor: int, follow: bool = True) -> None:
         """Be told of its changes, or no more."""
-        host = self._homes.get(actor)
-        if host is None:
-            self.find("", actor)
-            host = self._homes.get(actor)
-        if host is not None:
-            host.engine.actors.follow(actor, follow)
+        self._post("follow", actor, session=self._session, follow=follow)
 
     def renew(self, actor: int, blob: str, same: str) -> None:
         """Its class was reloaded."""
-        if (host := self._homes.get(actor)) is not None:
-            self._fleet.bring(host, blob)
-            host.engine.actors.renew(actor, blob, same)
+        self._ask("renew", actor=actor, kind=self._blobs(blob), blob=blob, same=same)
 
     def recipe(self, actor: int) -> Recipe:
         """What it was started with."""
-        return self._homes[actor].engine.actors.recipe(actor)
+        data = self._ask("recipe", actor=actor)
+        if data is None:
+            return Recipe(0, None)
+        start, kind = msgspec.msgpack.decode(data, type=tuple[StartActor, bytes])
+        return Recipe(0, start, kind)
 
     def home(self, actor: int) -> Path:
         """On its host, not here."""
-        return self._homes[actor].engine.actors.home(actor)
+        raise EngineError(
+            "Actors on a Dask cluster are kept by their checkpoints, on other hosts: "
+            "cm.connect('dask', ..., checkpoints=...) names where. %mesh save is for one machine."
+        )
 
-    def _named(self, name: str) -> Host | None:
-        actor = self.find(name).actor
-        return None if actor is None or actor.state == "ended" else self._homes[actor.id]
+    def _answer(self, found: Found) -> ActorAnswer:
+        info = None if found.actor is None else self._here(found.actor, found.worker)
+        return ActorAnswer(0, info, found.why, found.fresh)
 
-    def _known(self, host: Host, answer: ActorAnswer) -> ActorAnswer:
-        if answer.actor is None:
-            return answer
-        self._homes[answer.actor.id] = host
-        host.actors.setdefault(answer.actor.id, answer.actor)
-        return replace(answer, actor=host.info_here(answer.actor))
+    def _ask(self, what: str, **about: Any) -> Any:
+        if self._client.status != "running":
+            raise EngineError("The Dask cluster cannot be reached.")
+        try:
+            return self._client.sync(getattr(self._client.scheduler, LIVES), what=what, **about)
+        except OSError as error:
+            raise EngineError(f"Dask's scheduler does not answer ({error}).") from error
 
-    def _place(self, wanted: StartActor) -> tuple[Host | None, str]:
-        """The host with the fewest actors for its threads that could ever have it."""
-        members = self._fleet.members()
-        if not members:
-            return None, NO_WORKERS
-        fit = [member for member in members if _fits(member, wanted)]
-        if not fit:
-            return None, f"needs {wanted.options.cpus:g} cores; no Dask worker has so many threads"
-        has = [host.address for host in self._homes.values()]
-        best = min(fit, key=lambda member: (has.count(member.address) + 1) / member.threads)
-        return self._fleet.host(best.address), ""
+    def _post(self, what: str, actor: int, **about: Any) -> None:
+        if self._client.status != "closed":  # Dask's own stream has no public door
+            message = {"op": LIVES, "what": what, "actor": actor, **about}
+            self._client.loop.add_callback(self._client._send_to_scheduler, message)
 
+    # --- news of the registry -------------------------------------------------------------------------
 
-def _fits(member: Member, wanted: StartActor) -> bool:
-    return wanted.options.cpus <= member.threads
+    async def _listen(self) -> None:
+        self._ear = asyncio.current_task()
+        while self._client.status in ("running", "connecting"):
+            with suppress(OSError):
+                args = self._client.security.get_connection_args("client")
+                comm = await connect(self._client.scheduler.address, **args)
+                try:
+                    await comm.write({"op": NEWS, "session": self._session, "kernel": self._kernel})
+                    await comm.read()
+                    self._there.set()
+                    for actor in list(self._known):  # what was told meanwhile
+                        self._post("follow", actor, session=self._session, follow=True)
+                    while True:
+                        self._news.put(await comm.read())
+                finally:
+                    comm.abort()
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    def _deafen(self) -> None:
+        if self._ear is not None:
+            self._ear.cancel()
+
+    def _tell(self) -> None:
+        """In a thread of its own: it waits for hosts."""
+        while (news := self._news.get()) is not None:
+            with self._told as sink:
+                if isinstance(news, str):
+                    sink.notice(news)
+                    sink.flushed()
+                    continue
+            found = _read(news)
+            if found.actor is not None and not found.actor.title:
+                found = self._stranger(found)
+            if found.actor is not None:
+                info = self._here(found.actor, found.worker)
+                with self._told as sink:
+                    sink.actor(info)
+                    sink.flushed()
+
+    def _stranger(self, found: Found) -> Found:
+        """The registry does not know it: a cell may have started it, under the hub of its own host."""
+        assert found.actor is not None
+        for host in list(self._fleet.hosts.values()):
+            with suppress(EngineError):
+                answer = host.engine.actors.find("", found.actor.id)
+                if answer.actor is not None and answer.actor.state != "ended":
+                    self._strange[answer.actor.id] = host
+                    return Found(answer.actor, host.address)
+        return found
+
+    def _here(self, info: ActorInfo, worker: str) -> ActorInfo:
+        """An actor as the notebook can reach it."""
+        if info.state == "ended":
+            self._known.discard(info.id)
+            return info
+        self._known.add(info.id)
+        if info.state != "alive" or not info.address:
+            return replace(info, address="")
+        try:
+            return self._fleet.host(worker).info_here(info)
+        except EngineError as error:  # mostly it is just leaving, which the registry will tell
+            return replace(info, state="starting", address="", why=str(error))

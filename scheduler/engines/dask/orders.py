@@ -19,6 +19,9 @@ from cellmesh.scheduler.wire.work import Output, Progress, Report, Run
 
 _COUNTED = 32  # bits of a number that one kernel counts
 
+OP = "cellmesh"
+"""The operation of Dask's comms that all of this is."""
+
 REFS = "dask-"
 """How the names of objects begin that lie in Dask's memory."""
 

@@ -23,11 +23,11 @@ from cellmesh.scheduler.wire.records import Interpreter
 
 from .beside import Beside
 from .gpus import own_gpus
+from .lodging import Lodging
+from .orders import OP as OP
+from .pins import GPU
 from .streams import pump
 from .work import Work
-
-OP = "cellmesh"
-"""The operation of Dask's comms that all of this is."""
 
 
 class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
@@ -40,16 +40,23 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
         """Dask calls this in each worker."""
         if not worker.state.total_resources and (gpus := own_gpus()):
             await worker.set_resources(GPU=gpus)
+        gpus = int(worker.state.total_resources.get(GPU, 0))
         self._notes: dict[str, Any] = {}  # of sessions, about what they have here: for the next kernel
-        self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory)
+        self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory, gpus)
+        self._lodging = Lodging(worker, self._beside)
         self._work = Work(worker, self._beside)
         worker.handlers[OP] = self._handle
 
-    def teardown(self, worker: Any) -> None:
+    async def teardown(self, worker: Any) -> None:
         """And this when it closes."""
+        await self._lodging.close()
         worker.handlers.pop(OP, None)
         self._work.close()
         self._beside.end()
+
+    def transition(self, key: str, start: str, finish: str, **_: Any) -> None:
+        """A task of Dask's changes."""
+        self._lodging.pins.task_ended()
 
     async def _handle(self, comm: Any, what: str, **about: Any) -> Any:
         match what:
@@ -61,6 +68,8 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
                 else:
                     self._notes[about["key"]] = about["note"]
                 return None
+            case "lodge":
+                return await self._lodging.take(comm, **about)
             case "translate":
                 theirs = msgspec.msgpack.decode(about["interpreter"], type=Interpreter)
                 return msgspec.msgpack.encode(self._beside.translated(theirs))

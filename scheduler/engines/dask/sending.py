@@ -20,6 +20,7 @@ from cellmesh.scheduler.wire.messages import Interpreter, Payload, Ref, Run, Tas
 
 from . import work
 from .guests import Guests
+from .lodge import HELD
 from .orders import Order, encode
 from .puts import GONE, Puts
 from .sent import Sent
@@ -96,7 +97,7 @@ class Sender:
                 key=[str(sent.key) for sent in some],
                 pure=False,
                 priority=priority,
-                workers=where or None,
+                workers=list(where) or None,
                 resources={"GPU": gpus} if gpus else None,
             )
             for sent, future in zip(some, futures, strict=True):
@@ -139,7 +140,7 @@ class Most:
     @staticmethod
     def of(worker: dict[str, Any]) -> Most:
         """As the scheduler describes it."""
-        gpus = worker["resources"].get("GPU", 0)
+        gpus = worker["resources"].get("GPU", 0) + worker.get(HELD, 0)  # what actors hold comes free
         return Most(gpus, worker["nthreads"], worker["memory_limit"] or math.inf)
 
 

@@ -14,6 +14,17 @@ _NUMBER = struct.Struct("<Q")
 _ROOM = 4096  # callers that it has room for, to begin with; then twice as many, and so on
 
 
+def unmark(home: Path, incarnation: int) -> None:
+    """In a home without the marks of the life before this one, whose host is lost: all may have begun."""
+    (home / "unmarked").write_text(str(incarnation))
+
+
+def is_unmarked(home: Path, incarnation: int) -> bool:
+    """Whether nobody knows what the life before this one had begun."""
+    path = home / "unmarked"
+    return path.exists() and path.read_text() == str(incarnation)
+
+
 class Begun:
     """The marks in this folder. `earlier` is what former lives of the actor have begun, by caller."""
 

@@ -19,7 +19,7 @@ import msgspec
 
 from cellmesh.scheduler.objects import borrowing, codec, namespaces, shelf
 from cellmesh.scheduler.wire import system
-from cellmesh.scheduler.wire.actors import ActorUp, HostActor
+from cellmesh.scheduler.wire.actors import ActorSaved, ActorUp, HostActor
 from cellmesh.scheduler.wire.direct import Said
 from cellmesh.scheduler.wire.messages import Interpreter, Output, Payload
 from cellmesh.scheduler.worker import surroundings, tracking
@@ -75,7 +75,7 @@ class Host:
         interrupts: Interrupts,
         capture: FdCapture,
         blobs: Mapping[str, Payload],
-        up: Callable[[ActorUp], None],
+        up: Callable[[ActorUp | ActorSaved], None],
     ) -> None:
         self.cores = max(1, int(order.options.cpus))  # that its libraries may use
         self._order = order
@@ -160,7 +160,7 @@ class Host:
         calling = self._calling = Calling(living, voices, self._flush, self._label, prefix, runner.sources)
         stopping = self._stopping = InMain(self._interrupts)
         self._cells = Cells(runner, living, calling, stopping)
-        self._lasting = Lasting(order, living, self._note)
+        self._lasting = Lasting(order, living, self._note, lambda at: self._up(ActorSaved(order.actor, at)))
         self._turns = Turns(
             calling,
             living,

@@ -15,7 +15,7 @@ from cellmesh.scheduler.wire.actors import HostActor
 from cellmesh.scheduler.wire.direct import Answer, Call
 
 from . import chance
-from .begun import Begun
+from .begun import Begun, is_unmarked
 from .callers import Caller, Entry
 from .checkpoints import Checkpoints, load
 from .deadly import Deadly
@@ -25,6 +25,9 @@ from .replaying import LONG, Log, Logged
 REMEMBERED = 1000
 """So many callers that hung up may come again, and no call of theirs runs twice."""
 
+
+_ALL = (1 << 63) - 1
+"""Higher than any number of a call."""
 
 _LOG_ALONE = (
     " Until then the log of calls (replay=True) is all that there is: it grows with each call, and a call "
@@ -37,11 +40,19 @@ class NotBegunError(OSError):
 
 
 class Lasting:
-    """Of one actor. `note` tells people a line."""
+    """Of one actor. `note` tells people a line, `told` the hub when a checkpoint was written."""
 
-    def __init__(self, order: HostActor, living: Living, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        order: HostActor,
+        living: Living,
+        note: Callable[[str], None],
+        told: Callable[[float], None],
+    ) -> None:
         options = order.options
         self._home = Path(order.home)
+        self._told = told
+        self._unmarked = is_unmarked(self._home, order.incarnation) and not options.replay
         self.callers: dict[str, Caller] = {}
         self._gone: dict[str, int] = {}  # what was heard of forgotten callers, the longest gone first
         self._begun = Begun(self._home) if options.restarts and not options.replay else None
@@ -139,6 +150,8 @@ class Lasting:
 
     def begun_before(self, caller: Caller) -> list[int]:
         """The highest number that an earlier life had begun of the caller's calls, if any."""
+        if self._unmarked:
+            return [_ALL]
         number = 0 if self._begun is None else self._begun.earlier.get(caller.id, 0)
         return [number] if number else []
 
@@ -196,6 +209,7 @@ class Lasting:
     def _saved(self, about: dict[str, Any]) -> None:
         if self._log is not None:
             self._log.forget(about["generation"])
+        self._told(about["wall"])
 
 
 def _with_last(found: Iterator[Logged]) -> Iterator[tuple[Logged, bool]]:

@@ -95,7 +95,7 @@ def test_an_actor_is_gone_with_its_host_and_another_can_be_started(hosts: tuple[
     first = Counter.start()
     first.pid().result(DEADLINE)
     engine: Any = attaching.current().engine
-    (host,) = engine._lives._homes.values()
+    (host,) = engine._fleet.hosts.values()
     kill(client, workers, host.address)
     with pytest.raises(ActorDied):
         first.pid().result(DEADLINE)
