@@ -21,6 +21,7 @@ from cellmesh.scheduler.engines.contract import EngineError, HubGoneError, Sessi
 from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, WorkerInfo
 
 from .cells import Cells, joined
+from .descriptors import make_room
 from .host import Host
 from .mirror import Mirror, ask, ask_async
 from .placing import NO_WORKERS
@@ -117,6 +118,7 @@ class Fleet:
                 f"The Dask worker at {address} has another version of cellmesh "
                 f"(protocol {about['protocol']}, here {PROTOCOL}). Install the same one there and here."
             )
+        make_room()
         engine = Sidecar(self._client, Mirror(self._client, address, about))
         host = Host(next(self._serials), engine, self._told, self)
         host.numbers = list(numbers)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import threading
 import uuid
@@ -120,7 +119,7 @@ class Mirror:
         """Forward nothing any more. Waits."""
         self._client.sync(self._close)
         self.lose()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        folders.remove_hub(self.folder.name)
 
     async def _close(self) -> None:
         self._closed = True
