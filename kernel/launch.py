@@ -134,7 +134,7 @@ def _prepare(session: Session, shell: Any, magic: str, options: CellOptions, cel
     futures: list[Future] = []
 
     def note(obj: Any) -> Payload | None:
-        payload = persist(obj, session.engine.object_prefix())
+        payload = persist(obj, session.engine.cell_prefix())
         if payload is not None:
             futures.append(obj)
         return payload
@@ -147,7 +147,7 @@ def _prepare(session: Session, shell: Any, magic: str, options: CellOptions, cel
             chosen,
             own=own,
             push=options.push,
-            prefix=session.engine.object_prefix(),
+            prefix=session.engine.cell_prefix(),
             persist=note,
         )
     except CannotPickleError as error:

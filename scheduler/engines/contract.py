@@ -256,6 +256,10 @@ class Engine(ABC):
     def object_prefix(self) -> str:
         """Name prefix for shared-memory segments that this client makes; "" keeps all inline."""
 
+    def cell_prefix(self) -> str:
+        """The same for what cells use of the notebook's."""
+        return self.object_prefix()
+
     def task_prefix(self) -> str:
         """The same for what is made for maps, submits and `cm.put`."""
         return self.object_prefix()

@@ -179,7 +179,7 @@ class Desk:
         """Make names of a notebook's namespace available, as the kernel does."""
         found = []
         for name in names:
-            payload = namespaces.dumps(namespace[name], namespace)
+            payload = namespaces.dumps(namespace[name], namespace, self.engine.cell_prefix())
             digest = codec.digest(payload)
             self.engine.put_blob(payload, digest)
             found.append((name, digest))

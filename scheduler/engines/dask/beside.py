@@ -76,9 +76,13 @@ class Beside:
         """Whether this socket is the hub's, or one of its actors'."""
         return Path(path).parent == folders.hub_folder(self._name)
 
+    def prefix(self) -> str:
+        """How the names of its segments begin."""
+        return folders.segment_prefix(self._name)
+
     def segment(self, name: str) -> bool:
         """Whether this is one of its segments."""
-        return name.startswith(folders.segment_prefix(self._name)) and "/" not in name
+        return name.startswith(self.prefix()) and "/" not in name
 
     def translated(self, theirs: Interpreter) -> Interpreter:
         """A notebook's Python and surroundings, as far as they make sense on this host."""

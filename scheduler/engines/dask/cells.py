@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from cellmesh.scheduler.engines.contract import JobSpec
+from cellmesh.scheduler.engines.contract import EngineError, JobSpec
 from cellmesh.scheduler.wire.messages import JobInfo, TaskWire
 
 from .host import Host
@@ -164,6 +164,11 @@ class Cells:
             return None
         return joined(parts) if parts else info
 
+    def needs(self, digest: str) -> bool:
+        """Whether something that has not been sent anywhere refers to this."""
+        waiting = [task for spread in self.jobs.values() for task in spread.waiting]
+        return any(digest in task.blobs for task in [*waiting, *(task for _, task in self.setups)])
+
     def _no_worker(self, number: int) -> str:
         size = sum(self._sizes().values())
         if size == 0:
@@ -174,10 +179,14 @@ class Cells:
     def _send(self, spread: Spread, host: Host, tasks: list[TaskWire]) -> None:
         job = spread.spec.job
         fresh = host not in spread.hosts
-        has = spread.hosts.setdefault(host, set())
-        for task in tasks:
-            for digest in task.blobs:
+        try:
+            for digest in {digest for task in tasks for digest in task.blobs}:
                 self._bring(host, digest)
+        except EngineError as error:  # it is full, or just leaving
+            for task in tasks:
+                self._settle(job, task.index, "lost", str(error))
+            return
+        has = spread.hosts.setdefault(host, set())
         if fresh:
             host.engine.open_job(spread.spec)
         has.update(task.index for task in tasks)
@@ -225,3 +234,12 @@ def joined(parts: list[JobInfo]) -> JobInfo:
         ends=ends,
         left=sorted(each for part in parts for each in part.left),
     )
+
+
+def survivors(hosts: Iterable[Host]) -> list[JobInfo]:
+    """The jobs that they had when we attached, each once."""
+    jobs: dict[int, list[JobInfo]] = {}
+    for host in hosts:
+        for info in host.jobs:
+            jobs.setdefault(info.id, []).append(info)
+    return [joined(parts) for parts in jobs.values()]

@@ -23,16 +23,18 @@ from cellmesh.scheduler.engines.contract import (
     Sink,
     Survivors,
 )
+from cellmesh.scheduler.objects import makers
 from cellmesh.scheduler.wire.messages import (
     HubInfo,
     Interpreter,
     JobInfo,
     Payload,
+    Ref,
     TaskWire,
 )
 
-from .cells import Cells
-from .fleet import Fleet, survivors
+from .cells import Cells, survivors
+from .fleet import Fleet
 from .lives import FleetLives
 from .picture import found, jobs_of, picture
 from .plugin import Plugin
@@ -63,6 +65,7 @@ class DaskEngine(Engine):
         self._numbers: dict[int, int] = {}  # by job
         self._started = time.time()
         self._blobs: dict[str, Payload] = {}
+        self._unwanted: set[str] = set()  # of these, what goes once no cell waits that refers to it
         self._told: Told
         self._fleet: Fleet
         self._cells: Cells
@@ -121,13 +124,28 @@ class DaskEngine(Engine):
         return True
 
     def put_blob(self, data: Payload, digest: str) -> None:
-        self._blobs[digest] = data
+        self._unwanted.discard(digest)
+        if digest in self._blobs and isinstance(data, Ref) and data.name.startswith(self.cell_prefix()):
+            makers.freed([data.name])  # it is there already, and equal
+        else:
+            self._blobs[digest] = data
 
     def drop_blob(self, digest: str) -> None:
-        self._blobs.pop(digest, None)
+        self._unwanted.add(digest)
+        with self._told:
+            over = [each for each in self._unwanted if not self._cells.needs(each)]
+        for each in over:
+            self._unwanted.discard(each)
+            self._drop_blob(each)
+
+    def _drop_blob(self, digest: str) -> None:
+        data = self._blobs.pop(digest, None)
+        if isinstance(data, Ref) and data.name.startswith(self.cell_prefix()):
+            makers.freed([data.name])
         self._pool.drop_blob(digest)
         for host in list(self._fleet.hosts.values()):
             host.engine.drop_blob(digest)
+            host.large.discard(digest)
 
     def set_context(self, interpreter: Interpreter) -> None:
         self._pool.set_context(interpreter)
@@ -146,6 +164,7 @@ class DaskEngine(Engine):
 
     def submit(self, job: int, tasks: Sequence[TaskWire], *, last: bool) -> None:
         if job in self._cells.jobs:
+            self._fleet.load(tasks)
             with self._told:
                 self._cells.submit(job, tasks, last=last)
         else:
@@ -183,6 +202,9 @@ class DaskEngine(Engine):
 
     def object_prefix(self) -> str:
         return ""  # there is no memory that all hosts share
+
+    def cell_prefix(self) -> str:
+        return self._fleet.freight.prefix
 
     def task_prefix(self) -> str:
         return self._pool.object_prefix()

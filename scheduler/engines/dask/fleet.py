@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
@@ -18,10 +18,11 @@ from distributed import Client
 from msgspec.structs import replace
 
 from cellmesh.scheduler.engines.contract import EngineError, HubGoneError, SessionSpec
-from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, WorkerInfo
+from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, Ref, TaskWire, WorkerInfo
 
-from .cells import Cells, joined
+from .cells import Cells
 from .descriptors import make_room
+from .freight import Freight
 from .host import Host
 from .mirror import Mirror, ask, ask_async
 from .placing import NO_WORKERS
@@ -56,10 +57,12 @@ class Fleet:
         self.hosts: dict[str, Host] = {}  # by the Dask worker's address
         self._blobs = blobs
         self._new_job = new_job
+        self.freight = Freight(client, blobs)
         self.cells = Cells(self.place, self.sizes, self.bring, self._settle)
         self._wanted = (0, 0)  # size of the mesh, GPUs of each
         self._shaping = threading.Lock()
         self._closed = False
+        self._leaving: list[threading.Thread] = []  # each closes a host that is lost
 
     # --- who there is -------------------------------------------------------------------------------
 
@@ -135,7 +138,19 @@ class Fleet:
 
     def bring(self, host: Host, digest: str) -> None:
         """Have the host know what this digest stands for."""
-        host.engine.put_blob(self._blobs(digest), digest)
+        self.freight.bring([host], digest)
+
+    def load(self, tasks: Sequence[TaskWire]) -> None:
+        """Bring what is large in these to where they go, so that they find it there."""
+        hosts = (
+            {self.place(task.worker) for task in tasks}
+            if all(task.worker is not None for task in tasks)
+            else set(self.sizes())
+        )
+        for digest in {digest for task in tasks for digest in task.blobs}:
+            if isinstance(self._blobs(digest), Ref):
+                with suppress(EngineError):  # its tasks will be told
+                    self.freight.bring([host for host in hosts if host is not None], digest)
 
     def close(self, *, end_session: bool) -> None:
         """Leave all of them."""
@@ -143,12 +158,15 @@ class Fleet:
             self._closed = True
         hosts = list(self.hosts.values())
         self.hosts.clear()
+        for thread in self._leaving:
+            thread.join()
         if end_session:
             for host in hosts:
                 with suppress(EngineError):  # what is gone has forgotten it
                     ask(self._client, host.address, "note", key=self._spec.key, note=None)
         with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
             list(pool.map(lambda host: host.close(end_session=end_session), hosts))
+        self.freight.close()
 
     # --- the mesh -----------------------------------------------------------------------------------
 
@@ -253,7 +271,9 @@ class Fleet:
                     f"{why}; its {len(host.numbers)} mesh workers start on others, with empty namespaces"
                 )
             sink.flushed()
-        threading.Thread(target=self._again, args=(host,), name="cellmesh-replace", daemon=True).start()
+        thread = threading.Thread(target=self._again, args=(host,), name="cellmesh-replace", daemon=True)
+        self._leaving = [each for each in self._leaving if each.is_alive()] + [thread]
+        thread.start()
 
     def _again(self, host: Host) -> None:
         host.close(end_session=False)
@@ -266,15 +286,6 @@ class Fleet:
                 with self._told as sink:
                     sink.notice(str(error))
                     sink.flushed()
-
-
-def survivors(hosts: Iterable[Host]) -> list[JobInfo]:
-    """The jobs that they had when we attached, each once."""
-    jobs: dict[int, list[JobInfo]] = {}
-    for host in hosts:
-        for info in host.jobs:
-            jobs.setdefault(info.id, []).append(info)
-    return [joined(parts) for parts in jobs.values()]
 
 
 def _placed(

@@ -35,6 +35,7 @@ class Host:
         self.numbers: list[int] = []  # of the mesh, by the hub's own
         self.mesh: list[WorkerInfo] = []  # as last told, with the notebook's numbers
         self.jobs: tuple[JobInfo, ...] = ()  # those that it had when we attached
+        self.large: set[str] = set()  # digests of what it has that is large
         self.hidden: set[int] = set()  # jobs of ours, of which the notebook hears nothing
         self._serial = serial
         self._told = told
@@ -60,7 +61,7 @@ class Host:
         segments.nowhere(self._prefix)
         self.engine.close(end_session=end_session)
 
-    def _read(self, ref: Ref) -> bytes:
+    def _read(self, ref: Ref) -> bytes | memoryview:
         return self.engine.mirror.read(ref.name, ref.size)
 
     def _number(self, worker: int | None) -> int | None:

@@ -25,6 +25,9 @@ from .plugin import OP
 from .streams import pump
 from .ways import opened
 
+RETRY_SECONDS = 0.1
+"""So long is who connects to a socket that is not there kept waiting: he tries again at once."""
+
 ASK_SECONDS = 30.0
 """So long may a worker take to answer; one that starts a hub needs a second."""
 
@@ -77,16 +80,20 @@ class Mirror:
         self._servers.append(server)
 
     async def _forward(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        comm = None
         try:
             comm = await opened(self._client, self.address)
             await comm.write({"op": OP, "reply": False, "what": "open", "path": path})
             if await comm.read():
                 await pump(comm, reader, writer)
                 return
+            await asyncio.sleep(RETRY_SECONDS)  # it is just starting, or ending
         except OSError:
             pass  # who connected tries again, for as long as the worker and its hub are there
         finally:
             writer.close()
+            if comm is not None:
+                comm.abort()
         if not await self._is_there():
             self.lose()
 
@@ -104,9 +111,9 @@ class Mirror:
             return True  # it is busy, or the network is; what is gone the scheduler will know
         return found is not None and found["name"] == self._name
 
-    def read(self, name: str, size: int) -> bytes:
+    def read(self, name: str, size: int) -> bytes | memoryview:
         """What is in a segment there."""
-        data: bytes = ask(self._client, self.address, "read", name=name, size=size)
+        data: bytes | memoryview = ask(self._client, self.address, "read", name=name, size=size)
         return data
 
     def lose(self) -> None:

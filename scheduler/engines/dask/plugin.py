@@ -26,6 +26,7 @@ from .gpus import own_gpus
 from .lodging import Lodging
 from .orders import OP as OP
 from .pins import GPU
+from .stock import Stock
 from .streams import pump
 from .work import Work
 
@@ -44,6 +45,7 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
         self._notes: dict[str, Any] = {}  # of sessions, about what they have here: for the next kernel
         self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory, gpus)
         self._lodging = Lodging(worker, self._beside)
+        self._stock = Stock(worker, self._beside, OP)
         self._work = Work(worker, self._beside)
         worker.handlers[OP] = self._handle
 
@@ -90,7 +92,12 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
             case "open":
                 return await self._open(comm, **about)
             case "read":
-                return await asyncio.to_thread(self._read, **about)
+                return to_serialize(await asyncio.to_thread(self._read, **about))
+            case "take":
+                return await self._stock.take(comm, **about)
+            case "give":
+                await self._stock.give(comm, **about)
+                return "dont_reply"
         raise ValueError(
             f"cellmesh does not know {what!r}: notebook and workers have different versions of it."
         )
@@ -123,7 +130,7 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
         await pump(comm, reader, writer)
         return "dont_reply"
 
-    def _read(self, *, name: str, size: int) -> bytes:
+    def _read(self, *, name: str, size: int) -> memoryview:
         if not self._beside.segment(name):
             raise PermissionError(f"{name} is no object of cellmesh.")
-        return bytes(segments.view(Ref(name, size)))
+        return segments.view(Ref(name, size))

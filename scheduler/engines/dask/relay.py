@@ -13,12 +13,10 @@ from distributed.comm import connect
 from distributed.core import Status
 
 from .plugin import OP
-from .streams import both, passed
+from .streams import CONNECT_SECONDS, both, passed
 
 RELAY = f"{OP}_relay"
 """The request: what comes after it goes to the worker, and back."""
-
-CONNECT_SECONDS = 5.0
 
 
 class Relay:

@@ -16,6 +16,8 @@ from distributed.comm import CommClosedError
 CHUNK = 1 << 20
 """Bytes that travel as one message at most."""
 
+CONNECT_SECONDS = 5.0
+
 
 async def pump(comm: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Bytes as `ssh -L` would forward them, until one of the two ends; then both are closed."""

@@ -16,7 +16,8 @@ from typing import Any
 from distributed import Client
 from distributed.comm import connect
 
-from .relay import CONNECT_SECONDS, RELAY
+from .relay import RELAY
+from .streams import CONNECT_SECONDS
 
 HEAD_START = 1.0
 """So long is a worker tried straight before it is asked through the scheduler, too."""

@@ -41,6 +41,8 @@ def test_cells_speak_stop_and_keep_their_names(walled: Client) -> None:
     assert desk.told.wait_settled(job, 2) == {0: "done", 1: "done"}
     assert desk.told.text(job) == "hello\nhello\n"
     assert desk.value(desk.cell("kept", worker=1)) == 7
+    (name,) = desk.captured({"data": bytes(5_000_000) + b"end"}, "data")
+    assert desk.value(desk.cell("data[-3:], len(data)", worker=1, names=(name,))) == (b"end", 5_000_003)
     job = desk.launch("cell", [desk.cell_task("print('on')\nimport time\ntime.sleep(60)", worker=0)])
     desk.told.wait(lambda: desk.told.text(job) == "on\n", "its beginning")
     engine.cancel(job)
