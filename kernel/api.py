@@ -126,7 +126,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def _in_notebook(what: str) -> None:
-    if lending.place() is not None:
+    if lending.in_task():
         raise RuntimeError(
             f"{what} is for the notebook: a task runs on the engine that its notebook is connected to. "
             "cm.map, cm.submit and cm.put work here."

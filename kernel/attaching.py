@@ -6,6 +6,7 @@ Read next: `identity.py`, `session.py`.
 
 import atexit
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +35,17 @@ _session: Session | None = None
 
 def attached() -> Session | None:
     """The attached session, if there is one."""
+    if (inside := lending.inside()) is not None:
+        known: Session | None = inside.session
+        return known
     return _session if _session is not None and not _session.closed and not _session.lost else None
 
 
 def current() -> Session:
     """The attached session; attaches by itself on first use."""
+    if (inside := lending.inside()) is not None:
+        known: Session = inside.attached(_open_in_thread)
+        return known.check()
     session = attached()
     lost = _session if session is None and _session is not None and _session.lost else None
     if lost is not None and lost.engine.name != os.environ.get(ENGINE, "embedded"):
@@ -137,6 +144,14 @@ def _open_inside() -> Session:
     session = _attach(engine, SessionSpec("", "a task", 0.0, identity.interpreter()))
     lending.at_end(session.hooks.task_ends)
     return session
+
+
+def _open_in_thread(engine: Engine, key: str) -> lending.Opened:
+    """Tasks in a process that is no worker of ours submit tasks: these have a session of their own."""
+    from . import identity
+
+    session = _attach(engine, SessionSpec(key, "tasks", 0.0, identity.interpreter()))
+    return lending.Opened(session, session.hooks.task_ends, partial(session.close, end_session=True))
 
 
 def _open_embedded() -> Session:

@@ -57,7 +57,7 @@ def _listed(fs: Iterable[Waitable] | Waitable) -> list[Any]:
     found: list[Any] = [fs] if isinstance(fs, concurrent.futures.Future | Several) else list(fs)
     for one in found:
         if not isinstance(one, concurrent.futures.Future | Several):
-            inside = " A Future that a task is given or uses is its value there." if lending.place() else ""
+            inside = " A Future that a task is given or uses is its value there." if lending.in_task() else ""
             raise TypeError(f"cm.wait and cm.as_completed take Futures and Results, not {one!r}.{inside}")
         if isinstance(one, Several):
             one.want_all()

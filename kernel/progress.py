@@ -43,7 +43,7 @@ class Progress:
         self._warning = warning  # a line to be said once, as soon as there is one
         self._warned = False
         self.cell = session.hooks.current
-        self._silent = lending.place() is not None  # a task's own waits are no news in the notebook
+        self._silent = lending.in_task()  # a task's own waits are no news in the notebook
         self._live = stop.kernel() is not None and (self.cell is None or self.cell.live)
         self._begun = time.monotonic()
         self._next = self._begun + (FIRST if self._live else HEADLESS_PERIOD)

@@ -17,7 +17,7 @@ from . import stop
 
 def install() -> None:
     """From now on errors are shown so. To be called again is harmless."""
-    if lending.place() is not None:
+    if lending.in_task():
         return  # a worker: what its tasks raise is shown in the notebook
     shell = stop.shell()
     if shell is None:

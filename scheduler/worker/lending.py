@@ -1,15 +1,18 @@
 """What code inside a worker may know of its place, and how it lends its slot while it waits.
 
-Owns the one record of what this process runs now. The kernel package asks it, so that tasks can submit tasks;
-in every other process (a notebook, a script, the inline engine) the answers are None and `lent` does nothing.
-Never talks to the hub itself: it is given a callable. Read next: `main.py`, `../core/lending.py`.
+Owns the one record of what this process, or this thread of another's worker, runs now. The kernel package
+asks it, so that tasks can submit tasks; everywhere else (a notebook, a script, the inline engine) the answers
+are None and `lent` does nothing. Never talks to the hub itself: it is given a callable. Read next: `main.py`,
+`../core/lending.py`, `../engines/dask/nests.py` (threads).
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Protocol
 
 from cellmesh.scheduler.wire.messages import Run, Waiting
 
@@ -20,6 +23,57 @@ class Place:
 
     folder: Path  # of the hub
     worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the kernel package has made for the tasks of a process that is no worker of ours."""
+
+    session: Any
+    task_ends: Callable[[], None]
+    close: Callable[[], None]
+
+
+class Inside(Protocol):
+    """A task that runs in a thread of such a process."""
+
+    @property
+    def parent(self) -> tuple[int, int]:
+        """Its (job, task)."""
+
+    @property
+    def session(self) -> Any:
+        """What it works with, if it has asked for that."""
+
+    def attached(self, open: Callable[[Any, str], Opened]) -> Any:
+        """The same; `open` makes it of an engine and a session's key."""
+
+
+class _Thread(threading.local):
+    inside: Inside | None = None
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def inside_of(task: Inside) -> Iterator[None]:
+    """What this thread runs meanwhile is this task."""
+    before, _thread.inside = _thread.inside, task
+    try:
+        yield
+    finally:
+        _thread.inside = before
+
+
+def inside() -> Inside | None:
+    """The task that this thread runs, in a process that is no worker of ours."""
+    return _thread.inside
+
+
+def in_task() -> bool:
+    """Whether this is a worker of ours, or a task in another's."""
+    return _now.place is not None or _thread.inside is not None
 
 
 @dataclass(slots=True)
@@ -44,6 +98,8 @@ def place() -> Place | None:
 
 def parent() -> tuple[int, int] | None:
     """The (job, task) that runs here now, for `JobSpec.parent`; None between tasks and outside workers."""
+    if _thread.inside is not None:
+        return _thread.inside.parent
     run = _now.run
     return None if run is None else (run.job, run.task.index)
 

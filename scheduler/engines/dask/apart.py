@@ -13,23 +13,22 @@ from pathlib import Path
 
 import msgspec
 
-from cellmesh.scheduler.engines.contract import HubGoneError, JobSpec, SessionSpec
+from cellmesh.scheduler.engines.contract import JobSpec, SessionSpec
 from cellmesh.scheduler.engines.embedded import EmbeddedEngine
 from cellmesh.scheduler.wire.messages import Interpreter
 
+from .beside import Beside
 from .errands import Errand, Errands
 
 FUNCTIONS = 100
 """So many functions are known to the hub of each session after their tasks."""
 
-ATTEMPTS = 3  # a hub may end between being found and being attached to
-
 
 class Apart:
-    """Of one Dask worker. `started` gives the hub's folder; `heard` says whether a session is listened to."""
+    """Of one Dask worker. `heard` says whether a session is listened to."""
 
-    def __init__(self, started: Callable[[], Path], heard: Callable[[str], bool]) -> None:
-        self._started = started
+    def __init__(self, beside: Beside, heard: Callable[[str], bool]) -> None:
+        self._beside = beside
         self._heard = heard
         self._clients: dict[str, _Client] = {}
         self._turn = threading.Lock()
@@ -40,7 +39,8 @@ class Apart:
         with self._turn:
             client = self._clients.get(session)
             if client is None or client.errands.gone:
-                client = self._clients[session] = self._opened(session, interpreter)
+                client = self._beside.attached(lambda folder: _Client(folder, session, interpreter))
+                self._clients[session] = client
             client.users += 1
         try:
             client.run(errand, interpreter)
@@ -48,15 +48,6 @@ class Apart:
             with self._turn:
                 client.users -= 1
             self.leave(session)
-
-    def _opened(self, session: str, interpreter: Interpreter) -> _Client:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return _Client(self._started(), session, interpreter)
-            except HubGoneError:
-                if attempt == ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
 
     def leave(self, session: str) -> None:
         """Nothing is kept for a session of which nothing runs, and that nobody listens to."""

@@ -35,6 +35,11 @@ class Attempt:
         self._lost = ""
         self._end: Report | None = None
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Its (job, task)."""
+        return self._order.run.job, self._order.run.task.index
+
     def begin(self) -> None:
         """It runs now."""
         self._tell(self.session, Begun(self.number))

@@ -11,14 +11,20 @@ import signal
 import sys
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
+from cellmesh.scheduler.engines.contract import HubGoneError
 from cellmesh.scheduler.nursery.start import ensure_hub
 from cellmesh.scheduler.wire import folders
 from cellmesh.scheduler.wire.records import Interpreter
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
 
 _BOUND = (
     "CUDA_VISIBLE_DEVICES",
@@ -61,6 +67,16 @@ class Beside:
         """Its folder; starts it if there is none. It ends with its last session, and with this process."""
         with self._starting:
             return ensure_hub(self._name, os.getpid(), self._environ)
+
+    def attached(self, attach: Callable[[Path], T]) -> T:
+        """What `attach` makes of its folder: it may end between being found and being attached to."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return attach(self.started())
+            except HubGoneError:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
 
     def end(self) -> None:
         """The Dask worker closes: everything beside it ends."""

@@ -25,6 +25,7 @@ from .attempts import Attempt
 from .beside import Beside
 from .errands import Errand
 from .hands import Hand, SharedModules, held, holding
+from .nests import Nests
 from .orders import REFS, Drop, News, Order, Outcome, Stop, is_dropped, place_of, read_order
 from .room import Room
 from .voices import Voices
@@ -62,7 +63,8 @@ class Work:
         self._voices = Voices(worker.loop)
         self._room = Room(worker.state.nthreads, worker.memory_manager.memory_limit or 0)
         self._idle: list[Hand] = []
-        self._apart = Apart(beside.started, self._voices.heard)
+        self._apart = Apart(beside, self._voices.heard)
+        self._nests = Nests(beside, self._voices.heard)
         self._running: dict[int, Hand | Errand] = {}  # by attempt
         self._modules = SharedModules()
         self._context = ""  # digest of the surroundings that this process has
@@ -76,6 +78,7 @@ class Work:
         """The worker closes."""
         _works.pop(self._worker.id, None)
         self._apart.close()
+        self._nests.close()
         while self._idle:
             self._idle.pop().close()
         if not _works:
@@ -127,7 +130,8 @@ class Work:
                 limit.daemon = True
                 limit.start()
             hand.runner.context = self._context
-            with nullcontext() if task.seeds is None else self._seeding, holding(objects):
+            seeding = nullcontext() if task.seeds is None else self._seeding
+            with seeding, holding(objects), self._nests.around(hand.attempt):
                 hand.run(order, blobs)
                 self._context = hand.runner.context
             whole = True
@@ -166,6 +170,7 @@ class Work:
         """Tell the news of a session to who asks, until he hangs up."""
         await self._voices.speak(comm, session, lambda: self._so_far(session), partial(self._wish, session))
         await asyncio.to_thread(self._apart.leave, session)
+        await asyncio.to_thread(self._nests.leave, session)
 
     def _so_far(self, session: str) -> list[News]:
         running = [hand.attempt for hand in self._running.values()]
@@ -189,6 +194,7 @@ class Work:
         hand = self._running.get(attempt)
         if hand is not None:
             hand.interrupt()
+            self._nests.stop(hand.attempt)
 
     def drop(self, session: str, through: int) -> None:
         """Interrupt the attempts of a session up to this one, also those that have not begun."""
@@ -204,7 +210,7 @@ class Work:
             hand = self._running.get(attempt)
             if hand is not None:
                 hand.attempt.late()
-                hand.interrupt()
+                self.stop(attempt)
 
     def told(self, key: str) -> bytes | None:
         """What is to be told of a task that is over; None if it is not here."""
