@@ -10,9 +10,12 @@ import pytest
 from conformance.recording import Desk
 from distributed import Client
 from engines.dask.hosts_net import Net, why_not
+from engines.dask.test_actor_moves import polled, saved, worker_of
+from hub.acting import Counter, local, start
 from msgspec.structs import replace
 
 from cellmesh.scheduler.engines.dask.engine import DaskEngine
+from cellmesh.scheduler.wire.actors import ActorInfo
 
 LOST_SECONDS = 90.0
 """What Dask takes to notice a cut cable, and much more for a machine that has other things to do."""
@@ -48,13 +51,18 @@ def desk(client: Client) -> Iterator[Desk]:
     opened.engine.close(end_session=True)
 
 
+def host_of(address: str) -> str:
+    """The host of this Dask worker."""
+    return {"11": "a", "12": "b"}[address.rpartition(":")[0].rpartition(".")[2]]
+
+
 def name_of(desk: Desk, number: int) -> str:
     """The host of a mesh worker."""
     engine = desk.engine
     assert isinstance(engine, DaskEngine)
     host = engine._fleet.place(number)
     assert host is not None
-    return {"11": "a", "12": "b"}[host.address.rpartition(":")[0].rpartition(".")[2]]
+    return host_of(host.address)
 
 
 def test_a_cell_on_all_hosts_speaks_and_stops(desk: Desk) -> None:
@@ -104,3 +112,20 @@ def lost(desk: Desk, end: str, net: Net, client: Client) -> None:
 @pytest.mark.parametrize("end", ["cut", "kill", "drain"])
 def test_work_moves_from_a_host_that_goes(desk: Desk, end: str, net: Net, client: Client) -> None:
     lost(desk, end, net, client)
+
+
+def test_an_actor_of_a_host_that_is_cut_off_goes_on_from_its_checkpoint(
+    desk: Desk, net: Net, client: Client
+) -> None:
+    first = start(desk, Counter, 5, name="llm", restarts=1)
+    assert local(desk, first, "add", 1) == 6
+    saved(desk, client, first, polled)
+    before = host_of(worker_of(client, first.id))
+    net.cut(before)
+
+    def back() -> list[ActorInfo]:
+        return [each for each in desk.told.actors(first.id) if (each.state, each.incarnation) == ("alive", 2)]
+
+    desk.told.wait(back, "its return", LOST_SECONDS)
+    assert {before, host_of(worker_of(client, first.id))} == {"a", "b"}
+    assert local(desk, back()[-1], "add", 1) == 7
