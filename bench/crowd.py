@@ -24,7 +24,7 @@ import msgspec
 import zmq
 from distributed import Client, LocalCluster
 
-from cellmesh.scheduler.engines.dask.plugin import Plugin
+from cellmesh.scheduler.engines.dask import plugin
 from cellmesh.scheduler.hub.peers import Peers
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire import folders, messages as msg
@@ -50,7 +50,7 @@ class Crowd:
     def __init__(self, workers: int) -> None:
         self.workers = workers  # of each host
         self.hubs: dict[int, Hub] = {}
-        self.counts = {"messages": 0, "frames": 0, "bytes": 0, "taken": 0}
+        self.counts = {"messages": 0, "frames": 0, "bytes": 0, "actors": 0}
         self.due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._poller = zmq.Poller()
@@ -118,7 +118,7 @@ class Hub:
         self.peers = Counting(self.socket, crowd.counts)
         self._session = ""
         self._mesh: list[msg.WorkerInfo] = []
-        self._actors: dict[int, msg.ActorInfo] = {}
+        self._actors: dict[int, tuple[bytes, msg.ActorInfo]] = {}  # whose they are, and how
         folders.write_connection(
             self.folder,
             folders.Connection(msg.PROTOCOL, self.name, address, os.getpid(), str(self._data)),
@@ -129,7 +129,6 @@ class Hub:
         while self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
             identity, frame = self.socket.recv_multipart()
             for message in self.peers.receive(identity, frame):
-                self._crowd.counts["taken"] += 1
                 self._take(identity, message)
 
     def _take(self, identity: bytes, message: Any) -> None:
@@ -159,17 +158,22 @@ class Hub:
                     self._run(job, task, say)
             case msg.StartActor():
                 info = msg.ActorInfo(message.actor, message.name, message.title, "", "starting")
-                self._actors[info.id] = info
+                self._actors[info.id] = identity, info
+                self._crowd.counts["actors"] += 1
                 say(msg.ActorAnswer(message.request, info, fresh=True))
             case msg.ListActors(request):
-                say(msg.Actors(request, list(self._actors.values())))
+                say(msg.Actors(request, self._hosted()))
+            case msg.EndActor(actor, why):
+                _, info = self._actors.pop(actor)
+                say(msg.ActorState(msgspec.structs.replace(info, state="ended", why=why)))
             case msg.AckNow():
                 self.peers.hurry(identity)
 
     def _about(self) -> msg.SessionInfo:
-        return msg.SessionInfo(
-            self._session, "a notebook", True, 0, self._mesh, [], [], list(self._actors.values())
-        )
+        return msg.SessionInfo(self._session, "a notebook", True, 0, self._mesh, [], [], self._hosted())
+
+    def _hosted(self) -> list[msg.ActorInfo]:
+        return [info for _, info in self._actors.values()]
 
     def _run(self, job: int, task: msg.TaskWire, say: Callable[[msg.Wire], None]) -> None:
         said = _SAID.search(codec.loads(task.payload).source)
@@ -177,11 +181,10 @@ class Hub:
             (said[1], *(int(word or 0) for word in said.groups()[1:])) if said else ("", 0, 0)
         )
         if what == "restarts" and not task.worker:  # once for each host
-            for info in self._actors.values():
+            for whose, info in self._actors.values():
                 for state in ("restarting", "starting"):
-                    say(
-                        msg.ActorState(msgspec.structs.replace(info, state=state, why="was ended by SIGKILL"))
-                    )
+                    told = msgspec.structs.replace(info, state=state, why="was ended by SIGKILL")
+                    self.peers.send(whose, msg.ActorState(told))
         total, begin = int(rate) * int(seconds), time.monotonic()
 
         def step(done: int) -> None:
@@ -228,25 +231,12 @@ class Beside:
         return theirs
 
 
-class CrowdPlugin(Plugin):
-    """Installed before the notebook comes, whose own is not installed then: it has the same name."""
-
-    async def setup(self, worker: Any) -> None:
-        """As the real one; only the hub is another."""
-        await super().setup(worker)
-        self._beside = Beside(_crowds[-1].hub())  # type: ignore[assignment]
-
-
-_crowds: list[Crowd] = []
-"""The one of this process: the plugins are unpickled here, and look for it."""
-
-
 def main(hosts: int, workers: int) -> None:
     """Print the scheduler's address, then serve."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     crowd = Crowd(workers)
-    _crowds.append(crowd)
+    plugin.Beside = lambda *_: Beside(crowd.hub())  # type: ignore[assignment,misc]
     with (
         dask.config.set(_QUIET),
         LocalCluster(
@@ -260,7 +250,7 @@ def main(hosts: int, workers: int) -> None:
         ) as cluster,
         Client(cluster) as client,
     ):
-        client.register_plugin(CrowdPlugin())
+        client.register_plugin(plugin.Plugin())  # the notebook's own is the same
         print(json.dumps({"address": cluster.scheduler_address}), flush=True)
         threading.Thread(target=crowd.run, daemon=True).start()
         for _ in sys.stdin:

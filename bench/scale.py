@@ -27,6 +27,9 @@ import psutil
 
 from . import simulation
 
+QUIET = 0.2
+"""Seconds in which a notebook that has nothing to do does next to nothing."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -50,7 +53,6 @@ class Hosts:
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
         self.address: str = self._answer()["address"]
@@ -87,6 +89,7 @@ class Notebook:
         from IPython.core.interactiveshell import InteractiveShell
 
         self._hosts = hosts
+        self._actors: list[Any] = []
         self._shell: Any = InteractiveShell.instance()
         self._shell.run_line_magic("load_ext", "cellmesh")
 
@@ -115,20 +118,30 @@ class Notebook:
         """What `%mesh` shows, as text and as HTML."""
         self._shell.run_line_magic("mesh", "")
 
-    def start_actors(self) -> None:
-        """As many as workers, by their hosts: nothing of Dask's own placing is in it."""
-        from cellmesh.kernel import attaching
-        from cellmesh.scheduler.wire.actors import StartActor
-        from cellmesh.scheduler.wire.messages import ActorOptions
+    def start_actors(self, count: int) -> None:
+        """As many as workers."""
+        import cellmesh as cm
 
-        session = attaching.current()
-        fleet: Any = session.engine._fleet  # type: ignore[attr-defined]
-        for host in list(fleet.hosts.values()):
-            for _ in host.numbers:
-                number = session.engine.new_job_id()
-                host.engine.actors.start(
-                    StartActor(0, number, "", "Model", "1", "", b"", ActorOptions(restarts=3))
-                )
+        self._actors = [cm.actor(restarts=3)(Model).start() for _ in range(count)]
+        while self._hosts.counts()["actors"] < count:
+            time.sleep(QUIET)  # they are placed one after another
+        self._rest()
+
+    def restart_actors(self) -> None:
+        """All of them; hosts tell the scheduler, and that the notebook."""
+        self.cell("restarts")
+        self._rest()
+
+    def _rest(self) -> None:
+        """Until nothing more is to be done here."""
+        spent = -1.0
+        while time.process_time() - spent > QUIET / 20:
+            spent = time.process_time()
+            time.sleep(QUIET)
+
+
+class Model:
+    """What the actors are of."""
 
 
 def measure(workers: int, hosts: int, seconds: int) -> tuple[list[Cost], dict[str, int]]:
@@ -156,8 +169,8 @@ def measure(workers: int, hosts: int, seconds: int) -> tuple[list[Cost], dict[st
                 f"all say how far they are, 10 times a second for {seconds} s",
                 lambda: notebook.cell(f"tracks 10 {seconds}"),
             ),
-            ("start an actor for each", notebook.start_actors),
-            ("all actors restart", lambda: notebook.cell("restarts")),
+            ("start an actor for each", lambda: notebook.start_actors(workers)),
+            ("all actors restart", notebook.restart_actors),
             ("%mesh", notebook.status),
         ):
             found.append(notebook.cost(what, action))
