@@ -176,7 +176,7 @@ def actor_row(info: ActorInfo, facts: Facts | None) -> ActorRow:
         name=(info.name or "-") + (" (detached)" if info.options.detached else ""),
         title=info.title,
         state=state,
-        pid=str(info.pid or "-"),
+        pid=(f"{info.pid} on {info.host}" if info.host else str(info.pid)) if info.pid else "-",
         gpus=", ".join(info.gpus) or "-",
         memory=memory,
         data=data,

@@ -62,6 +62,12 @@ class Caller:
         return self._reach.local is not None
 
     @property
+    def prefix(self) -> str:
+        """How the names begin of what is made for it; "": it cannot read this machine's memory."""
+        engine = self.session.engine
+        return "" if engine.actors.is_far(self.info.id) else engine.object_prefix()
+
+    @property
     def title(self) -> str:
         """How people call it."""
         return self.info.name or self.info.title
@@ -121,7 +127,7 @@ class Caller:
         packed = one.packed
         try:
             if packed.payload is None and not one.taker.done():  # else cancelled while it waited
-                one.payload = packed.finish(self.session.engine.object_prefix())
+                one.payload = packed.finish(self.prefix)
         except Exception as error:  # noqa: BLE001 - what a Future in the arguments raised is this one's outcome
             one.taker.fail(error)
             self.session.bell.ring()

@@ -98,11 +98,11 @@ class Method:
     ) -> Any:
         actor, title = self._target._pick(), self.title
         caller = actor._caller
-        session = caller.session.check()
+        caller.session.check()
         try:
             packed = packing.plain((args, kwargs))
             if packed is None:
-                packed = packing.pack((args, kwargs), session.engine.object_prefix(), stays=True)
+                packed = packing.pack((args, kwargs), caller.prefix, stays=True)
         except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
             given = [(f"argument {i} of `{title}`", part) for i, part in enumerate(args, start=1)]
             given += [(f"argument `{name}` of `{title}`", part) for name, part in kwargs.items()]

@@ -177,6 +177,10 @@ class Lives(ABC):
         """The folder that outlives its processes: its checkpoint is there, or is looked for at its start."""
         raise EngineError(NOT_KEPT)
 
+    def is_far(self, actor: int) -> bool:
+        """Whether it cannot read this process's shared memory, though others can."""
+        return False
+
     def local(self, actor: int) -> LocalActor | None:
         """The actor, if it lives in this process; others are at their address."""
         return None

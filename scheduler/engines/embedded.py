@@ -30,6 +30,7 @@ from .contract import (
 )
 from .delivered import Delivered, Deliveries
 from .embedded_actors import EmbeddedActors
+from .far_actors import FarActors
 from .questions import Questions
 from .welcome import Answer
 
@@ -62,7 +63,12 @@ class EmbeddedEngine(Engine):
         self._context = ""
         self._delivered = Deliveries()
         self._questions = Questions(self._post)
-        self._actors = EmbeddedActors(self._questions, self._post)
+        gate = folders.gate(folder)
+        self._actors = (
+            FarActors(self._questions, self._post, gate)
+            if shares_memory and gate.exists()
+            else EmbeddedActors(self._questions, self._post)
+        )
         self._dealer: Dealer[Any] | None = None
         self._gone = False
         self._missed = 0  # how often we were told that the hub is away
@@ -101,10 +107,13 @@ class EmbeddedEngine(Engine):
         if self._shares_memory:
             makers.open_maker(welcome.objects, folders.spill_folder(Path(connection.data)))
         info = welcome.session
+        self._actors.session = welcome.key
+        self._actors.sink = sink.actor
         self.set_context(session.interpreter)
         return Survivors() if info is None else Survivors(tuple(info.mesh), tuple(info.jobs))
 
     def close(self, *, end_session: bool) -> None:
+        self._actors.close()
         if self._dealer is None:
             return
         if not self._gone:
@@ -246,8 +255,8 @@ class EmbeddedEngine(Engine):
                 case msg.Freed(names):
                     makers.freed(names) if names else makers.rest()
                 case lives.ActorState(info):
-                    self._actors.told(info)
-                    sink.actor(info)
+                    if self._actors.told(info):
+                        sink.actor(info)
                 case msg.Status() | lives.ActorAnswer() | lives.Actors() | lives.Recipe():
                     self._questions.answered(message)
                 case msg.Notice(text):

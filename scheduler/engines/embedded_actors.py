@@ -25,6 +25,8 @@ class EmbeddedActors(Lives):
         self._post = post
         self._followed: dict[int, None] = {}
         self.data = Path()  # the hub's data folder, once it is known
+        self.session = ""  # as the hub calls it, once that is known
+        self.sink: Callable[[wire.ActorInfo], None] = lambda info: None  # who is told of changes
 
     def start(self, wanted: wire.StartActor) -> wire.ActorAnswer:
         """Waits for the answer, but not until it is alive."""
@@ -57,10 +59,14 @@ class EmbeddedActors(Lives):
         """It outlives the process of the task that started it."""
         self._post(wire.KeepActor(actor))
 
-    def told(self, info: wire.ActorInfo) -> None:
-        """The hub has said how it is; of one that has ended nothing more will come."""
+    def told(self, info: wire.ActorInfo) -> bool:
+        """The hub has said how it is; of one that has ended nothing more will come. Whether to pass it on."""
         if info.state == "ended":
             self._followed.pop(info.id, None)
+        return True
+
+    def close(self) -> None:
+        """This process leaves the session."""
 
     def follow_again(self) -> None:
         """The hub is back."""

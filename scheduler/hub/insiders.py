@@ -62,6 +62,7 @@ def hello(hub: Hub, identity: bytes, greeting: msg.Hello) -> None:
             logs=record.logs,
             objects=prefix,
             memory=hub.core.state.memory,
+            key=client.session,
         ),
     )
     if again or greeting.returning:

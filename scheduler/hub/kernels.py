@@ -108,6 +108,7 @@ def _welcome(hub: Hub, client: Client) -> msg.Welcome:
         logs=hub.store.sessions[client.session].logs,
         objects=hub.orders.client_prefix(client.id),
         memory=state.memory,
+        key=client.session,
     )
 
 

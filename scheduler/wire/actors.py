@@ -147,3 +147,39 @@ class ActorUp(Wire, frozen=True):
     incarnation: int
     address: str = ""
     failure: bytes = b""
+
+
+# --- a process in a cluster <-> the gate of its host: a length (4 bytes) before each message ----------
+
+MOVED = "left"
+"""How the reason begins for which an actor has ended here that lives on elsewhere."""
+
+
+class EnterGate(Wire, frozen=True):
+    """First word: of which session this is a process."""
+
+    session: str
+
+
+class ReadFar(Wire, frozen=True):
+    """What is in this segment of another host? Answered by `FarObject`."""
+
+    request: int
+    name: str
+    size: int
+
+
+class FarActor(Wire, frozen=True):
+    """How an actor is, with an address on this host; names of what it makes elsewhere begin with `prefix`."""
+
+    actor: ActorInfo
+    prefix: str = ""  # "": it lives here
+
+
+class FarObject(Wire, frozen=True):
+    request: int
+    data: bytes | None
+
+
+ToGate = EnterGate | FindActor | ListActors | FollowActor | EndActor | ReadFar
+FromGate = FarActor | ActorAnswer | Actors | FarObject

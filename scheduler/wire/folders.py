@@ -108,6 +108,11 @@ def actor_home(data: Path, actor: int) -> Path:
     return data / "actors" / f"{actor:x}"
 
 
+def gate(folder: Path) -> Path:
+    """The socket in a hub's folder by which its processes reach other hosts, if the hub is one of many."""
+    return folder / "gate"
+
+
 def segment_prefix(hub: str) -> str:
     """How the names of all shared-memory segments of a hub begin."""
     return f"cellmesh-{_mark()}-{hub}-"

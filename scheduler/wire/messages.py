@@ -184,6 +184,7 @@ class Welcome(Wire, frozen=True):
     logs: str  # folder of this session's logs
     objects: str  # name prefix of this client's shared-memory segments
     memory: int = 0  # bytes that the hub can promise to tasks
+    key: str = ""  # of the session
 
 
 class Refuse(Wire, frozen=True):

@@ -55,6 +55,7 @@ class Beside:
             self._environ["CUDA_VISIBLE_DEVICES"] = ",".join(seen[:gpus])
         self._cwd = cwd
         self._starting = threading.Lock()
+        self.begun: Callable[[Path], None] = lambda folder: None  # called with its folder before it is used
 
     def living(self) -> Path | None:
         """Its folder, if it runs."""
@@ -66,7 +67,9 @@ class Beside:
     def started(self) -> Path:
         """Its folder; starts it if there is none. It ends with its last session, and with this process."""
         with self._starting:
-            return ensure_hub(self._name, os.getpid(), self._environ)
+            folder = ensure_hub(self._name, os.getpid(), self._environ)
+            self.begun(folder)
+            return folder
 
     def attached(self, attach: Callable[[Path], T]) -> T:
         """What `attach` makes of its folder: it may end between being found and being attached to."""

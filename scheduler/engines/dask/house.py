@@ -26,6 +26,9 @@ from cellmesh.scheduler.wire.messages import (
 
 from .lodge import Lodge
 
+OWNER = "actors of "
+"""So begin the names of such sessions."""
+
 
 class House:
     """Is the sink of its engine: of jobs, which it has none of, nothing is told.
@@ -48,7 +51,7 @@ class House:
 
     def open(self, interpreter: Interpreter) -> None:
         """Attach."""
-        self.engine.open(SessionSpec(f"actors of {self.owner}", self._name, 0.0, interpreter), self)
+        self.engine.open(SessionSpec(f"{OWNER}{self.owner}", self._name, 0.0, interpreter), self)
 
     def start(self, order: Lodge) -> str:
         """Have this actor live here; else why not."""

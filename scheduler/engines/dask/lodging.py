@@ -23,7 +23,7 @@ import msgspec
 
 from cellmesh.scheduler.engines.contract import EngineError, HubGoneError
 from cellmesh.scheduler.wire import folders
-from cellmesh.scheduler.wire.actors import ActorInfo
+from cellmesh.scheduler.wire.actors import MOVED, ActorInfo
 from cellmesh.scheduler.worker.host import begun
 
 from .beside import Beside
@@ -278,7 +278,7 @@ class Lodging:
                 await lodger.copying
             assert lodger.info is not None
             copy = await self._sent(lodger, lodger.info.saved, alone=False)
-            lodger.house.engine.actors.end(order.start.actor, "left")
+            lodger.house.engine.actors.end(order.start.actor, MOVED)
         lodger.ended = True
         await self.pins.free(order.start.actor)
         self._lodgers.pop(order.start.actor, None)

@@ -22,6 +22,7 @@ from cellmesh.scheduler.wire.messages import PROTOCOL, Ref
 from cellmesh.scheduler.wire.records import Interpreter
 
 from .beside import Beside
+from .gate import Gate
 from .gpus import own_gpus
 from .lodging import Lodging
 from .orders import OP as OP
@@ -46,12 +47,15 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
         self._beside = Beside(worker.id, worker.state.nthreads, worker.local_directory, gpus)
         self._lodging = Lodging(worker, self._beside)
         self._stock = Stock(worker, self._beside, OP)
+        self._gate = Gate(worker)
+        self._beside.begun = self._gate.open_soon
         self._work = Work(worker, self._beside)
         worker.handlers[OP] = self._handle
 
     async def teardown(self, worker: Any) -> None:
         """And this when it closes."""
         await self._lodging.close()
+        await self._gate.close()
         worker.handlers.pop(OP, None)
         self._work.close()
         self._beside.end()

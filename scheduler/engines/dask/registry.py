@@ -63,6 +63,9 @@ class Registry(SchedulerPlugin):  # type: ignore[misc]  # distributed has no typ
                 return None if actor is None else _encode((actor.start, actor.kind))
             case "renew":
                 self._renew(**about)
+            case "end":
+                if (known := self._book.living.get(about["actor"])) is not None:
+                    self.end(known, about["why"])
             case "room":
                 return self._hosting.stores.keeper(about["actor"])
             case "reset":
