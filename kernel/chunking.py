@@ -17,6 +17,9 @@ EIGHTHS = 8
 MOST_TASKS = 4000
 """When a whole sequence is handed over at once, it becomes at most about so many tasks."""
 
+FEWEST_TURNS = 8
+"""But every slot has at least about so many, if there are so many items."""
+
 
 @dataclass(slots=True)
 class Planner:
@@ -32,6 +35,7 @@ class Planner:
 
     slots: int
     target: float = TARGET
+    most: int = MOST_TASKS
     last: int = 0
     per_item: float | None = None  # seconds that one item keeps one slot busy
 
@@ -60,7 +64,7 @@ class Planner:
     def all(self, remaining: int) -> list[int]:
         """Sizes for everything that is left, to be handed over now."""
         sizes = []
-        least = max(1, remaining // MOST_TASKS)
+        least = max(1, remaining // max(self.most, FEWEST_TURNS * self.slots))
         while remaining > 0:
             if self.per_item is None:
                 size = least

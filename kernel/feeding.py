@@ -25,9 +25,6 @@ from .sources import can_be_cut
 AHEAD = 4
 """Chunks per slot that may be in flight while nothing is known, and for lazy iterables always."""
 
-COMMIT_AFTER = 0.2
-"""Seconds after which the rest of a sequence is handed over, however much is known by then."""
-
 MOURNED = 100
 """So many lost items of one chunk are named."""
 
@@ -59,7 +56,8 @@ class Feeder:
         self._items = iter(items)
         self.total = total
         self._template = template
-        self._planner = Planner(slots)
+        self._planner = Planner(slots, most=job.session.engine.most_tasks)
+        self._patience = job.session.engine.patience  # then the rest is handed over, however much is known
         self._window = AHEAD * slots
         self._single = bool(template.options.get("timeout"))  # one call a task: that is what is limited
         self.starts: dict[int, int] = {}  # by task
@@ -109,7 +107,7 @@ class Feeder:
                 if sizes:
                     self._send(sizes)
                 elif not self.exhausted:
-                    self._wake.wait(self._patience())
+                    self._wake.wait(self._until_committed())
         except BaseException as error:  # noqa: BLE001 - it becomes the map's error, raised where it is iterated
             self.error = error
             self._end()
@@ -131,13 +129,13 @@ class Feeder:
 
     def _committed(self) -> bool:
         since = self._job.first_item_at or self._begun
-        return time.monotonic() - since >= COMMIT_AFTER
+        return time.monotonic() - since >= self._patience
 
-    def _patience(self) -> float | None:
+    def _until_committed(self) -> float | None:
         if self.total is None or self._bytes_ahead > BYTES_AHEAD:
             return None
         since = self._job.first_item_at or self._begun
-        return max(0.001, since + COMMIT_AFTER - time.monotonic())
+        return max(0.001, since + self._patience - time.monotonic())
 
     def _remaining(self) -> int | None:
         return None if self.total is None else self.total - self.count

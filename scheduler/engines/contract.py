@@ -191,6 +191,12 @@ class Engine(ABC):
 
     name: str
 
+    patience = 0.2
+    """Seconds in which a map's first small results should be here: the rest is cut into tasks by these."""
+
+    most_tasks = 4000
+    """A map is not cut into many more tasks than that while nobody knows what its items take."""
+
     @property
     @abstractmethod
     def actors(self) -> Lives:

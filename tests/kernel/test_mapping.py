@@ -94,6 +94,12 @@ def test_tiny_items_are_gathered_and_the_tail_shrinks() -> None:
     assert sizes[-1] < max(sizes)
 
 
+def test_what_nobody_knows_is_cut_into_few_tasks_where_these_are_dear() -> None:
+    assert len(Planner(slots=2).all(10_000)) == 5000
+    assert len(Planner(slots=2, most=500).all(10_000)) == 500
+    assert len(Planner(slots=1000, most=500).all(10_000)) == 10_000, "but each slot has its turns"
+
+
 def test_slow_items_stay_single() -> None:
     planner = Planner(slots=2)
     planner.measured(items=2, seconds=1.0)

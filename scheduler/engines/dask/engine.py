@@ -51,6 +51,8 @@ class DaskEngine(Engine):
     """
 
     name = "dask"
+    patience = 1.0
+    most_tasks = 500  # each costs the scheduler a millisecond or more
 
     def __init__(
         self, client: Client, cluster: Any = None, *, owned: bool = False, checkpoints: str = ""
