@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,9 @@ class FarActors(EmbeddedActors):
         """The hub here has said how it is; of one that it does not know, or that has moved, the gate does."""
         super().told(info)
         if info.state == "ended" and (not info.title or info.why.startswith(wire.MOVED)):
-            self._say(wire.FollowActor(info.id))
-            return False
+            with suppress(EngineError):  # the gate is gone, and all on this host with it
+                self._say(wire.FollowActor(info.id))
+                return False
         return True
 
     def close(self) -> None:

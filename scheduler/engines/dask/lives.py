@@ -33,6 +33,7 @@ from .registry import Registry
 from .told import Told
 
 AGAIN_SECONDS = 0.5
+CLOSE_SECONDS = 5.0
 
 _read = msgspec.msgpack.Decoder(Found).decode
 
@@ -86,7 +87,7 @@ class FleetLives(Lives):
         self._client.loop.add_callback(self._deafen)
         self._news.put(None)
         if threading.current_thread() is not self._teller:
-            self._teller.join()
+            self._teller.join(CLOSE_SECONDS)  # it may wait for a host that does not answer
 
     def set_context(self, interpreter: Interpreter) -> None:
         """Surroundings of what is started from now on."""

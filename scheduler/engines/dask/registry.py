@@ -240,6 +240,11 @@ class Registry(SchedulerPlugin):  # type: ignore[misc]  # distributed has no typ
         """All that lived beside it goes on elsewhere."""
         self._hosting.worker_gone(worker)
 
+    def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:
+        """An adaptive cluster that shrinks keeps the workers beside which actors live."""
+        taken = {actor.worker for actor in self._book.living.values()}
+        return [ws for ws in workers if ws.address not in taken]
+
     def log_event(self, topic: str, msg: Any) -> None:
         """Dask's scheduler notes something: a worker that begins to close is asked for its actors."""
         if isinstance(msg, dict) and msg.get("action") == "worker-status-change":

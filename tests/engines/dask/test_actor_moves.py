@@ -168,6 +168,20 @@ def test_a_worker_that_closes_is_left_with_the_state_of_this_moment(
     cm.connect("inline")
 
 
+def test_a_cluster_that_shrinks_keeps_the_workers_of_actors(machines: Machines, client: Client) -> None:
+    engine = DaskEngine(client)
+    desk = Desk(engine, "shrinking")
+    info = start(desk, Counter)
+
+    def shrink(dask_scheduler: Any) -> list[str]:
+        return list(dask_scheduler.workers_to_close(n=3))
+
+    closing = client.run_on_scheduler(shrink)
+    assert len(closing) == 2
+    assert worker_of(client, info.id) not in closing
+    engine.close(end_session=True)
+
+
 def test_calls_under_way_run_once_or_fail(machines: Machines, client: Client) -> None:
     cm.connect("dask", client)
 
