@@ -26,7 +26,7 @@ FREE = "F"  # nobody needs it; its maker keeps the memory for what it makes next
 _MARKS = 3
 
 _counter = count(1)
-_elsewhere: dict[str, Callable[[Ref], bytes | memoryview | None]] = {}
+_elsewhere: dict[str, Callable[[Ref], bytes | bytearray | None]] = {}
 _views: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 
 
@@ -83,7 +83,7 @@ def viewed() -> bool:
     return bool(_views)
 
 
-def elsewhere(prefix: str, read: Callable[[Ref], bytes | memoryview | None]) -> None:
+def elsewhere(prefix: str, read: Callable[[Ref], bytes | bytearray | None]) -> None:
     """Segments of such names are in another machine's memory: this brings what is in one, if it knows it."""
     _elsewhere[prefix] = read
 

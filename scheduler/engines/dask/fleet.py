@@ -23,7 +23,9 @@ from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, Ref, Ta
 from .cells import Cells
 from .descriptors import make_room
 from .freight import Freight
+from .held import HOLD
 from .host import Host
+from .keys import session_of
 from .mirror import Mirror, ask, ask_async
 from .placing import NO_WORKERS
 from .roll import Load, Member, Members
@@ -209,6 +211,10 @@ class Fleet:
             if numbers != host.numbers or gpus:
                 with suppress(EngineError):  # it is just leaving, which will be told
                     self._resize(host, numbers, gpus)
+        held = [host.address for host in self.hosts.values() if host.numbers]
+        self._client.sync(
+            getattr(self._client.scheduler, HOLD), session=session_of(self._spec.key), workers=held
+        )
         self.mesh_changed()
 
     def _resize(self, host: Host, numbers: list[int], gpus: int) -> None:

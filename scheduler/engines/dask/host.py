@@ -61,7 +61,7 @@ class Host:
         segments.nowhere(self._prefix)
         self.engine.close(end_session=end_session)
 
-    def _read(self, ref: Ref) -> bytes | memoryview:
+    def _read(self, ref: Ref) -> bytearray:
         return self.engine.mirror.read(ref.name, ref.size)
 
     def _number(self, worker: int | None) -> int | None:

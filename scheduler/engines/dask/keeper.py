@@ -18,6 +18,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from cellmesh.scheduler.wire.messages import PROTOCOL
 
 from . import keys as ours
+from .held import HOLD, Held
 from .plugin import OP
 from .registry import Registry
 from .relay import RELAY, Relay
@@ -72,6 +73,8 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         scheduler.handlers[END] = self._end
         scheduler.handlers[RELAY] = Relay(scheduler).handle
         self._roll = Roll(scheduler)
+        self._held = Held(scheduler)
+        scheduler.handlers[HOLD] = self._held.hold
         scheduler.handlers[ROLL] = self._roll.handle
         scheduler.handlers[LOADS] = self._roll.loads
 
@@ -140,6 +143,7 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
 
     def _end(self, session: str) -> None:
         """Nothing of this session is."""
+        self._held.free(session)
         registry = self._scheduler.plugins.get(Registry.name)
         if registry is not None:
             registry.session_over(session)

@@ -5,9 +5,15 @@ Owns their form. Never looks at what tasks bring. Read next: `keeper.py`, `book.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 _MARK = "cm"
+
+
+def session_of(key: str) -> str:
+    """What a session is called in Dask's scheduler: its own key says where notebooks are."""
+    return hashlib.blake2b(key.encode(), digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ own socket. Read next: `registry.py`, `fleet.py`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import queue
 import threading
 import uuid
@@ -28,6 +27,7 @@ from cellmesh.scheduler.wire.messages import Interpreter, Payload
 
 from .fleet import Fleet
 from .host import Host
+from .keys import session_of
 from .lodge import LIVES, NEWS, Found, Wanted
 from .registry import Registry
 from .told import Told
@@ -57,7 +57,7 @@ class FleetLives(Lives):
         self._interpreter = spec.interpreter
         self._blobs = blobs
         self._place = place
-        self._session = hashlib.blake2b(spec.key.encode(), digest_size=6).hexdigest()
+        self._session = session_of(spec.key)
         self._kernel = uuid.uuid4().hex
         self._news: queue.SimpleQueue[bytes | str | None] = queue.SimpleQueue()
         self._there = threading.Event()

@@ -22,6 +22,7 @@ from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.wire import folders
 
 from .plugin import OP
+from .stock import chunks
 from .streams import pump
 from .ways import opened
 
@@ -111,10 +112,25 @@ class Mirror:
             return True  # it is busy, or the network is; what is gone the scheduler will know
         return found is not None and found["name"] == self._name
 
-    def read(self, name: str, size: int) -> bytes | memoryview:
+    def read(self, name: str, size: int) -> bytearray:
         """What is in a segment there."""
-        data: bytes | memoryview = ask(self._client, self.address, "read", name=name, size=size)
-        return data
+        try:
+            content: bytearray = self._client.sync(self._read, name, size)
+        except OSError as error:
+            raise EngineError(f"The Dask worker at {self.address} has it no more ({error}).") from error
+        return content
+
+    async def _read(self, name: str, size: int) -> bytearray:
+        content, done = bytearray(size), 0
+        comm = await opened(self._client, self.address)
+        try:
+            await comm.write({"op": OP, "what": "give", "name": name, "size": size})
+            async for chunk in chunks(comm, size):
+                content[done : done + len(chunk)] = chunk
+                done += len(chunk)
+        finally:
+            comm.abort()
+        return content
 
     def lose(self) -> None:
         """The worker is gone: whoever looks at the folder sees that its hub has ended. Any thread."""

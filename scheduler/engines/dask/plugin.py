@@ -16,9 +16,8 @@ import msgspec
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.protocol import to_serialize
 
-from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire import folders
-from cellmesh.scheduler.wire.messages import PROTOCOL, Ref
+from cellmesh.scheduler.wire.messages import PROTOCOL
 from cellmesh.scheduler.wire.records import Interpreter
 
 from .beside import Beside
@@ -95,13 +94,10 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
                 return None if content is None else to_serialize(memoryview(content))
             case "open":
                 return await self._open(comm, **about)
-            case "read":
-                return to_serialize(await asyncio.to_thread(self._read, **about))
             case "take":
                 return await self._stock.take(comm, **about)
             case "give":
-                await self._stock.give(comm, **about)
-                return "dont_reply"
+                return await self._stock.give(comm, **about)
         raise ValueError(
             f"cellmesh does not know {what!r}: notebook and workers have different versions of it."
         )
@@ -133,8 +129,3 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
         await comm.write(True)
         await pump(comm, reader, writer)
         return "dont_reply"
-
-    def _read(self, *, name: str, size: int) -> memoryview:
-        if not self._beside.segment(name):
-            raise PermissionError(f"{name} is no object of cellmesh.")
-        return segments.view(Ref(name, size))

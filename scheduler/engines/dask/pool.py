@@ -6,7 +6,6 @@ Owns what the engine asks of them, and how large objects are brought to this pro
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from cellmesh.scheduler.wire.messages import Interpreter, JobInfo, Payload, Ref,
 from . import hands
 from .desk import Desk
 from .guests import Guests
+from .keys import session_of
 from .orders import REFS
 from .puts import Puts
 from .sent import Wanted
@@ -31,7 +31,7 @@ class Pool:
     def __init__(self, client: Client, session_key: str, told: Told, blobs: Callable[[str], Payload]) -> None:
         self._client = client
         self._blobs = blobs
-        session = hashlib.blake2b(session_key.encode(), digest_size=6).hexdigest()
+        session = session_of(session_key)
         self._prefix = f"{REFS}{session}-"
         self._puts = Puts(client, session)
         self._guests = Guests(client, session)

@@ -7,10 +7,12 @@ it never is. Never keeps a second copy on one machine. Read next: `freight.py` (
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
 
 from distributed.comm import connect
+from distributed.core import Status
 from distributed.protocol import to_serialize
 
 from cellmesh.scheduler.objects import segments
@@ -42,9 +44,7 @@ class Stock:
             if source:
                 there = await connect(source, timeout=CONNECT_SECONDS, **self._worker.connection_args)
                 try:
-                    await there.write(
-                        {"op": self._op, "reply": False, "what": "give", "name": name, "size": size}
-                    )
+                    await there.write({"op": self._op, "what": "give", "name": name, "size": size})
                     await _filled(here, there, size)
                 finally:
                     there.abort()
@@ -55,13 +55,14 @@ class Stock:
             raise
         return here
 
-    async def give(self, comm: Any, name: str, size: int) -> None:
+    async def give(self, comm: Any, name: str, size: int) -> Any:
         """Send what is in one of the hub's segments."""
         if not self._beside.segment(name):
             raise PermissionError(f"{name} is no object of cellmesh.")
         view = segments.view(Ref(name, size))
         for start in range(0, size, CHUNK):
             await sent(comm, to_serialize(view[start : start + CHUNK]))
+        return Status.dont_reply
 
 
 def _same(name: str, size: int) -> bool:
@@ -75,13 +76,30 @@ def _same(name: str, size: int) -> bool:
 async def _filled(name: str, comm: Any, size: int) -> None:
     # not mapped: memory that is full is an error of a write, but kills who touches a page
     fd = os.open(segments.path_of(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    failed = None
     try:
         done = 0
-        while done < size:
-            chunk = memoryview(await comm.read()).cast("B")
-            while chunk:
-                written = os.pwrite(fd, chunk, done)
-                done += written
-                chunk = chunk[written:]
+        async for chunk in chunks(comm, size):
+            try:
+                while chunk and failed is None:
+                    written = os.pwrite(fd, chunk, done)
+                    done += written
+                    chunk = chunk[written:]
+            except OSError as error:
+                failed = error  # told when the sender is ready to hear it
     finally:
         os.close(fd)
+    if failed is not None:
+        raise failed
+
+
+async def chunks(comm: Any, size: int) -> AsyncIterator[memoryview]:
+    """What somebody gives, as it comes."""
+    done = 0
+    while done < size:
+        message = await comm.read()
+        if isinstance(message, dict):
+            raise OSError(f"it was not given: {message.get('exception_text')}")
+        chunk = memoryview(message).cast("B")
+        done += len(chunk)
+        yield chunk

@@ -103,8 +103,10 @@ class Ways:
         try:
             await comm.write({"op": RELAY, "address": address})
             answer = await asyncio.wait_for(comm.read(), 2 * CONNECT_SECONDS)
+            if answer is False:
+                raise _NoWorkerError("no worker of that address")
             if answer is not True:
-                raise (_NoWorkerError if answer is False else OSError)(answer or "no worker of that address")
+                raise OSError(answer or "it does not pass anything on")
         except BaseException:
             comm.abort()
             raise
@@ -115,9 +117,7 @@ class Ways:
         if client is None:
             raise OSError("the client is closed")
         connecting = connect(address, timeout=CONNECT_SECONDS, **client.connection_args)
-        return await asyncio.wait_for(
-            connecting, CONNECT_SECONDS
-        )  # Dask itself waits for ever for a greeting
+        return await asyncio.wait_for(connecting, CONNECT_SECONDS)  # Dask waits for a greeting for ever
 
 
 class _NoWorkerError(OSError):

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conformance.recording import DEADLINE
+from conformance.recording import DEADLINE, Desk
 from distributed import Client, LocalCluster
 from engines.dask.pooling import Table
+
+from cellmesh.scheduler.engines.dask.engine import DaskEngine
 
 
 @pytest.fixture
@@ -100,3 +102,22 @@ def test_a_cluster_that_is_restarted_runs_what_was_not_done(client: Client, tmp_
     assert set(table.told.wait_settled(job, 6).values()) == {"done"}
     assert table.told.values(job) == {(x, 0): x for x in range(6)}
     table.close()
+
+
+def test_the_mesh_keeps_its_workers_and_others_go() -> None:
+    with (
+        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        desk = Desk(DaskEngine(client), "kept")
+        desk.mesh(2)
+        fleet = desk.engine._fleet  # type: ignore[attr-defined]
+        kept = set(fleet.hosts)
+        assert len(kept) == 2
+        cluster.adapt(minimum=0, maximum=3, interval="100ms", wait_count=2)
+        until(lambda: workers(client) == kept, "shrinking to those of the mesh")
+        assert desk.value(desk.cell("import time\ntime.sleep(1)\n'here'", worker=1)) == "here"
+        assert workers(client) == kept
+        desk.engine.set_mesh(0)
+        until(lambda: not workers(client), "shrinking to none")
+        desk.engine.close(end_session=True)
