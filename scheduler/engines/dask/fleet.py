@@ -23,12 +23,10 @@ from cellmesh.scheduler.wire.messages import PROTOCOL, JobInfo, Payload, Ref, Ta
 from .cells import Cells
 from .descriptors import make_room
 from .freight import Freight
-from .held import HOLD
 from .host import Host
 from .keys import session_of
 from .mirror import Mirror, ask, ask_async
-from .placing import NO_WORKERS
-from .roll import Load, Member, Members
+from .roll import Load, Member, Members, placed
 from .sidecar import Sidecar
 from .told import Told
 
@@ -196,7 +194,7 @@ class Fleet:
         missing = sorted(set(range(size)).difference(*here.values()))
         while missing:
             used = {host.address: len(numbers) for host, numbers in here.items()}
-            there = _placed(missing, list(members.values()), used, gpus)
+            there = placed(missing, list(members.values()), used, gpus)
             with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
                 found = dict(zip(there, pool.map(self._tried, there), strict=True))
             for address, one in found.items():
@@ -212,9 +210,7 @@ class Fleet:
                 with suppress(EngineError):  # it is just leaving, which will be told
                     self._resize(host, numbers, gpus)
         held = [host.address for host in self.hosts.values() if host.numbers]
-        self._client.sync(
-            getattr(self._client.scheduler, HOLD), session=session_of(self._spec.key), workers=held
-        )
+        self._members.hold(session_of(self._spec.key), held)
         self.mesh_changed()
 
     def _resize(self, host: Host, numbers: list[int], gpus: int) -> None:
@@ -292,21 +288,3 @@ class Fleet:
                 with self._told as sink:
                     sink.notice(str(error))
                     sink.flushed()
-
-
-def _placed(
-    numbers: list[int], members: list[Member], used: dict[str, int], gpus: int
-) -> dict[str, list[int]]:
-    """Hosts for these: always where the fewest are for the threads (or GPUs) that there are."""
-    if not members:
-        raise EngineError(f"{NO_WORKERS[0].upper()}{NO_WORKERS[1:]}.")
-    rooms = {member.address: member.gpus // gpus if gpus else member.threads for member in members}
-    there: dict[str, list[int]] = {}
-    for number in numbers:
-        free = [each for each, room in rooms.items() if not gpus or used.get(each, 0) < room]
-        if not free:
-            raise EngineError(f"No Dask worker has {gpus} free GPUs for mesh worker {number}.")
-        best = min(free, key=lambda each: (used.get(each, 0) + 1) / rooms[each])
-        used[best] = used.get(best, 0) + 1
-        there.setdefault(best, []).append(number)
-    return there

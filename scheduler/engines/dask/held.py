@@ -25,9 +25,10 @@ class Held:
         # Dask offers no other way to say this than tasks, which would each take a thread there.
         scheduler.workers_to_close = scheduler.handlers["workers_to_close"] = self._may_close
 
-    def hold(self, session: str, workers: list[str]) -> None:
+    def hold(self, session: str, workers: list[str]) -> bool:
         """The mesh of this session is beside these now."""
         self._by_session[session] = set(workers)
+        return True
 
     def free(self, session: str) -> None:
         """The session is over."""

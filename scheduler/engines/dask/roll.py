@@ -15,7 +15,9 @@ from distributed import Client
 
 from cellmesh.scheduler.engines.contract import EngineError
 
-from .plugin import OP
+from .held import HOLD
+from .orders import OP
+from .placing import NO_WORKERS
 
 ROLL = f"{OP}_roll"
 """The request for who there is."""
@@ -108,6 +110,10 @@ class Members:
         """What each has to do, by address. Waits for the scheduler."""
         return msgspec.msgpack.decode(self._asked(LOADS), type=dict[str, Load])
 
+    def hold(self, session: str, workers: list[str]) -> None:
+        """Beside these is a mesh: they are not idle. Waits for the scheduler."""
+        self._asked(HOLD, session=session, workers=workers)
+
     def _asked(self, what: str, **about: Any) -> Any:
         try:
             answer = self._client.sync(getattr(self._client.scheduler, what), **about)
@@ -121,3 +127,21 @@ class Members:
 def gpus_of(members: Sequence[Member]) -> tuple[str, ...]:
     """A name for each GPU there is."""
     return tuple(f"{member.name} GPU {number}" for member in members for number in range(member.gpus))
+
+
+def placed(
+    numbers: list[int], members: list[Member], used: dict[str, int], gpus: int
+) -> dict[str, list[int]]:
+    """Hosts for these: always where the fewest are for the threads (or GPUs) that there are."""
+    if not members:
+        raise EngineError(f"{NO_WORKERS[0].upper()}{NO_WORKERS[1:]}.")
+    rooms = {member.address: member.gpus // gpus if gpus else member.threads for member in members}
+    there: dict[str, list[int]] = {}
+    for number in numbers:
+        free = [each for each, room in rooms.items() if not gpus or used.get(each, 0) < room]
+        if not free:
+            raise EngineError(f"No Dask worker has {gpus} free GPUs for mesh worker {number}.")
+        best = min(free, key=lambda each: (used.get(each, 0) + 1) / rooms[each])
+        used[best] = used.get(best, 0) + 1
+        there.setdefault(best, []).append(number)
+    return there
