@@ -110,7 +110,8 @@ class Handle:
 
     def __reduce__(self) -> Any:
         self._life.keep()
-        return restored, (self._caller.info, self._known)
+        caller = self._caller
+        return restored, (caller.session.engine.actors.abroad(caller.info), self._known)
 
 
 def restored(info: ActorInfo, known: Members | None) -> Handle:

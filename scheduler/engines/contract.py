@@ -177,6 +177,10 @@ class Lives(ABC):
         """The folder that outlives its processes: its checkpoint is there, or is looked for at its start."""
         raise EngineError(NOT_KEPT)
 
+    def abroad(self, info: ActorInfo) -> ActorInfo:
+        """An actor as a process is told of it that may be elsewhere, where its address means nothing."""
+        return info
+
     def is_far(self, actor: int) -> bool:
         """Whether it cannot read this process's shared memory, though others can."""
         return False

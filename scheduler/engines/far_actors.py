@@ -44,6 +44,9 @@ class FarActors(EmbeddedActors):
         self._far: set[int] = set()
         self._prefixes: set[str] = set()
 
+    def abroad(self, info: wire.ActorInfo) -> wire.ActorInfo:
+        return unreached(info)
+
     def is_far(self, actor: int) -> bool:
         return actor in self._far
 
@@ -148,3 +151,8 @@ class FarActors(EmbeddedActors):
     def _read(self, ref: Ref) -> bytes | None:
         answer: wire.FarObject = self._wait(lambda n: wire.ReadFar(n, ref.name, ref.size))
         return answer.data
+
+
+def unreached(info: wire.ActorInfo) -> wire.ActorInfo:
+    """Without the address: whoever gets it asks for one that means something there."""
+    return msgspec.structs.replace(info, address="", state="starting") if info.address else info

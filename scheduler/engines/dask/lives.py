@@ -22,6 +22,7 @@ from distributed.comm import connect
 from msgspec.structs import replace
 
 from cellmesh.scheduler.engines.contract import EngineError, Lives, SessionSpec
+from cellmesh.scheduler.engines.far_actors import unreached
 from cellmesh.scheduler.wire.actors import ActorAnswer, ActorInfo, Recipe, StartActor
 from cellmesh.scheduler.wire.messages import Interpreter, Payload
 
@@ -141,6 +142,9 @@ class FleetLives(Lives):
     def renew(self, actor: int, blob: str, same: str) -> None:
         """Its class was reloaded."""
         self._ask("renew", actor=actor, kind=self._blobs(blob), blob=blob, same=same)
+
+    def abroad(self, info: ActorInfo) -> ActorInfo:
+        return unreached(info)
 
     def recipe(self, actor: int) -> Recipe:
         """What it was started with."""
