@@ -52,6 +52,11 @@ def current() -> Session:
         raise EngineError(lost.lost)  # what was asked for is not silently replaced by something else
     if session is None and lending.place() is not None:
         return _keep(_open_inside())
+    if session is None and lending.serves():  # no hub is started where nobody would see what it runs
+        raise EngineError(
+            "This code runs in a Dask worker, but not in the thread of a task of cellmesh. Call cm.submit in "
+            "that thread, or launch what calls it in a process of its own: cm.submit(..., isolate=True)."
+        )
     if session is None or (session.pid != os.getpid() and os.environ.get(ENGINE) == "inline"):
         return connect(os.environ.get(ENGINE, "embedded"))
     return session.check()

@@ -71,6 +71,16 @@ def inside() -> Inside | None:
     return _thread.inside
 
 
+def serve(by: int) -> None:
+    """So many more workers of others in this process run our tasks in their threads."""
+    _now.served += by
+
+
+def serves() -> bool:
+    """Whether there is one: what runs here need not be a task of ours."""
+    return _now.served > 0
+
+
 def in_task() -> bool:
     """Whether this is a worker of ours, or a task in another's."""
     return _now.place is not None or _thread.inside is not None
@@ -83,6 +93,7 @@ class _Now:
     run: Run | None = None
     waits: int = 0  # blocking waits that the main thread is in, one inside another
     at_end: list[Callable[[], None]] = field(default_factory=list)
+    served: int = 0  # workers of others that run our tasks here
 
 
 _now = _Now()

@@ -18,6 +18,7 @@ from distributed import get_worker
 
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire.messages import Interpreter, Payload
+from cellmesh.scheduler.worker import lending
 
 from . import threads
 from .apart import Apart
@@ -72,11 +73,13 @@ class Work:
         self._dropped: dict[tuple[str, int], int] = {}  # (session, job or 0): through which attempt
         self._seeding = threading.Lock()  # random numbers are the process's: seeded tasks run one by one
         _works[worker.id] = self
+        lending.serve(1)
         segments.elsewhere(REFS, held)
 
     def close(self) -> None:
         """The worker closes."""
-        _works.pop(self._worker.id, None)
+        if _works.pop(self._worker.id, None) is not None:
+            lending.serve(-1)
         self._apart.close()
         self._nests.close()
         while self._idle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from distributed import Client
 from engines.dask.pooling import Table
 
 import cellmesh as cm
+from cellmesh.scheduler.engines.contract import EngineError
 from cellmesh.scheduler.engines.dask.engine import DaskEngine
 
 
@@ -100,6 +102,24 @@ def square(x):
     return x * x
 cm.map(square, [1, 2]).result()
 """
+
+
+def test_what_is_no_task_starts_no_hub_of_its_own(table: Table) -> None:
+    def outer() -> str:
+        errors = []
+
+        def inner() -> None:
+            try:
+                cm.submit(abs, -1)
+            except EngineError as error:
+                errors.append(str(error))
+
+        thread = threading.Thread(target=inner)
+        thread.start()
+        thread.join()
+        return "".join(errors)
+
+    assert "not in the thread of a task" in table.value(table.call(outer))
 
 
 def test_cells_submit_tasks(client: Client) -> None:
