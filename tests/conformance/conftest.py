@@ -24,37 +24,38 @@ from cellmesh.scheduler.engines.inline import InlineEngine
 from cellmesh.scheduler.nursery.start import ensure_hub
 
 
-def _inline() -> AbstractContextManager[Engine]:
+def _inline(promise: str) -> AbstractContextManager[Engine]:
     return nullcontext(InlineEngine())
 
 
 @contextmanager
-def _embedded() -> Iterator[Engine]:
+def _embedded(promise: str) -> Iterator[Engine]:
     """A hub of its own for each test, which ends with the session of the test."""
     os.environ["CELLMESH_CPUS"] = "2"
     yield EmbeddedEngine(ensure_hub(f"conformance-{uuid.uuid4().hex[:8]}"))
 
 
 @contextmanager
-def _dask() -> Iterator[Engine]:
-    """A client of its own for each test, on the one cluster."""
+def _dask(promise: str) -> Iterator[Engine]:
+    """A client of its own for each test, on the one cluster; slots are counted within each of its workers."""
     from distributed import Client
 
     from cellmesh.scheduler.engines.dask.engine import DaskEngine
 
-    with Client(_cluster(), set_as_default=False) as client:
+    workers, threads = (1, 2) if promise == "slots" else (2, 1)
+    with Client(_cluster(workers, threads), set_as_default=False) as client:
         yield DaskEngine(client)
 
 
 @functools.cache
-def _cluster() -> Any:
-    """Two workers, each a process of its own; it is kept for the module's other tests."""
+def _cluster(workers: int, threads: int) -> Any:
+    """Each worker is a process of its own; it is kept for the module's other tests."""
     import dask
     from distributed import LocalCluster
 
     # Else Dask sets OMP_NUM_THREADS=1 in this process with each worker, and our own workers would heed that.
     with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
-        cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
+        cluster = LocalCluster(workers, threads_per_worker=threads, processes=True, dashboard_address=":0")
     _at_the_end.append(cluster.close)
     return cluster
 
@@ -71,12 +72,12 @@ def no_cluster_is_left() -> Iterator[None]:
     _cluster.cache_clear()
 
 
-ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {
+ENGINES: dict[str, Callable[[str], AbstractContextManager[Engine]]] = {
     "dask": _dask,
     "embedded": _embedded,
     "inline": _inline,
 }
-"""How to make each engine; leaving the context frees whatever it started."""
+"""How to make each engine, for a test of this promise; leaving the context frees whatever it started."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,7 +106,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     request.node.user_properties.append((SHOWS, (promise, name)))
     if promise in NOT_PROMISED[name]:
         pytest.skip(f"the {name} engine does not promise {promise}")
-    with ENGINES[name]() as made:
+    with ENGINES[name](promise) as made:
         yield made
 
 

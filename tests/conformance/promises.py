@@ -30,9 +30,9 @@ PROMISES = {
     "interrupts": "Stop reaches Python that runs; variables and finished items are kept",
     "timeouts": "`timeout=` ends that item alone",
     "references": "a large result stays where it was made until somebody wants it",
-    "stubborn code": "code that does not yield to Stop or `timeout=` within two seconds loses its process",
-    "priorities": "what waits begins strictly by `priority=`",
     "slots": "`cpus=` and `memory=` are counted: what asks for more waits until it is free",
+    "stubborn code": "what does not yield to Stop or `timeout=` in two seconds loses its process and slots",
+    "priorities": "what waits begins strictly by `priority=`",
     "one memory": "large arguments are read in place, by all processes, without a copy",
     "one folder": "a working folder that is gone is a clear error",
     "logs": "`%mesh logs` has everything that was printed",
@@ -54,7 +54,7 @@ NOT_PROMISED: dict[str, set[str]] = {
         "stubborn code",
         "timeouts",
     },
-    "dask": {"logs", "one folder", "one memory", "priorities", "slots", "stubborn code"},
+    "dask": {"logs", "one folder", "one memory", "priorities", "stubborn code"},
 }
 """By engine, in the order of the page."""
 
