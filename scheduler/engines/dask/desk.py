@@ -9,16 +9,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future as ConcurrentFuture
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from distributed import Client
 
-from cellmesh.scheduler.engines.contract import JobSpec
+from cellmesh.scheduler.engines.contract import EngineError, JobSpec
 from cellmesh.scheduler.wire.messages import JobInfo, Progress, Report
 
 from .book import Book
+from .deserted import NOTICE
 from .ears import Ears
 from .ends import Ends
 from .guests import Guests
@@ -53,7 +55,7 @@ class Desk:
         self.ends = Ends(self, client, told)
         self._surviving: dict[int, Surviving] = {}
         self._outbox: list[Sent] = []
-        self._todo: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._todo: SimpleQueue[partial[object] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="cellmesh-dask", daemon=True)
         self.ears: Ears
 
@@ -62,7 +64,7 @@ class Desk:
     def start(self, grace: float) -> list[JobInfo]:
         """Begin; the jobs that an earlier kernel has left. Waits for the scheduler."""
         self._surviving = self.ends.attach(grace)
-        self.ears = Ears(self._client, self._session, self._on_news)
+        self.ears = Ears(self._client, self._session, self._on_news, partial(self.post, self._deserted))
         self._thread.start()
         return [job.info for job in self._surviving.values()]
 
@@ -73,6 +75,7 @@ class Desk:
             self.post(self.keeping.end)
         self._todo.put(None)
         self._thread.join()
+        self._turn_away()
         self.ears.close()
 
     def post(self, what: Callable[..., object], *about: Any) -> None:
@@ -84,8 +87,18 @@ class Desk:
         if threading.current_thread() is self._thread:
             return what(*about)
         answer: ConcurrentFuture[T] = ConcurrentFuture()
-        self.post(lambda: answer.set_result(what(*about)))
+        self.post(_answer, answer, what, *about)
+        if not self._thread.is_alive():
+            self._turn_away()
         return answer.result()
+
+    def _turn_away(self) -> None:
+        """The thread has ended: who still asks it something must not wait for ever."""
+        with suppress(Empty):
+            while True:
+                left = self._todo.get_nowait()
+                if left is not None and left.func is _answer:
+                    left.args[0].set_exception(EngineError("This session has left its Dask cluster."))
 
     def _later(self, what: Callable[..., object], *about: Any) -> None:
         loop = self._client.loop
@@ -196,6 +209,10 @@ class Desk:
     def _on_news(self, address: str, news: list[News]) -> None:
         self.post(self._hear, address, news)
 
+    def _deserted(self) -> None:
+        with self._told as sink:
+            sink.notice(NOTICE)
+
     def _hear(self, address: str, news: list[News]) -> None:
         for one in news:
             match one:
@@ -236,3 +253,10 @@ class Desk:
         if unwanted:
             self.ears.drop_job(report.job, self.book.latest)
             self._drop(unwanted)
+
+
+def _answer(answer: ConcurrentFuture[T], what: Callable[..., T], *about: Any) -> None:
+    try:
+        answer.set_result(what(*about))
+    except Exception as error:  # noqa: BLE001 - it belongs to who has asked
+        answer.set_exception(error)

@@ -17,6 +17,7 @@ from distributed.comm import CommClosedError
 
 from cellmesh.scheduler.engines.contract import EngineError
 
+from .deserted import NOBODY
 from .mirror import ask_async
 from .orders import Drop, News, Stop, encode, read_news
 from .plugin import OP
@@ -27,12 +28,21 @@ RETRY_SECONDS = 0.1
 
 
 class Ears:
-    """Of one session. `heard` is called in Dask's loop, with a worker's address and its news."""
+    """Of one session. Called in Dask's loop: `heard`, with a worker's address and its news; `deserted`, if
+    there are no workers for what waits.
+    """
 
-    def __init__(self, client: Client, session: str, heard: Callable[[str, list[News]], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        session: str,
+        heard: Callable[[str, list[News]], None],
+        deserted: Callable[[], None],
+    ) -> None:
         self._client = client
         self._session = session
         self._heard = heard
+        self._deserted = deserted
         self._comms: dict[str, Any] = {}  # by address; None while one is opened
         self._tasks: set[asyncio.Task[None]] = set()
         self.open()
@@ -61,7 +71,10 @@ class Ears:
             task.cancel()
 
     def _announced(self, event: tuple[float, str]) -> None:
-        self._begin(event[1])
+        if event[1] == NOBODY:
+            self._deserted()
+        else:
+            self._begin(event[1])
 
     def listen(self, address: str) -> None:
         """Hear of what runs there already. Any thread."""

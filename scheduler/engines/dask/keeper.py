@@ -18,6 +18,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from cellmesh.scheduler.wire.messages import PROTOCOL
 
 from . import keys as ours
+from .deserted import Deserted
 from .held import HOLD, Held
 from .plugin import OP
 from .registry import Registry
@@ -73,6 +74,7 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         scheduler.handlers[END] = self._end
         scheduler.handlers[RELAY] = Relay(scheduler).handle
         self._roll = Roll(scheduler)
+        self._deserted = Deserted(scheduler, self._waiting)
         self._held = Held(scheduler)
         scheduler.handlers[HOLD] = self._held.hold
         scheduler.handlers[ROLL] = self._roll.handle
@@ -169,6 +171,14 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
             ].suspicious = scheduler.allowed_failures  # its kernel decides about each death
         for session, theirs in wanted.items():
             scheduler.client_desires_keys(theirs, _wants(session))
+        if wanted:
+            self._deserted.look()
+
+    def _waiting(self) -> Iterator[str]:
+        """The sessions with tasks that have not ended."""
+        for session, kept in self._sessions.items():
+            if any(task.state not in ("memory", "erred") for task, _ in self._tasks(kept)):
+                yield session
 
     def add_client(self, scheduler: Any, client: str) -> None:
         """A kernel is there, maybe again.
@@ -186,6 +196,7 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
     def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
         """A worker has gone."""
         self._roll.left(worker)
+        self._deserted.look()
 
     def remove_client(self, scheduler: Any, client: str) -> None:
         """A kernel is gone: what it had waits for the next, for a while, and survives deaths by itself."""

@@ -28,6 +28,11 @@ from .sent import Sent
 SMALL = 4096
 """What is smaller travels with each task that needs it: a dependency costs the scheduler more."""
 
+_FEW = 32
+_SMALL_FOR_FEW = 4 * SMALL
+"""So it is with larger things of so few tasks: Dask would put these all where the dependency lies, one behind
+the other. Many at once it spreads by itself."""
+
 
 class Sender:
     """Of one session. `find` gives a large result by its name: the name that it has now, and where it is.
@@ -85,11 +90,12 @@ class Sender:
 
     def send(self, tasks: Sequence[Sent]) -> None:
         """Hand these over to Dask; each gets its future."""
+        small = _SMALL_FOR_FEW if len(tasks) <= _FEW else SMALL
         for (gpus, priority, where), group in groupby(
             tasks, lambda sent: (sent.task.gpus, sent.task.priority, sent.where)
         ):
             some = list(group)
-            orders = [self._order(sent) for sent in some]
+            orders = [self._order(sent, small) for sent in some]
             futures = self._client.map(
                 work.execute,
                 [encode(order) for order, _ in orders],
@@ -103,11 +109,11 @@ class Sender:
             for sent, future in zip(some, futures, strict=True):
                 sent.future = future
 
-    def _order(self, sent: Sent) -> tuple[Order, list[Future]]:
+    def _order(self, sent: Sent, small: int) -> tuple[Order, list[Future]]:
         inline: dict[str, Payload] = {}
-        held = {self._context: self._place(self._context, self._interpreter)}
-        for digest, data in sent.blobs.items():
-            if isinstance(data, Ref) or len(data) <= SMALL:
+        held: dict[str, Future] = {}
+        for digest, data in {self._context: self._interpreter, **sent.blobs}.items():
+            if isinstance(data, Ref) or len(data) <= small:
                 inline[digest] = data
             else:
                 held[digest] = self._place(digest, data)

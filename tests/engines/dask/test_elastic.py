@@ -104,6 +104,25 @@ def test_a_cluster_that_is_restarted_runs_what_was_not_done(client: Client, tmp_
     table.close()
 
 
+def test_who_waits_for_workers_of_which_there_are_none_is_told() -> None:
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        table = Table(client)
+        table.call(abs, -1)
+        cluster.scale(0)
+        until(lambda: not workers(client), "leaving")
+        job = table.launch([table.task(abs, -2)], "submit")
+        table.told.wait(
+            lambda: any(call[0] == "notice" and "no workers" in call[1] for call in table.told.calls), "word"
+        )
+        cluster.scale(1)
+        table.told.wait_settled(job, 1)
+        assert table.value(job) == 2
+        table.close()
+
+
 def test_the_mesh_keeps_its_workers_and_others_go() -> None:
     with (
         LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=":0") as cluster,

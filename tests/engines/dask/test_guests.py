@@ -13,6 +13,7 @@ import pytest
 from distributed import Client
 
 import cellmesh as cm
+from cellmesh.scheduler.engines.contract import EngineError
 
 
 @pytest.fixture
@@ -72,6 +73,15 @@ def test_collections_are_computed_where_they_are_needed(connected: Client) -> No
 def test_a_future_of_dasks_may_be_forgotten_once_it_is_passed(connected: Client) -> None:
     results = [cm.submit(add, connected.submit(add, n, 1, pure=False), 1) for n in range(20)]
     assert [future.result() for future in results] == [n + 2 for n in range(20)]
+
+
+def test_once_the_cluster_is_left_a_future_has_none_of_dasks(client: Client) -> None:
+    cm.connect("dask", client)
+    future = cm.submit(add, 1, 2)
+    assert future.result() == 3
+    cm.connect("inline")
+    with pytest.raises(EngineError, match="has left its Dask cluster"):
+        _ = future.dask
 
 
 def test_elsewhere_it_says_what_to_do() -> None:

@@ -86,6 +86,18 @@ def test_a_large_function_is_brought_to_each_worker_once(table: Table) -> None:
     assert [values[divmod(n, 10)] for n in range(100)] == list(data[:100])
 
 
+def test_few_calls_depend_on_nothing_that_lies_with_one_worker(client: Client, table: Table) -> None:
+    """Dask would put them all there, though that worker is taken and another is free."""
+    job = table.call(abs, -1)
+    needs = client.run_on_scheduler(
+        lambda dask_scheduler: [
+            len(task.dependencies) for key, task in dask_scheduler.tasks.items() if key.startswith("submit-")
+        ]
+    )
+    assert needs == [0]
+    table.pool.claim(job, None)
+
+
 def test_tasks_in_threads_of_one_process_print_each_for_itself(threads: Table) -> None:
     def talk(n: int) -> None:
         import time
