@@ -22,6 +22,9 @@ _COUNTED = 32  # bits of a number that one kernel counts
 OP = "cellmesh"
 """The operation of Dask's comms that all of this is."""
 
+GPU = "GPU"
+"""Dask's conventional name of this resource."""
+
 REFS = "dask-"
 """How the names of objects begin that lie in Dask's memory."""
 

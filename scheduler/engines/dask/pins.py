@@ -13,8 +13,7 @@ from typing import Any
 
 from distributed.worker_state_machine import UnpauseEvent
 
-GPU = "GPU"
-"""Dask's conventional name of the resource."""
+from .orders import GPU
 
 
 class Pins:

@@ -24,8 +24,7 @@ from .beside import Beside
 from .gate import Gate
 from .gpus import own_gpus
 from .lodging import Lodging
-from .orders import OP as OP
-from .pins import GPU
+from .orders import GPU, OP
 from .stock import Stock
 from .streams import pump
 from .work import Work

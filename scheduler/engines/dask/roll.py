@@ -16,7 +16,7 @@ from distributed import Client
 from cellmesh.scheduler.engines.contract import EngineError
 
 from .held import HOLD
-from .orders import OP
+from .orders import GPU, OP
 from .placing import NO_WORKERS
 
 ROLL = f"{OP}_roll"
@@ -24,10 +24,6 @@ ROLL = f"{OP}_roll"
 
 LOADS = f"{OP}_loads"
 """The one for what they have to do."""
-
-GPU = "GPU"
-"""Dask's conventional name of this resource."""
-
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
     """A Dask worker."""

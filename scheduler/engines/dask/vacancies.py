@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from .known import Book
-from .pins import GPU
+from .orders import GPU
 from .placing import Room
 
 
