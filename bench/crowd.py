@@ -24,7 +24,7 @@ import msgspec
 import zmq
 from distributed import Client, LocalCluster
 
-from cellmesh.scheduler.engines.dask import plugin
+from cellmesh.scheduler.engines.dask.worker import plugin
 from cellmesh.scheduler.hub.peers import Peers
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire import folders, messages as msg

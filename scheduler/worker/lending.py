@@ -3,7 +3,7 @@
 Owns the one record of what this process, or this thread of another's worker, runs now. The kernel package
 asks it, so that tasks can submit tasks; everywhere else (a notebook, a script, the inline engine) the answers
 are None and `lent` does nothing. Never talks to the hub itself: it is given a callable. Read next: `main.py`,
-`../core/lending.py`, `../engines/dask/nests.py` (threads).
+`../core/lending.py`, `../engines/dask/worker/nests.py` (threads).
 """
 
 import threading

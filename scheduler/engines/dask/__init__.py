@@ -1,5 +1,6 @@
 """The dask engine: the same notebook on a Dask cluster.
 
-Owns nothing by itself. Read next: `plugin.py` (what runs in each Dask worker), `mirror.py` (how its
-sidecars are reached), `engine.py` (the contract).
+Its rooms are the processes that it runs in: `notebook/`, `worker/` (each Dask worker) and `scheduler/`
+(Dask's own); `between/` is what these say to each other. Read next: `connecting.py` (the checks),
+`engine.py` (the contract).
 """

@@ -18,8 +18,8 @@ from distributed.comm import connect
 from distributed.security import Security
 
 from cellmesh.scheduler.engines.contract import EngineError, VersionMismatchError
+from cellmesh.scheduler.engines.dask.worker import copies
 
-from . import copies
 from .engine import DaskEngine
 
 ANSWER_SECONDS = 10.0

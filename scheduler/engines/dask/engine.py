@@ -1,7 +1,8 @@
 """The contract on a Dask cluster.
 
 Owns nothing but who does what: cells, the mesh and actors are the hubs' beside the Dask workers
-(`fleet.py`); maps and submits are Dask's own (`pool.py`). Read next: `fleet.py`, `pool.py`.
+(`notebook/fleet.py`); maps and submits are Dask's own (`notebook/pool.py`). Read next: `notebook/fleet.py`,
+`notebook/pool.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,15 @@ from cellmesh.scheduler.engines.contract import (
     Sink,
     Survivors,
 )
+from cellmesh.scheduler.engines.dask.notebook.cells import Cells, survivors
+from cellmesh.scheduler.engines.dask.notebook.fleet import Fleet
+from cellmesh.scheduler.engines.dask.notebook.lives import FleetLives
+from cellmesh.scheduler.engines.dask.notebook.picture import found, jobs_of, picture
+from cellmesh.scheduler.engines.dask.notebook.pool import Pool
+from cellmesh.scheduler.engines.dask.notebook.scaling import Scaling
+from cellmesh.scheduler.engines.dask.notebook.told import Told
+from cellmesh.scheduler.engines.dask.scheduler.roll import gpus_of
+from cellmesh.scheduler.engines.dask.worker.plugin import Plugin
 from cellmesh.scheduler.objects import makers
 from cellmesh.scheduler.wire.messages import (
     HubInfo,
@@ -32,16 +42,6 @@ from cellmesh.scheduler.wire.messages import (
     Ref,
     TaskWire,
 )
-
-from .cells import Cells, survivors
-from .fleet import Fleet
-from .lives import FleetLives
-from .picture import found, jobs_of, picture
-from .plugin import Plugin
-from .pool import Pool
-from .roll import gpus_of
-from .scaling import Scaling
-from .told import Told
 
 
 class DaskEngine(Engine):

@@ -9,7 +9,7 @@ import pytest
 from distributed import Client, LocalCluster
 from engines.dask.pooling import Table
 
-from cellmesh.scheduler.engines.dask.plugin import Plugin
+from cellmesh.scheduler.engines.dask.worker.plugin import Plugin
 
 
 @pytest.fixture(scope="module", autouse=True)

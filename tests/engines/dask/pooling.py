@@ -14,8 +14,8 @@ from conformance.recording import Recorder, interpreter
 from distributed import Client
 
 from cellmesh.scheduler.engines.contract import JobSpec
-from cellmesh.scheduler.engines.dask.pool import Pool
-from cellmesh.scheduler.engines.dask.told import Told
+from cellmesh.scheduler.engines.dask.notebook.pool import Pool
+from cellmesh.scheduler.engines.dask.notebook.told import Told
 from cellmesh.scheduler.objects import codec
 from cellmesh.scheduler.wire.messages import TaskWire
 

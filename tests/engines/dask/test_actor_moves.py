@@ -17,8 +17,8 @@ from hub.acting import Counter, alive, ask, ended, local, start
 import cellmesh as cm
 from cellmesh.kernel import attaching
 from cellmesh.scheduler.engines.contract import EngineError
+from cellmesh.scheduler.engines.dask.between.lodge import Copy
 from cellmesh.scheduler.engines.dask.engine import DaskEngine
-from cellmesh.scheduler.engines.dask.lodge import Copy
 from cellmesh.scheduler.wire.actors import ActorInfo
 
 

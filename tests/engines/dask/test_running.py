@@ -15,7 +15,7 @@ from engines.dask.pooling import Table
 from msgspec.structs import replace
 
 from cellmesh.kernel.tracking import track
-from cellmesh.scheduler.engines.dask.plugin import Plugin
+from cellmesh.scheduler.engines.dask.worker.plugin import Plugin
 from cellmesh.scheduler.wire.messages import Progress
 
 

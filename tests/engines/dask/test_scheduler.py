@@ -17,7 +17,7 @@ from engines.dask.pooling import Table
 from engines.dask.relaying import Relay
 
 from cellmesh.scheduler.engines.contract import EngineError
-from cellmesh.scheduler.engines.dask.plugin import Plugin
+from cellmesh.scheduler.engines.dask.worker.plugin import Plugin
 
 
 def noted(folder: str, n: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from distributed.comm import connect, listen
 
-from cellmesh.scheduler.engines.dask.streams import sent
+from cellmesh.scheduler.engines.dask.between.streams import sent
 
 SIZE = 64 << 20  # more than any socket takes
 

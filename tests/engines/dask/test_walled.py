@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 import cellmesh as cm
 from cellmesh.scheduler.engines.dask.engine import DaskEngine
-from cellmesh.scheduler.engines.dask.ways import ways
+from cellmesh.scheduler.engines.dask.notebook.ways import ways
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
