@@ -59,8 +59,10 @@ def picture(
     started: float,
 ) -> HubInfo:
     """All of it; `hosts` and `loads` by the workers' addresses."""
+    names = {each.host: hosts[each.address].name for each in members if each.address in hosts}
     rows = [
-        _row(member, loads.get(member.address, _NOTHING), hosts.get(member.address)) for member in members
+        _row(member, names, loads.get(member.address, _NOTHING), hosts.get(member.address))
+        for member in members
     ]
     busy = sum(min(row.tasks, row.threads) for row in rows) + sum(each.state == "busy" for each in mesh)
     own = SessionInfo(session.key, session.name, True, busy, mesh, [], jobs, actors)
@@ -87,9 +89,10 @@ def found(where: str, members: Sequence[Member]) -> str:
     return f"connected to Dask at {where}: {', '.join(parts)}"
 
 
-def _row(member: Member, load: Load, host: Host | None) -> HostInfo:
+def _row(member: Member, names: dict[str, str], load: Load, host: Host | None) -> HostInfo:
+    """`names` are those of hosts by their addresses, as far as they are known."""
     return HostInfo(
-        host=member.host if host is None else host.name,
+        host=names.get(member.host, member.host),
         worker=member.name if member.name != member.address else member.address.rpartition(":")[2],
         threads=member.threads,
         memory=member.memory,

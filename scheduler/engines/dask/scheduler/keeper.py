@@ -153,6 +153,7 @@ class Keeper(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         kept = self._sessions.pop(session, Session())
         for job in list(kept.jobs):
             self._forget(session, kept, job=job)
+        self._scheduler.clients.pop(_wants(session), None)
 
     # --- what happens in Dask -------------------------------------------------------------------------
 
