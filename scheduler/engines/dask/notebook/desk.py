@@ -145,7 +145,7 @@ class Desk:
                 self.book.end(sent, "lost", f"could not be sent to Dask: {error}")
             return
         for sent in outbox:
-            sent.future.add_done_callback(partial(self.ends.on_done, sent))
+            self.ends.hear(sent)
 
     def claim(self, job: int, tasks: Sequence[int] | None) -> None:
         """These results are with the user."""

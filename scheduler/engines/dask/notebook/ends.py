@@ -1,12 +1,12 @@
 """How tasks end of which no news came: Dask's own word is heard, and what was missed is asked for.
 
-Owns what follows from that: another try, an end, or a scheduler that must be found again. Everything but
-`on_done` is called in the thread of `desk.py`. Read next: `desk.py`, `book.py`, `scheduler/keeper.py`.
+Owns what follows from that: another try, an end, or a scheduler that must be found again. For the
+thread of `desk.py`, but for `_on_done`. Read next: `desk.py`, `book.py`, `scheduler/keeper.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,17 +49,25 @@ class Ends:
     def _watch(self) -> None:
         """Dask cancels all futures when it loses the scheduler, also one that stands for nothing."""
         self._watched = Future(f"cellmesh-{id(self):x}", self._client)
-        self._watched.add_done_callback(lambda _: self._desk.post(self._lose_sight))
+        self._when_done(self._watched, lambda _: self._desk.post(self._lose_sight))
 
     def follow(self, tasks: Sequence[Sent]) -> None:
         """Hear how these end, which Dask knows already."""
         futures = self._desk.keeping.futures([sent.key for sent in tasks])
         for sent, future in zip(tasks, futures, strict=True):
             sent.future = future
-            future.add_done_callback(partial(self.on_done, sent))
+            self.hear(sent)
 
-    def on_done(self, sent: Sent, future: Future) -> None:
-        """From a thread of Dask's: it has a word."""
+    def hear(self, sent: Sent) -> None:
+        """Hear how it ends."""
+        self._when_done(sent.future, partial(self._on_done, sent))
+
+    def _when_done(self, future: Future, then: Callable[[Future], None]) -> None:
+        # Not `add_done_callback`: its threads are gone as Python ends, and Dask then logs a traceback.
+        self._client.loop.add_callback(_done_then, future, then)
+
+    def _on_done(self, sent: Sent, future: Future) -> None:
+        """In Dask's loop: it has a word."""
         self._desk.post(self._done, sent, future)
 
     def _done(self, sent: Sent, future: Future) -> None:
@@ -159,3 +167,9 @@ class Ends:
             sink.lost(self.gone)
         for sent in self._desk.book.open_tasks():
             self._desk.book.end(sent, "lost", self.gone)
+
+
+async def _done_then(future: Future, then: Callable[[Future], None]) -> None:
+    while future.status == "pending":
+        await future._state.wait()
+    then(future)

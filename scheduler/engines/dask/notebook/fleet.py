@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -164,8 +165,13 @@ class Fleet:
             for host in hosts:
                 with suppress(EngineError):  # what is gone has forgotten it
                     ask(self._client, host.address, "note", key=self._spec.key, note=None)
+        leave = partial(Host.close, end_session=end_session)
         with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-            list(pool.map(lambda host: host.close(end_session=end_session), hosts))
+            try:
+                closing = pool.map(leave, hosts)
+            except RuntimeError:  # Python itself ends, and lets no more threads begin
+                closing = map(leave, hosts)
+            list(closing)
         self.freight.close()
 
     # --- the mesh -----------------------------------------------------------------------------------
