@@ -52,7 +52,8 @@ class Lasting:
         options = order.options
         self._home = Path(order.home)
         self._told = told
-        self._unmarked = is_unmarked(self._home, order.incarnation) and not options.replay
+        self._host_lost = is_unmarked(self._home, order.incarnation)
+        self._unmarked = self._host_lost and not options.replay
         self.callers: dict[str, Caller] = {}
         self._gone: dict[str, int] = {}  # what was heard of forgotten callers, the longest gone first
         self._begun = Begun(self._home) if options.restarts and not options.replay else None
@@ -91,7 +92,8 @@ class Lasting:
         """From which state this life goes on, for people."""
         again = f", and {self._again} calls that ran again" if self._again else ""
         if not self._written:
-            return f"from the beginning{again or ': it had no checkpoint yet'}"
+            none = ": none of its checkpoints is left" if self._host_lost else ": it had no checkpoint yet"
+            return f"from the beginning{again or none}"
         at = time.strftime("%H:%M:%S", time.localtime(self._written["wall"]))
         return f"from its checkpoint of {at}{again}"
 

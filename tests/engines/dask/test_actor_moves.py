@@ -128,6 +128,45 @@ def test_a_checkpoint_in_a_shared_folder_goes_with_the_actor(
     engine.close(end_session=True)
 
 
+def test_a_place_that_is_named_later_holds_for_the_actors_that_there_are(
+    machines: Machines, client: Client, tmp_path: Path
+) -> None:
+    first = machines.client()
+    engine = DaskEngine(first)
+    desk = Desk(engine, "named later", 600)
+    info = start(desk, Counter, 5, name="llm", restarts=1)
+    local(desk, info, "add", 1)
+    saved(desk, client, info, polled)
+    engine.close(end_session=False)
+    first.close()
+    back = DaskEngine(client, checkpoints=str(tmp_path / "shared"))
+    returned = Desk(back, "named later", 600)
+    found = ask(returned, Counter, 5, name="llm", restarts=1)
+    assert found.actor is not None
+    polled(lambda: (copy := copy_of(client, info.id)) is not None and copy.place)
+    for worker in machines.workers.values():
+        worker.kill()
+    machines.add("d")
+    assert local(returned, alive(returned, info.id, info.incarnation + 1), "add", 1) == 7
+    back.close(end_session=True)
+
+
+def test_all_copies_may_be_lost_and_that_is_told(machines: Machines, client: Client) -> None:
+    engine = DaskEngine(client)
+    desk = Desk(engine, "all is lost")
+    info = start(desk, Counter, 5, restarts=1)
+    local(desk, info, "add", 1)
+    saved(desk, client, info, polled)
+    for worker in machines.workers.values():
+        worker.kill()
+    machines.add("d")
+    assert local(desk, again(desk, info), "add", 1) == 6
+    told = " ".join(call[1] for call in desk.told.calls if call[0] == "notice")
+    assert "no copy of its checkpoint is left" in told
+    assert "had no checkpoint" not in told
+    engine.close(end_session=True)
+
+
 def test_without_a_checkpoint_it_begins_anew_and_that_is_told(machines: Machines, client: Client) -> None:
     engine = DaskEngine(client)
     desk = Desk(engine, "nothing kept")
@@ -135,7 +174,7 @@ def test_without_a_checkpoint_it_begins_anew_and_that_is_told(machines: Machines
     local(desk, info, "add", 1)
     kill(client, machines, info.id)
     assert local(desk, again(desk, info), "add", 0) == 5
-    assert any(call[0] == "notice" and "checkpoints=" in call[1] for call in desk.told.calls)
+    assert any(call[0] == "notice" and "it had no checkpoint yet" in call[1] for call in desk.told.calls)
     engine.close(end_session=True)
 
 

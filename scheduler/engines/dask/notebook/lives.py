@@ -78,6 +78,8 @@ class FleetLives(Lives):
             raise EngineError(
                 f"Dask's scheduler at {self._client.scheduler.address} tells nothing of actors."
             )
+        if self._place:
+            self._ask("place", session=self._session, place=self._place)
 
     def close(self, *, end_session: bool) -> None:
         """Leave: what has no name ends, or all of the session."""

@@ -159,6 +159,11 @@ class Hosting:
     async def _call(self, address: str, do: str, **about: Any) -> Any:
         return await getattr(self._scheduler.rpc(address), OP)(what="lodge", do=do, **about)
 
+    def place(self, session: str, place: str) -> None:
+        """This is where checkpoints of this session's actors are kept, the present ones too."""
+        for actor in self.stores.moves(session, place):
+            self.order(actor, "copy", place=place)
+
     # --- ends -----------------------------------------------------------------------------------------
 
     def left(self, actor: Actor) -> None:
@@ -180,7 +185,7 @@ class Hosting:
         """With all that was beside it."""
         self._closing.discard(address)
         for actor in self.stores.lost(address):
-            self.order(actor, "copy")
+            self.order(actor, "copy", place=actor.wanted.place)
         gone = [actor for actor in self._registry.book.at(address) if not actor.leaves]
         self._part(address, gone, f"is gone (the Dask worker at {address})")
         self.serve()
@@ -198,10 +203,7 @@ class Hosting:
             return
         told = f"{why}; it restarts on another ({restarts - actor.deaths} more of its restarts left)"
         if actor.copy is None:
-            told += (
-                ", anew: no checkpoint of it can be reached. cm.connect('dask', ..., checkpoints=...) names "
-                "a folder or URL that all hosts reach"
-            )
+            told += f", anew: {actor.why_anew}"
         self._registry.notice(actor, told)
         self._again(actor, actor.info.incarnation, why)
 

@@ -55,6 +55,18 @@ class Actor:
         """How people call it."""
         return f"actor {self.start.name}" if self.start.name else f"an actor of class {self.start.title}"
 
+    @property
+    def why_anew(self) -> str:
+        """Why it has no copy to go on from."""
+        if not self.info.saved:
+            return "it had no checkpoint yet"
+        if self.wanted.place:
+            return f"its checkpoint has not reached {self.wanted.place}"
+        return (
+            "no copy of its checkpoint is left. cm.connect('dask', ..., checkpoints=...) names a folder or "
+            "URL that all hosts reach, for the next ones"
+        )
+
 
 def blank(wanted: Wanted, owner: str) -> ActorInfo:
     """How one is that has no host yet."""

@@ -68,6 +68,8 @@ class Registry(SchedulerPlugin):  # type: ignore[misc]  # distributed has no typ
                     self.end(known, about["why"])
             case "room":
                 return self._hosting.stores.keeper(about["actor"])
+            case "place":
+                self._hosting.place(**about)
             case "reset":
                 self.session_over(about["session"], about["why"])
             case "leave":

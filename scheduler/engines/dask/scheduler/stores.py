@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from msgspec.structs import replace
+
 from cellmesh.scheduler.engines.dask.between.lodge import Copy
 
 from .known import Actor, Book
@@ -46,8 +48,19 @@ class Stores:
     def kept(self, actor: Actor, copy: Copy) -> None:
         """This is the latest."""
         before, actor.copy = actor.copy, copy
-        if before is not None and (before.address, before.name) != (copy.address, copy.name):
+        if before is not None and replace(before, saved=copy.saved, whole=copy.whole) != copy:
             self.discard(before)
+
+    def moves(self, session: str, place: str) -> list[Actor]:
+        """Those of this session are kept in this place from now on: the actors that were not."""
+        moving = [
+            actor
+            for actor in self._book.living.values()
+            if actor.wanted.session == session and actor.wanted.place != place
+        ]
+        for actor in moving:
+            actor.wanted = replace(actor.wanted, place=place)
+        return moving
 
     def discard(self, copy: Copy | None) -> None:
         """Nobody needs it."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from cellmesh.scheduler.engines.contract import EngineError, HubGoneError
 from cellmesh.scheduler.engines.dask.between.lodge import LIVES, Copy, Lodge, Moved
@@ -79,7 +80,7 @@ class Lodging:
                 order = msgspec.msgpack.decode(about["order"], type=Lodge)
                 return await self._host(order)
             case "end":
-                self._run(self._end(about["actor"], about["serial"], about["why"]))
+                self._run(self._end(**about))
             case "renew":
                 lodger = self._lodgers.get(about["actor"])
                 if lodger is not None and lodger.house is not None:
@@ -89,7 +90,7 @@ class Lodging:
             case "copy":
                 lodger = self._lodgers.get(about["actor"])
                 if lodger is not None and lodger.order.serial == about["serial"]:
-                    lodger.copied = 0.0
+                    lodger.order, lodger.copied = replace(lodger.order, place=about["place"]), 0.0
                     self._copy_if_due(lodger)
             case "drain":
                 await comm.write(msgspec.msgpack.encode(await self._drained()))
@@ -237,8 +238,8 @@ class Lodging:
         try:
             while lodger.info is not None and lodger.info.saved > lodger.copied and not self._leaving:
                 saved = lodger.info.saved
-                kept = await self._sent(lodger, saved, alone=True)
                 lodger.copied = saved
+                kept = await self._sent(lodger, saved, alone=True)
                 if kept is not None:
                     self._say(lodger, "kept", copy=msgspec.msgpack.encode(kept))
         finally:
