@@ -26,6 +26,7 @@ from .beside import Beside
 from .gate import Gate
 from .gpus import own_gpus
 from .lodging import Lodging
+from .sparing import Origin
 from .stock import Stock
 from .work import Work
 
@@ -36,8 +37,12 @@ class Plugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
     name = f"cellmesh-{PROTOCOL}"
     idempotent = True
 
+    def __init__(self) -> None:
+        self._origin = Origin()
+
     async def setup(self, worker: Any) -> None:
         """Dask calls this in each worker."""
+        self._origin.spare()
         if not worker.state.total_resources and (gpus := own_gpus()):
             await worker.set_resources(GPU=gpus)
         gpus = int(worker.state.total_resources.get(GPU, 0))
