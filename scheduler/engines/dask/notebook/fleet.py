@@ -159,7 +159,7 @@ class Fleet:
             self._closed = True
         hosts = list(self.hosts.values())
         self.hosts.clear()
-        for thread in self._leaving:
+        for thread in list(self._leaving):
             thread.join()
         if end_session:
             for host in hosts:
@@ -280,8 +280,8 @@ class Fleet:
                 )
             sink.flushed()
         thread = threading.Thread(target=self._again, args=(host,), name="cellmesh-replace", daemon=True)
-        self._leaving = [each for each in self._leaving if each.is_alive()] + [thread]
         thread.start()
+        self._leaving.append(thread)  # now: who closes would wait for one that has not begun
 
     def _again(self, host: Host) -> None:
         host.close(end_session=False)
