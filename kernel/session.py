@@ -106,6 +106,8 @@ class Session:
         """Leave the engine. With `end_session` everything of the session is stopped and freed."""
         if self.closed:
             return
+        if not self.lost:
+            self.drain_claims()  # else it would be kept there for the next kernel
         self.closed = True
         self.hooks.detach()
         for callback in self.on_close:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from conformance.recording import DEADLINE
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 import cellmesh as cm
+from cellmesh.kernel import attaching
 from cellmesh.scheduler.engines.contract import EngineError
 
 
@@ -31,6 +34,7 @@ def test_a_cluster_that_ends_is_said_once_and_is_not_replaced_by_itself() -> Non
 SCRIPT = """
 import os, sys
 import cellmesh as cm
+from cellmesh.kernel import attaching
 
 @cm.actor
 class Counter:
@@ -51,3 +55,47 @@ def test_a_script_that_ends_leaves_its_hosts_and_says_nothing() -> None:
         script = subprocess.run(command, capture_output=True, text=True, timeout=2 * DEADLINE, check=False)
         assert (script.returncode, script.stdout) == (0, "1\n"), script.stderr
         assert "Traceback" not in script.stderr, script.stderr
+
+
+class Records(logging.Handler):
+    """What Dask finds worth a warning."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def held(dask_scheduler: Any) -> list[str]:
+    return list(dask_scheduler.tasks)
+
+
+def test_who_leaves_leaves_nothing_that_dask_would_warn_of() -> None:
+    records = Records()
+    log = logging.getLogger("distributed")
+    log.addHandler(records)
+    try:
+        with (
+            LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            cm.connect("dask", client)
+            cm.start(workers=2)
+            a = cm.submit(pow, 2, 10)
+            assert cm.submit(lambda x: x - 1, a).result(DEADLINE) == 1023
+            with pytest.raises(ZeroDivisionError):
+                cm.map(lambda x: 1 / x, [1, 0]).result(DEADLINE)
+            del a
+            attaching.current().close(end_session=False)  # as a notebook that has a grace time
+            end = time.monotonic() + DEADLINE
+            while client.run_on_scheduler(held):
+                assert time.monotonic() < end
+                time.sleep(0.05)
+    finally:
+        log.removeHandler(records)
+        cm.connect("inline")
+    assert records.messages == []

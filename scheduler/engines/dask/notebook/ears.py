@@ -58,10 +58,11 @@ class Ears:
         self._client.subscribe_topic(topic(self._session), self._announced)
 
     def close(self) -> None:
-        """Listen no more. Any thread."""
+        """Listen no more. Any thread but Dask's: waits, as a client that closes ends no comms of ours."""
         if self._client.status == "running":
             self._client.unsubscribe_topic(topic(self._session))
-        self._client.loop.add_callback(self._close)
+        if self._client.status != "closed":
+            self._client.sync(self._close)
 
     def reconnected(self, then: Callable[[bool], object]) -> None:
         """Call `then` when Dask is connected to its scheduler again (True), or has given that up."""
@@ -72,9 +73,11 @@ class Ears:
             await asyncio.sleep(RETRY_SECONDS)
         then(self._client.status == "running")
 
-    def _close(self) -> None:
-        for task in self._tasks:
+    async def _close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _announced(self, event: tuple[float, str]) -> None:
         if event[1] == NOBODY:

@@ -87,7 +87,8 @@ class FleetLives(Lives):
             self._ask("leave", kernel=self._kernel)
             if end_session:
                 self.reset("ended with its session")
-        self._client.loop.add_callback(self._deafen)
+        if self._client.status != "closed":
+            self._client.sync(self._deafen)  # waits, as a client that closes ends no comms of ours
         self._news.put(None)
         if threading.current_thread() is not self._teller:
             self._teller.join(CLOSE_SECONDS)  # it may wait for a host that does not answer
@@ -200,9 +201,10 @@ class FleetLives(Lives):
                     comm.abort()
             await asyncio.sleep(AGAIN_SECONDS)
 
-    def _deafen(self) -> None:
+    async def _deafen(self) -> None:
         if self._ear is not None:
             self._ear.cancel()
+            await asyncio.wait([self._ear])
 
     def _tell(self) -> None:
         """In a thread of its own: it waits for hosts."""
