@@ -266,7 +266,8 @@ def _connect(options: Options) -> None:
         )
     else:
         session = attaching.connect(engine)
-    print(f"cellmesh: connected to the {session.engine.name} engine")
+    if engine != "dask":  # which says more itself
+        print(f"cellmesh: connected to the {session.engine.name} engine")
 
 
 def _count(size: int) -> str:

@@ -27,7 +27,7 @@ from cellmesh.scheduler.engines.contract import (
 from cellmesh.scheduler.engines.dask.notebook.cells import Cells, survivors
 from cellmesh.scheduler.engines.dask.notebook.fleet import Fleet
 from cellmesh.scheduler.engines.dask.notebook.lives import FleetLives
-from cellmesh.scheduler.engines.dask.notebook.picture import found, jobs_of, picture
+from cellmesh.scheduler.engines.dask.notebook.picture import cells_of, found, picture
 from cellmesh.scheduler.engines.dask.notebook.pool import Pool
 from cellmesh.scheduler.engines.dask.notebook.scaling import Scaling
 from cellmesh.scheduler.engines.dask.notebook.told import Told
@@ -233,7 +233,7 @@ class DaskEngine(Engine):
 
     def status(self, timeout: float = 5.0) -> HubInfo:
         self._pool.check()
-        cells = jobs_of(self._fleet.hosts.values(), self._spec.key, timeout)
+        cells, mesh = cells_of(self._fleet.hosts.values(), self._spec.key, timeout)
         jobs = [*(self._numbered(job) for job in cells), *(self._numbered(job) for job in self._pool.jobs())]
         return picture(
             self._client.scheduler.address,
@@ -241,7 +241,7 @@ class DaskEngine(Engine):
             self._fleet.members(),
             self._fleet.loads(),
             dict(self._fleet.hosts),
-            self._fleet.mesh(),
+            mesh,
             jobs,
             self._lives.all(),
             self._started,

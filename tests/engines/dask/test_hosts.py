@@ -63,6 +63,7 @@ def test_mesh_workers_begin_anew_elsewhere_and_their_cells_are_lost(hosts: tuple
     before = {worker.number: worker.id for worker in desk.mesh(2)}
     desk.cell("kept = 'here'", worker=0)
     desk.cell("kept = 'there'", worker=1)
+    assert [worker.state for worker in engine.status().sessions[0].mesh] == ["idle", "idle"]
     task = desk.cell_task("print('begun')\nimport time\ntime.sleep(60)", worker=0)
     job = desk.launch("cell", [task])
     desk.told.wait(lambda: desk.told.text(job) == "begun\n", "its beginning")
@@ -79,7 +80,9 @@ def test_mesh_workers_begin_anew_elsewhere_and_their_cells_are_lost(hosts: tuple
     desk.told.wait(renewed, "mesh of two")
     assert desk.value(desk.cell("'kept' in globals()", worker=0)) is False
     assert desk.value(desk.cell("kept", worker=1)) == "there"
-    assert any(call[0] == "notice" and "start on others" in call[1] for call in desk.told.calls)
+    assert any(
+        call[0] == "notice" and "its mesh worker starts on another" in call[1] for call in desk.told.calls
+    )
     engine.close(end_session=True)
 
 

@@ -43,6 +43,15 @@ def test_the_cluster_grows_and_shrinks_and_the_mesh_with_it(
     assert cm.submit(pow, 2, 10).result(30) == 1024
 
 
+def test_connecting_is_told_once(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    mesh_magic.run(None, f"connect dask {client.scheduler.address}")
+    try:
+        shown = capsys.readouterr()
+        assert (shown.out + shown.err).count("connected to") == 1
+    finally:
+        cm.connect("inline")
+
+
 def test_it_can_be_left_to_dask(session: Session, cluster: LocalCluster) -> None:
     mesh_magic.run(None, "scale 1..2")
     assert (cluster._adaptive.minimum, cluster._adaptive.maximum) == (1, 2)

@@ -28,6 +28,7 @@ from .cells import Cells
 from .freight import Freight
 from .host import Host
 from .mirror import Mirror, ask, ask_async
+from .picture import moved
 from .sidecar import Sidecar
 from .told import Told
 
@@ -62,7 +63,7 @@ class Fleet:
         self.cells = Cells(self.place, self.sizes, self.bring, self._settle)
         self._wanted = (0, 0)  # size of the mesh, GPUs of each
         self._shaping = threading.Lock()
-        self._closed = False
+        self.closed = False
         self._leaving: list[threading.Thread] = []  # each closes a host that is lost
 
     # --- who there is -------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ class Fleet:
     def close(self, *, end_session: bool) -> None:
         """Leave all of them."""
         with self._shaping:
-            self._closed = True
+            self.closed = True
         hosts = list(self.hosts.values())
         self.hosts.clear()
         for thread in list(self._leaving):
@@ -274,23 +275,26 @@ class Fleet:
             for info in host.actors.values():
                 if info.state != "ended":
                     sink.actor(replace(info, state="ended", address="", why=f"was lost, as {why}"))
-            if host.numbers:
-                sink.notice(
-                    f"{why}; its {len(host.numbers)} mesh workers start on others, with empty namespaces"
-                )
             sink.flushed()
-        thread = threading.Thread(target=self._again, args=(host,), name="cellmesh-replace", daemon=True)
+        thread = threading.Thread(target=self._again, args=(host, why), name="cellmesh-replace", daemon=True)
         thread.start()
         self._leaving.append(thread)  # now: who closes would wait for one that has not begun
 
-    def _again(self, host: Host) -> None:
+    def _again(self, host: Host, why: str) -> None:
+        others: list[Member] = []
+        if host.numbers and not self.closed:
+            with suppress(EngineError):  # that the whole cluster is gone is told once, by the desk
+                others = [each for each in self.members() if each.address != host.address]
+                self._notice(f"{why}; {moved(len(host.numbers), others)}")
         host.close(end_session=False)
-        if host.numbers:
-            try:
-                with self._shaping:
-                    if not self._closed:
-                        self._shape()
-            except EngineError as error:
-                with self._told as sink:
-                    sink.notice(str(error))
-                    sink.flushed()
+        try:
+            with self._shaping:
+                if others and not self.closed:
+                    self._shape()
+        except EngineError as error:
+            self._notice(str(error))
+
+    def _notice(self, text: str) -> None:
+        with self._told as sink:
+            sink.notice(text)
+            sink.flushed()

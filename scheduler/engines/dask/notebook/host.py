@@ -71,6 +71,15 @@ class Host:
         """An actor as the notebook can reach it."""
         return replace(info, address=self.engine.mirror.door(info.address)) if info.address else info
 
+    def mesh_here(self, workers: Sequence[WorkerInfo]) -> list[WorkerInfo]:
+        """Mesh workers as the notebook counts them."""
+        known = [(self._number(worker.number), worker) for worker in workers]
+        return [
+            replace(worker, number=number, id=self._serial << _ID_BITS | worker.id)
+            for number, worker in known
+            if number is not None
+        ]
+
     # --- what the hub tells: in the engine's thread ---------------------------------------------------
 
     def items(self, job: int, task: int, worker: int | None, items: Sequence[Item]) -> None:
@@ -99,12 +108,7 @@ class Host:
             sink.progress(progress)
 
     def workers(self, workers: Sequence[WorkerInfo]) -> None:
-        known = [(self._number(worker.number), worker) for worker in workers]
-        self.mesh = [
-            replace(worker, number=number, id=self._serial << _ID_BITS | worker.id)
-            for number, worker in known
-            if number is not None
-        ]
+        self.mesh = self.mesh_here(workers)
         self._fleet.mesh_changed()
 
     def actor(self, info: ActorInfo) -> None:
@@ -114,7 +118,8 @@ class Host:
 
     def notice(self, text: str) -> None:
         with self._told as sink:
-            sink.notice(f"{text} (on {self.name})")
+            if not self._fleet.closed:
+                sink.notice(f"{text} (on {self.name}, beside the Dask worker at {self.address})")
 
     def refused(self, why: str, job: int | None) -> None:
         with self._told as sink:

@@ -23,28 +23,26 @@ _MOST_AT_ONCE = 16
 _NOTHING = Load(0, 0)
 
 
-def jobs_of(hosts: Iterable[Host], session: str, timeout: float) -> list[JobInfo]:
-    """The jobs of cells that these have of a session, each once. Waits for their answers."""
+def cells_of(hosts: Iterable[Host], session: str, timeout: float) -> tuple[list[JobInfo], list[WorkerInfo]]:
+    """The jobs of cells that these have of a session, each once, and its mesh. Waits for their answers."""
 
-    def one(host: Host) -> list[JobInfo]:
+    def one(host: Host) -> tuple[list[JobInfo], list[WorkerInfo]]:
         try:
             told = host.engine.status(timeout)
         except EngineError:
-            return []  # it is just leaving
-        return [
-            job
-            for each in told.sessions
-            if each.id == session
-            for job in each.jobs
-            if job.id not in host.hidden
-        ]
+            return [], host.mesh  # it is just leaving
+        own = [each for each in told.sessions if each.id == session]
+        jobs = [job for each in own for job in each.jobs if job.id not in host.hidden]
+        return jobs, host.mesh_here([worker for each in own for worker in each.mesh])
 
     parts: dict[int, list[JobInfo]] = {}
+    mesh: list[WorkerInfo] = []
     with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-        for told in pool.map(one, list(hosts)):
-            for job in told:
+        for jobs, workers in pool.map(one, list(hosts)):
+            mesh += workers
+            for job in jobs:
                 parts.setdefault(job.id, []).append(job)
-    return [joined(each) for each in parts.values()]
+    return [joined(each) for each in parts.values()], sorted(mesh, key=lambda info: info.number)
 
 
 def picture(
@@ -87,6 +85,15 @@ def found(where: str, members: Sequence[Member]) -> str:
     parts = [_plural(hosts, "host"), _plural(len(members), "worker"), _plural(threads, "thread")]
     parts += [_plural(gpus, "GPU")] if gpus else []
     return f"connected to Dask at {where}: {', '.join(parts)}"
+
+
+def moved(count: int, others: Sequence[Member]) -> str:
+    """What becomes of so many mesh workers of a host that is lost."""
+    if not others:
+        return "it was the last one: start others, as by cluster.scale(2)"
+    if count == 1:
+        return "its mesh worker starts on another, with an empty namespace"
+    return f"its {count} mesh workers start on others, with empty namespaces"
 
 
 def _row(member: Member, names: dict[str, str], load: Load, host: Host | None) -> HostInfo:

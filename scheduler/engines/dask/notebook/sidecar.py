@@ -40,6 +40,11 @@ class Sidecar(EmbeddedEngine):
         super().close(end_session=end_session)
         self.mirror.close()
 
+    def _on_lost(self) -> None:
+        if self._dask.status == "connecting":
+            self._missed = 0  # the scheduler is away, which is told once, and not for each host
+        super()._on_lost()
+
     def _translated(self, interpreter: Interpreter) -> Interpreter:
         data = msgspec.msgpack.encode(interpreter)
         answer: bytes = ask(self._dask, self.mirror.address, "translate", interpreter=data)
