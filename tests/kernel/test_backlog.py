@@ -186,6 +186,7 @@ def test_tasks_submit(pool: Session) -> None:
 def test_threads_submit_at_once_also_as_jobs_roll_over(
     pool: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    submissions_of(pool).seal()  # what other tests have submitted may have failed
     monkeypatch.setattr(submitting, "ROLL_TASKS", 300)
     got: dict[int, list[Any]] = {}
 
