@@ -19,6 +19,7 @@ from .dask_scheduler import dask_get
 from .executor import Executor
 from .futures import Future
 from .gathering import as_completed, wait
+from .greeting import found
 from .jobs import Job, WorkerLost
 from .mapping import Results
 from .putting import put
@@ -115,7 +116,11 @@ def connect(engine: str | Engine = "embedded", where: Any = None, **options: Any
     a URL that fsspec knows, as "s3://bucket/folder") names where the states of actors are kept.
     """
     _in_notebook("cm.connect")
-    attaching.connect(engine, where, **options)
+    before = attaching.attached()
+    session = attaching.connect(engine, where, **options)
+    if session is not before:
+        for line in found(session):
+            session.notices.say(line)
 
 
 def load_ipython_extension(shell: Any) -> None:

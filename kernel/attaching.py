@@ -71,12 +71,26 @@ def connect(engine: str | Engine = "embedded", where: Any = None, **options: Any
         engine = _on_dask(where, options)  # before the one that is there is left
     elif where is not None or options:
         raise EngineError(f'cm.connect({engine!r}) takes no address and no options; those are for "dask".')
+    elif isinstance(engine, str) and engine not in ("embedded", "inline"):
+        raise EngineError(
+            f'There is no engine "{engine}"; use "embedded" (this machine), "inline" (this process) or '
+            '"dask".'
+        )
+    elif not isinstance(engine, str | Engine):
+        raise EngineError(f'cm.connect({engine!r}): to which engine? "embedded", "inline" or "dask".')
     before = attached()
     if before is not None and before.pid == os.getpid():
         same = before.engine.name == (engine if isinstance(engine, str) else engine.name)
         if same and isinstance(engine, str):
             return before
         before.close(end_session=before.spec.grace == 0)
+        try:
+            return _keep(_open(engine))
+        except EngineError as error:
+            error.add_note(
+                f"The {before.engine.name} engine was left before: connect to where you want to be."
+            )
+            raise
     return _keep(_open(engine))
 
 
@@ -117,11 +131,7 @@ def _open(engine: str | Engine) -> Session:
         from cellmesh.scheduler.engines.inline import InlineEngine
 
         return _attach(InlineEngine(), SessionSpec("inline", "inline", 0.0, identity.interpreter()))
-    if engine == "embedded":
-        return _open_embedded()
-    raise EngineError(
-        f'There is no engine "{engine}"; use "embedded" (this machine), "inline" (this process) or "dask".'
-    )
+    return _open_embedded()
 
 
 def _on_dask(where: Any, options: dict[str, Any]) -> Engine:

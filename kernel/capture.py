@@ -14,10 +14,11 @@ from typing import Any
 
 from cellmesh.scheduler.engines.contract import Engine
 from cellmesh.scheduler.objects import codec, makers, namespaces
-from cellmesh.scheduler.objects.codec import Persist
+from cellmesh.scheduler.objects.codec import CannotPickleError, Persist
 from cellmesh.scheduler.wire.messages import Payload, Ref
 
 from . import blame
+from .futures import Future
 from .names import CellNames, of_code
 
 ANNOUNCE = 10_000_000
@@ -157,7 +158,11 @@ def capture(
             except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it is explained
                 if name in soft:
                     continue  # the cell binds this name itself before it needs it, in all likelihood
-                failed = blame.explain(path, value, error, catcher.try_dump)
+                if isinstance(value, Future) and value.failed():
+                    why = f"{type(error).__name__}: {error}"
+                    failed = CannotPickleError(f"{path} has no value to send: its call failed with {why}")
+                else:
+                    failed = blame.explain(path, value, error, catcher.try_dump)
                 failed.line = line  # type: ignore[attr-defined]
                 raise failed from None
             captured.entries.append(Entry(name, payload, codec.digest(payload), kept_by))

@@ -253,6 +253,8 @@ class Job:
             self.over += 1
             if state != "lost" or record.size == 1:  # else what was not at fault is sent again
                 self.ends[state] += 1
+                if state == "lost" and not record.got and not self.refused:
+                    self.failed += 1
             self._holds.pop(task, None)
         if self.claimed or task in self._claims:  # nobody wants it any more; claimed earlier, it was kept
             self.session.claims.append((self.id, [task]))

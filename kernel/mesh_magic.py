@@ -258,16 +258,16 @@ def _connect(options: Options) -> None:
     if engine == "dask":
         if "address" not in options:
             raise UsageError("%mesh connect dask: to which address? For example tls://scheduler:8786")
-        session = attaching.connect(
+        api.connect(
             engine,
             options["address"],
             insecure="--insecure" in options,
             checkpoints=options.get("--checkpoints", ""),
         )
     else:
-        session = attaching.connect(engine)
+        api.connect(engine)
     if engine != "dask":  # which says more itself
-        print(f"cellmesh: connected to the {session.engine.name} engine")
+        print(f"cellmesh: connected to the {attaching.current().engine.name} engine")
 
 
 def _count(size: int) -> str:

@@ -99,3 +99,20 @@ def test_a_crowd_of_workers_is_warned_of_and_refused_where_it_cannot_fit(
     shown = kernel.run("cm.start(1_000_000)")
     assert shown.error.startswith("EngineError: 1000000 workers are 1000000 processes, which take 25000 GB")
     assert kernel.ok("len(cm.start())").result == "5"
+
+
+def test_a_cell_that_uses_a_future_whose_call_failed_says_so(mesh: Kernel) -> None:
+    mesh.ok("lost = cm.submit(lambda: 1 / 0)")
+    shown = mesh.run("%%distributed\nprint(lost)")
+    assert "`lost` has no value to send: its call failed with ZeroDivisionError" in shown.error
+
+
+def test_a_call_whose_worker_died_counts_as_failed(mesh: Kernel) -> None:
+    shown = mesh.ok(
+        "import os, time\n"
+        "lost = cm.submit(lambda: (time.sleep(1.5), os._exit(3)), retries=0)\n"
+        "cm.wait([lost])\n"
+        "lost"
+    )
+    assert "failed, WorkerLost" in shown.result
+    assert "1/1, 1 failed" in mesh.ok("cm.jobs()").result + shown.stdout + shown.stderr

@@ -24,6 +24,7 @@ from .engine import DaskEngine
 
 ANSWER_SECONDS = 10.0
 WORKER_SECONDS = 10.0
+_CONNECT_SECONDS = 5.0
 
 _PACKAGES = ("dask", "distributed", "cellmesh")
 _ENCRYPTED = ("tls", "wss", "inproc", "gateway")
@@ -68,7 +69,10 @@ def _client(where: Any, security: Any) -> tuple[Client, Any, bool]:
     if isinstance(where, str):
         return _connected(where, security), None, True
     if hasattr(where, "scheduler_address"):
-        return Client(where, set_as_default=False), where, True
+        try:
+            return Client(where, set_as_default=False), where, True
+        except (OSError, RuntimeError) as error:
+            raise EngineError(f"This Dask cluster cannot be used ({_reason(error)}).") from None
     if hasattr(where, "get_client"):
         return where.get_client(), where, True
     raise EngineError(
@@ -85,25 +89,32 @@ def _connected(address: str, security: Any) -> Client:
         raise EngineError(f'"{address}" is no address of a Dask scheduler, which are like tls://host:8786.')
     found = f"{scheme}://{rest}"
     known = Security(**security) if isinstance(security, dict) else security or Security()
+    if scheme in ("tls", "wss") and known.get_connection_args("client").get("ssl_context") is None:
+        raise EngineError(
+            f"{scheme}:// needs security=Security(...): from distributed import Security; "
+            f'cm.connect("dask", "{found}", security=Security(tls_ca_file="ca.pem", '
+            'tls_client_cert="me.pem", tls_client_key="me-key.pem", require_encryption=True)).'
+        )
     try:
         with ThreadPoolExecutor(1) as pool:  # a notebook's own thread has a loop that runs
             pool.submit(asyncio.run, _asked(found, known)).result()
-    except MemoryError as error:  # what it says is taken for a length
+    except MemoryError:  # what it says is taken for a length
         raise EngineError(
             f"What answers at {found} is no Dask scheduler: another server, or tls for tcp."
-        ) from error
+        ) from None
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
         raise EngineError(
             f"No Dask scheduler answers at {found} ({_reason(error)}). Is it running, is the address that of "
             "the scheduler (not of its dashboard), and does it speak the same protocol (tcp or tls)?"
-        ) from error
+        ) from None
     return Client(found, timeout=ANSWER_SECONDS, security=known, set_as_default=False)
 
 
 async def _asked(address: str, security: Security) -> None:
     """Whether a scheduler is there. A `Client` that finds none hangs for long when it is dropped."""
-    connecting = connect(address, timeout=ANSWER_SECONDS, **security.get_connection_args("client"))
-    comm = await asyncio.wait_for(connecting, ANSWER_SECONDS)  # what never greets is waited for by Dask
+    # Dask tries again where nobody listens, and then says why; what never greets it waits for.
+    connecting = connect(address, timeout=_CONNECT_SECONDS, **security.get_connection_args("client"))
+    comm = await asyncio.wait_for(connecting, ANSWER_SECONDS)
     try:
         await comm.write({"op": "identity"})
         answer = await asyncio.wait_for(comm.read(), ANSWER_SECONDS)
@@ -115,9 +126,9 @@ async def _asked(address: str, security: Security) -> None:
 
 def _reason(error: BaseException) -> str:
     """The first cause, in short."""
-    while error.__cause__ is not None:
+    while error.__cause__ is not None and not isinstance(error.__cause__, asyncio.CancelledError):
         error = error.__cause__
-    return str(error) or type(error).__name__
+    return str(error) or "no answer"
 
 
 def _check_encryption(address: str, *, insecure: bool) -> None:

@@ -97,3 +97,48 @@ def test_a_script_moves_to_a_cluster_and_back(client: Client, tmp_path: Path, ru
         [sys.executable, str(script), client.scheduler.address], capture_output=True, text=True, timeout=90
     )
     assert done.stdout == "[0, 1, 4, 9, 16, 25, 36, 49] False 1 2 [0, 1, 2]\n1024\n", done.stderr
+
+
+WRONG = """
+import sys
+import cellmesh as cm
+
+def tried(call, *args):
+    try:
+        call(*args)
+    except Exception as error:
+        print(type(error).__name__, "|", error)
+        assert error.__suppress_context__ or error.__context__ is None
+
+cm.connect("dask", sys.argv[1])
+cm.start(2)
+big = cm.submit(lambda: b"r" * 1_000_000)
+cm.wait([big])
+tried(cm.connect, "dusk")
+tried(cm.connect, 42)
+tried(cm.connect, "dask", "tcp://127.0.0.1:1")
+tried(cm.connect, "dask", "tls://127.0.0.1:1")
+from cellmesh.kernel import attaching
+print(attaching.current().engine.name, len(attaching.current().ready_workers()))
+cm.connect("embedded")
+tried(big.result)
+"""
+
+
+def test_a_connect_that_fails_leaves_the_notebook_where_it_was(
+    client: Client, tmp_path: Path, runtime: Path
+) -> None:
+    script = tmp_path / "wrong.py"
+    script.write_text(WRONG)
+    address = client.scheduler.address
+    done = subprocess.run([sys.executable, str(script), address], capture_output=True, text=True, timeout=90)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6, done.stdout + done.stderr
+    assert lines[0].startswith('EngineError | There is no engine "dusk"')
+    assert lines[1].startswith("EngineError | cm.connect(42): to which engine?")
+    assert "No Dask scheduler answers at tcp://127.0.0.1:1" in lines[2]
+    assert "Connection refused" in lines[2]
+    assert "tls:// needs security=Security(...)" in lines[3]
+    assert lines[4] == "dask 2"
+    assert lines[5].startswith("ObjectGoneError | An object of")
+    assert f"stayed behind with the Dask cluster at {address}" in lines[5]

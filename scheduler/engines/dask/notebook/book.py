@@ -169,12 +169,18 @@ class Book:
 
     def attach(self, job: int) -> None:
         """Tell all that is kept of it."""
+        if (record := self.jobs.get(job)) is not None:
+            with self._told as sink:
+                record.replay(sink)
+        self.describe(job)
+
+    def describe(self, job: int) -> None:
+        """Tell how far it is, after what it brought."""
         record = self.jobs.get(job)
         with self._told as sink:
             if record is None:
                 sink.job(Ledger(JobSpec(job, "submit", ""), 0).info(), True)
             else:
-                record.replay(sink)
                 left = [
                     (task.index, task.size)
                     for task in record.tasks.values()
@@ -186,7 +192,7 @@ class Book:
                 sink.job(replace(record.info(), left=left), False)
 
     def infos(self) -> list[JobInfo]:
-        """As a list shows them. Any thread."""
+        """As a list shows them."""
         return [record.info() for record in list(self.jobs.values())]
 
     def open_tasks(self) -> list[Sent]:

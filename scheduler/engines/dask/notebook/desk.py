@@ -57,7 +57,8 @@ class Desk:
         self.sender = Sender(client, session, puts, guests, self.book.find)
         self.keeping = Keeping(client, session)
         self.ends = Ends(self, client, told)
-        self._surviving: dict[int, Surviving] = {}
+        self._surviving: dict[int, Surviving] = {}  # those that were not attached
+        self._arriving: dict[int, list[Sent]] = {}  # by job that is being attached: what it has done before
         self._outbox: list[Sent] = []
         self._todo: SimpleQueue[partial[object] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="cellmesh-dask", daemon=True)
@@ -119,6 +120,9 @@ class Desk:
                         self._send()
                 except Exception as error:  # noqa: BLE001 - this thread has to live; the person is told
                     sink.notice(f"cellmesh: {type(error).__name__}: {error} (in the dask engine)")
+                for job, done in list(self._arriving.items()):
+                    if all(sent.over for sent in done):
+                        self._arrived(job)
                 if self._todo.empty():
                     sink.flushed()
 
@@ -157,16 +161,43 @@ class Desk:
 
     def attach(self, job: int) -> None:
         """Tell all that is kept of a job; one of an earlier kernel becomes ours."""
+        if job not in self._surviving:
+            self.book.attach(job)
+            return
+        self._look()
+        self._arriving[job] = self._adopt(job)
+        self._later(self._arrived, job)  # what was lost with a worker is not waited for
+
+    def _arrived(self, job: int) -> None:
+        if self._arriving.pop(job, None) is not None:
+            self.book.describe(job)
+
+    def _adopt(self, job: int) -> list[Sent]:
+        """It becomes ours; those of its tasks that are done, and bring their results now."""
         surviving = self._surviving.pop(job, None)
-        if surviving is not None:
-            self.ends.follow(self.book.adopt(surviving))
-            for worker in {worker for _, _, worker in surviving.tasks if worker}:
-                self.ears.listen(worker)
-        self.book.attach(job)
+        if surviving is None:
+            return []
+        adopted = self.book.adopt(surviving)
+        self.ends.follow(adopted)
+        for worker in {worker for _, _, worker in surviving.tasks if worker}:
+            self.ears.listen(worker)
+        return [sent for sent, (_, done, _) in zip(adopted, surviving.tasks, strict=True) if done]
+
+    def _look(self) -> None:
+        """See how far the jobs of an earlier kernel are."""
+        with suppress(OSError):  # the scheduler cannot be reached: as it was
+            now = self.ends.standing() if self._surviving else {}
+            self._surviving = {job: now[job] for job in self._surviving if job in now}
+
+    def jobs(self) -> list[JobInfo]:
+        """Those that run or were not claimed, also of an earlier kernel."""
+        self._look()
+        return [*(job.info for job in self._surviving.values()), *self.book.infos()]
 
     def cancel(self, job: int, tasks: Sequence[int] | None, force: bool, queued: bool) -> None:
         """These are not wanted any more. With `force` nobody waits for what runs; `queued`: it goes on."""
-        unwanted = self.book.unwanted(job, tasks)
+        done = {sent.attempt for sent in self._adopt(job)}  # these bring their results
+        unwanted = [sent for sent in self.book.unwanted(job, tasks) if sent.attempt not in done]
         if tasks is None:
             self.keeping.cancel(job)
             self.ears.drop_job(job, self.book.latest)
@@ -199,6 +230,8 @@ class Desk:
 
     def reset(self) -> None:
         """Cancel everything, and forget it."""
+        for job in list(self._surviving):
+            self._adopt(job)
         for job in list(self.book.jobs):
             self._drop(self.book.unwanted(job, None), force=True)
             self.book.forget(job)

@@ -46,6 +46,10 @@ class Ends:
         self._watch()  # before: it may be lost meanwhile
         return self._desk.keeping.attach(grace)
 
+    def standing(self) -> dict[int, Surviving]:
+        """How far the jobs of the session are. Waits for the scheduler."""
+        return self._desk.keeping.jobs(self._grace)
+
     def _watch(self) -> None:
         """Dask cancels all futures when it loses the scheduler, also one that stands for nothing."""
         self._watched = Future(f"cellmesh-{id(self):x}", self._client)

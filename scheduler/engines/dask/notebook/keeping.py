@@ -78,6 +78,10 @@ class Keeping:
         """Take the session over; the jobs that there are of it. Waits for the scheduler."""
         self._client.register_plugin(Plugin())
         self._client.register_plugin(Keeper())
+        return self.jobs(grace)
+
+    def jobs(self, grace: float) -> dict[int, Surviving]:
+        """How far they are now. Waits for the scheduler."""
         found = self._client.sync(
             getattr(self._client.scheduler, SESSION),
             session=self._session,

@@ -7,7 +7,8 @@ Owns what the engine asks of them, and how large objects are brought to this pro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from distributed import Client, Future
 
@@ -51,7 +52,7 @@ class Pool:
     def close(self, *, end_session: bool) -> None:
         """Tell nothing more. Waits until what was asked before is done."""
         self._desk.stop(end_session=end_session)
-        segments.nowhere(self._prefix)
+        segments.elsewhere(self._prefix, partial(_left, self._client.scheduler.address))
         makers.close_maker(self.object_prefix())
         codec.guests.remove(self._guests.reduce)
 
@@ -128,8 +129,8 @@ class Pool:
         self._desk.post(self._desk.reset)
 
     def jobs(self) -> list[JobInfo]:
-        """Those that run or were not claimed."""
-        return self._desk.book.infos()
+        """Those that run or were not claimed, also of an earlier kernel. Waits for the scheduler."""
+        return self._desk.ask(self._desk.jobs)
 
     def _bring(self, ref: Ref) -> Any:
         """The content of a large object: it is here, or with a worker. Any thread but Dask's."""
@@ -143,3 +144,11 @@ class Pool:
         if content is None:
             raise segments.gone(ref)
         return content
+
+
+def _left(address: str, ref: Ref) -> NoReturn:
+    raise segments.ObjectGoneError(
+        f"An object of {ref.size:,d} bytes stayed behind with the Dask cluster at {address}, which this "
+        "notebook has left. Take what is large along before, by .result(). After "
+        f'cm.connect("dask", "{address}"), %mesh attach brings results that were not taken.'
+    )
