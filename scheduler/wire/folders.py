@@ -212,7 +212,10 @@ def start_lock() -> Path:
 def remove_empty_roots() -> None:
     """Leave no empty folder behind; but never take one away from under somebody who starts a hub."""
     root, data = runtime_root(), data_root()
-    starting = take_lock(start_lock())
+    try:
+        starting = take_lock(start_lock())
+    except FileNotFoundError:
+        return  # somebody else was at it, and has taken the root away
     if starting is None:
         return
     try:
