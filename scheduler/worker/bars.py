@@ -6,6 +6,7 @@ was given a file of its own, or that is opened between tasks, is left alone. Nev
 """
 
 import io
+from functools import cache
 from typing import Any
 
 from . import tracking
@@ -15,8 +16,9 @@ _MARK = "_cellmesh_tracker"
 _FILE = 4  # the place of `file` among the positional arguments of a bar
 
 
+@cache
 def follow() -> None:
-    """From now on, in this process."""
+    """From now on, in this process; once is enough."""
     once_imported("tqdm.std", _stand_in)
 
 

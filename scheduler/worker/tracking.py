@@ -11,6 +11,8 @@ from typing import Protocol
 
 from cellmesh.scheduler.wire.messages import Progress, Run
 
+from . import lending
+
 _PERIOD = 0.1
 
 
@@ -80,6 +82,6 @@ def tracker() -> Teller | None:
     In a thread that a task has started, that of the task, if the process runs only one.
     """
     found = _now.get(threading.get_ident())
-    if found is None and len(_now) == 1:
+    if found is None and len(_now) == 1 and not lending.serves():
         found = next(iter(_now.values()), None)
     return found

@@ -28,6 +28,18 @@ def test_progress_is_told_before_the_end(table: Table) -> None:
     assert kinds[-1] == "settled"
 
 
+def test_a_plain_tqdm_is_progress_and_not_printed(table: Table) -> None:
+    def bars() -> int:
+        from tqdm import tqdm
+
+        return sum(1 for _ in tqdm(range(1000)))
+
+    job = table.call(bars)
+    words = [call[1] for call in table.told.calls if call[0] == "progress"]
+    assert (words[-1].done, words[-1].total) == (1000, 1000)
+    assert table.told.text(job) == ""
+
+
 def test_seeds_make_items_repeatable(table: Table) -> None:
     def draw(_: int) -> float:
         import random

@@ -30,7 +30,7 @@ from cellmesh.scheduler.engines.dask.between.orders import (
 )
 from cellmesh.scheduler.objects import segments
 from cellmesh.scheduler.wire.messages import Interpreter, Payload
-from cellmesh.scheduler.worker import lending
+from cellmesh.scheduler.worker import bars, lending
 
 from . import threads
 from .apart import Apart
@@ -80,6 +80,7 @@ class Work:
         self._seeding = threading.Lock()  # random numbers are the process's: seeded tasks run one by one
         _works[worker.id] = self
         lending.serve(1)
+        bars.follow()
         segments.elsewhere(REFS, held)
 
     def close(self) -> None:
