@@ -31,6 +31,7 @@ class Pool:
 
     def __init__(self, client: Client, session_key: str, told: Told, blobs: Callable[[str], Payload]) -> None:
         self._client = client
+        self._scheduler: str = client.scheduler.address  # a client that is closed knows none
         self._blobs = blobs
         session = session_of(session_key)
         self._prefix = f"{REFS}{session}-"
@@ -52,7 +53,7 @@ class Pool:
     def close(self, *, end_session: bool) -> None:
         """Tell nothing more. Waits until what was asked before is done."""
         self._desk.stop(end_session=end_session)
-        segments.elsewhere(self._prefix, partial(_left, self._client.scheduler.address))
+        segments.elsewhere(self._prefix, partial(_left, self._scheduler))
         makers.close_maker(self.object_prefix())
         codec.guests.remove(self._guests.reduce)
 
