@@ -119,6 +119,7 @@ class DaskEngine(Engine):
         self._fleet.set_mesh(size, gpus)
 
     def scale(self, least: int, most: int | None = None) -> bool:
+        self._pool.check()
         told = self._scaling.to(least, most, lambda: len(self._fleet.members()))
         with self._told as sink:
             sink.notice(told)
