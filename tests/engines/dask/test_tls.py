@@ -61,7 +61,7 @@ def test_maps_cells_actors_and_stop_work_over_tls(address: str, keys: Security) 
 
 
 def test_who_has_no_certificates_is_refused_in_words(address: str) -> None:
-    with pytest.raises(EngineError, match="No Dask scheduler answers at tls://"):
+    with pytest.raises(EngineError, match=r"tls:// needs security=Security"):
         engine_on(address)
     with pytest.raises(EngineError, match="No Dask scheduler answers at tls://"):
         engine_on(address, security=Security.temporary())
