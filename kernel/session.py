@@ -295,24 +295,3 @@ def _tell(queue: "deque[T]", tell: Callable[[T], object]) -> None:
 
 def _digest(spec: SessionSpec) -> str:
     return hashlib.blake2b(msgspec.msgpack.encode(spec.interpreter), digest_size=16).hexdigest()
-
-
-def current() -> Session:
-    """The attached session; attaches by itself on first use."""
-    from . import attaching
-
-    return attaching.current()
-
-
-def attached() -> Session | None:
-    """The attached session, if there is one."""
-    from . import attaching
-
-    return attaching.attached()
-
-
-def connect(engine: str | Engine = "embedded") -> Session:
-    """Attach to an engine: "embedded" (this machine), "inline" (in this process, for debugging)."""
-    from . import attaching
-
-    return attaching.connect(engine)

@@ -96,7 +96,7 @@ def test_setup_cells_run_again_on_a_replaced_worker(book: Notebook) -> None:
     book.run("%%distributed --setup\nmodel = 'loaded'")
     book.run("%%distributed\nextra = 1")
     book.run(
-        "import os, signal\nfrom cellmesh.kernel.session import current\n"
+        "import os, signal\nfrom cellmesh.kernel.attaching import current\n"
         "old = current().workers[1]\nos.kill(old.pid, signal.SIGKILL)\n"
         "current().wait_workers(lambda w: len(w) == 2 and w[1].id != old.id and w[1].state != 'starting', 30)"
     )
