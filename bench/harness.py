@@ -47,13 +47,7 @@ class Driver:
 
     def close(self) -> None:
         """End the contender."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        ended(self._process)
 
     def _read(self) -> dict[str, Any] | None:
         assert self._process.stdout is not None
@@ -138,3 +132,14 @@ def cold(script: str) -> float | None:
     except subprocess.TimeoutExpired:
         return None
     return float(done.stdout.split()[-1]) if done.returncode == 0 and done.stdout.strip() else None
+
+
+def ended(process: "subprocess.Popen[str]") -> None:
+    """Tell it by the end of its input, and wait; a stubborn one is killed."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

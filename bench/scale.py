@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 
 from . import simulation
+from .harness import ended
 
 QUIET = 0.2
 """Seconds in which a notebook that has nothing to do does next to nothing."""
@@ -66,13 +67,7 @@ class Hosts:
 
     def close(self) -> None:
         """End it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        ended(self._process)
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
