@@ -7,16 +7,16 @@ loop of Dask's scheduler. Read next: `placing.py`, `worker/lodging.py` (the work
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from distributed.comm import connect
 from msgspec.structs import replace
 
+from cellmesh.scheduler.engines.dask.between.chores import Chores
 from cellmesh.scheduler.engines.dask.between.lodge import HELD, Lodge, Moved
 from cellmesh.scheduler.engines.dask.between.orders import OP
 
@@ -46,9 +46,9 @@ class Hosting:
         self._scheduler = scheduler
         self._registry = registry
         self._closing: set[str] = set()  # workers
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         self.stores = Stores(
-            scheduler, registry.book, self._closing, lambda *order: self._run(self._told(*order))
+            scheduler, registry.book, self._closing, lambda *order: self._chores.run(self._told(*order))
         )
 
     # --- room -----------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class Hosting:
     def _place(self, actor: Actor, address: str) -> None:
         actor.worker, actor.pinned, actor.leaves = address, False, False
         actor.serial += 1
-        actor.hosting = self._run(self._host(actor, address, actor.serial))
+        actor.hosting = self._chores.run(self._host(actor, address, actor.serial))
 
     async def _host(self, actor: Actor, address: str, serial: int) -> None:
         wanted = actor.wanted
@@ -141,7 +141,7 @@ class Hosting:
         """Have its host do this; one that is gone has nothing to do."""
         if actor.worker:
             about.update(actor=actor.id, serial=actor.serial)
-            self._run(self._order(actor.hosting, actor.worker, do, about))
+            self._chores.run(self._order(actor.hosting, actor.worker, do, about))
 
     async def _order(
         self, after: asyncio.Task[None] | None, address: str, do: str, about: dict[str, Any]
@@ -238,7 +238,7 @@ class Hosting:
             told = f"its host {actor.info.host or address} {why}"
             self._registry.change(actor, replace(actor.info, state="restarting", address="", why=told))
         if leaving:
-            self._run(self._parted(address, {actor.id: actor for actor in leaving}))
+            self._chores.run(self._parted(address, {actor.id: actor for actor in leaving}))
 
     async def _parted(self, address: str, leaving: dict[int, Actor]) -> None:
         try:
@@ -270,14 +270,3 @@ class Hosting:
             self.stores.kept(actor, moved.copy)
         self._registry.notice(actor, f"its host {host} closes; it goes on elsewhere")
         self._again(actor, moved.lives, f"its host {host} closes")
-
-    def _run(self, what: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(what)
-        self._tasks.add(task)
-        task.add_done_callback(self._ran)
-        return task
-
-    def _ran(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logging.getLogger(__name__).error("cellmesh: an actor's order failed", exc_info=task.exception())

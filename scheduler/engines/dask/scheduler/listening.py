@@ -15,6 +15,7 @@ from distributed.comm import CommClosedError
 from distributed.core import Status
 
 from cellmesh.scheduler.engines.dask.between.lodge import Found
+from cellmesh.scheduler.engines.dask.between.streams import both
 
 KERNEL_SECONDS = 10.0
 """So long may the comm of a kernel that has not said goodbye be away: it may be the network."""
@@ -35,13 +36,9 @@ class Listening:
         queue: asyncio.Queue[bytes | str] = asyncio.Queue()
         self._queues[kernel] = session, queue
         await comm.write("here")
-        ways = [asyncio.ensure_future(_write(comm, queue)), asyncio.ensure_future(_until_closed(comm))]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await both(_write(comm, queue), _until_closed(comm))
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
             comm.abort()
             if self._queues.get(kernel) == (session, queue):
                 del self._queues[kernel]

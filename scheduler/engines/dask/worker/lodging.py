@@ -9,12 +9,10 @@ Read next: `scheduler/registry.py` (who orders), `pins.py`, `house.py`,
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 import signal
 import socket
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cellmesh.scheduler.engines.contract import EngineError, HubGoneError
+from cellmesh.scheduler.engines.dask.between.chores import Chores
 from cellmesh.scheduler.engines.dask.between.lodge import LIVES, Copy, Lodge, Moved
 from cellmesh.scheduler.wire import folders
 from cellmesh.scheduler.wire.actors import MOVED, ActorInfo
@@ -66,7 +65,7 @@ class Lodging:
         self._lodgers: dict[int, Lodger] = {}
         self._houses: dict[str, House] = {}  # by owner
         self._turn = asyncio.Lock()  # houses open and close one by one
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         self._host_name = socket.gethostname()
         self._leaving = False
         self._left = asyncio.Event()
@@ -80,7 +79,7 @@ class Lodging:
                 order = msgspec.msgpack.decode(about["order"], type=Lodge)
                 return await self._host(order)
             case "end":
-                self._run(self._end(**about))
+                self._chores.run(self._end(**about))
             case "renew":
                 lodger = self._lodgers.get(about["actor"])
                 if lodger is not None and lodger.house is not None:
@@ -105,7 +104,7 @@ class Lodging:
         self._leaving = False  # whoever closes is asked for nothing new: it stays, after all
         lodger = self._lodgers[order.start.actor] = Lodger(order)
         stuck = await self.pins.hold(order.start.actor, order.start.options.gpus)
-        self._run(self._begin(lodger))
+        self._chores.run(self._begin(lodger))
         return stuck
 
     async def _begin(self, lodger: Lodger) -> None:
@@ -182,7 +181,7 @@ class Lodging:
             return
         if info is None:  # the hub is gone, and all that lived under it
             for each in [each for each in self._lodgers.values() if each.house is house]:
-                self._run(self._lost(each))
+                self._chores.run(self._lost(each))
             if self._houses.get(house.owner) is house:
                 del self._houses[house.owner]
             return
@@ -194,7 +193,7 @@ class Lodging:
         if self._leaving:
             return  # the registry has it from `_drained`
         if info.state == "ended":
-            self._run(self._over(lodger, "", info))
+            self._chores.run(self._over(lodger, "", info))
             return
         self._say(lodger, "state", info=msgspec.msgpack.encode(info), host=self._host_name)
         self._copy_if_due(lodger)
@@ -231,7 +230,7 @@ class Lodging:
 
     def _copy_if_due(self, lodger: Lodger) -> None:
         if lodger.info is not None and lodger.info.saved > lodger.copied and lodger.copying is None:
-            lodger.copying = self._run(self._copy(lodger))
+            lodger.copying = self._chores.run(self._copy(lodger))
 
     async def _copy(self, lodger: Lodger) -> None:
         """Keep a copy of its checkpoint elsewhere, and of the next, for as long as there are new ones."""
@@ -298,21 +297,8 @@ class Lodging:
         if (self._lodgers or self._leaving) and not self._left.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._left.wait(), DRAIN_SECONDS if self._leaving else ASKED_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._chores.end()
         houses = list(self._houses.values())
         self._houses.clear()
         await asyncio.gather(*(asyncio.to_thread(house.close) for house in houses))
         await asyncio.to_thread(self._courier.close)
-
-    def _run(self, what: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(what)
-        self._tasks.add(task)
-        task.add_done_callback(self._ran)
-        return task
-
-    def _ran(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logging.getLogger(__name__).error("cellmesh: an actor's order failed", exc_info=task.exception())
